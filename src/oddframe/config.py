@@ -1,0 +1,94 @@
+"""Base of all configuration: pydantic, frozen, unknown keys refused with the nearest known one.
+
+Each knob lives beside the class that it configures; this file only knows how to read them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from oddframe.errors import ConfigError
+
+
+class Config(BaseModel):
+    """A frozen group of knobs; the string under a field is its documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Self:
+        """Validate plain values.
+
+        Raises:
+            ConfigError: unknown key (names the nearest one) or value out of range.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError("\n".join(_explain(cls, e) for e in error.errors())) from None
+
+    def override(self, settings: Sequence[str]) -> Self:
+        """Apply `a.b=c` settings, values read as YAML, and validate the result.
+
+        Raises:
+            ConfigError: a setting without `=`, an unknown key, a value out of range.
+        """
+        values = self.model_dump()
+        for setting in settings:
+            path, equals, text = setting.partition("=")
+            if not equals or not path.strip():
+                raise ConfigError(f"--set expects a.b=value, got {setting!r}.")
+            try:
+                value = yaml.safe_load(text)
+            except yaml.YAMLError:
+                raise ConfigError(f"--set {setting}: {text!r} is not a YAML value.") from None
+            _assign(values, path.strip().split("."), value, path.strip(), type(self))
+        return self.read(values)
+
+
+def known_keys(config: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every dotted key that a configuration accepts."""
+    keys = []
+    for name, field in config.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys += known_keys(inner, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def _assign(
+    values: dict[str, Any], keys: list[str], value: Any, path: str, config: type[BaseModel]
+) -> None:
+    for key in keys[:-1]:
+        if not isinstance(values.get(key), dict):
+            raise ConfigError(_unknown(config, path))
+        values = values[key]
+    if keys[-1] not in values or isinstance(values[keys[-1]], dict):
+        raise ConfigError(_unknown(config, path))
+    values[keys[-1]] = value
+
+
+def _unknown(config: type[BaseModel], path: str) -> str:
+    known = known_keys(config)
+    near = difflib.get_close_matches(path, known, n=1, cutoff=0.3)
+    if not near:  # a bare last name typed without its group
+        last = {k.rsplit(".", 1)[-1]: k for k in known}
+        near = [
+            last[m] for m in difflib.get_close_matches(path.rsplit(".", 1)[-1], last, 1, 0.3)
+        ]
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"Unknown setting {path!r}.{hint} Known settings: {', '.join(known)}."
+
+
+def _explain(config: type[BaseModel], error: Any) -> str:
+    path = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return _unknown(config, path)
+    return f"Setting {path or config.__name__}: {error['msg']}, found {error['input']!r}."

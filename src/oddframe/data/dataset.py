@@ -1,0 +1,117 @@
+"""What a data set is, once recognised: named videos in two splits, and where its labels lie."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from oddframe.errors import DatasetError
+from oddframe.sources import VIDEO_SUFFIXES, natural_key
+from oddframe.sources.base import is_junk
+from oddframe.sources.images import list_images
+
+_NOT_VIDEOS = re.compile(r".*_gt$|ground_truth.*|.*_mask$|.*_masks$", re.IGNORECASE)
+MAX_DEPTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One video of a data set."""
+
+    name: str
+    """Unique within its split; file stem or folder name, sub-folders joined by `_`."""
+    path: Path
+    """A video file or a folder of frames: `open_source(video.path)` reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFiles:
+    """Where labels (or pixel masks) lie and which reader they need."""
+
+    kind: str
+    """A key of `labels.READERS` or `masks.READERS`."""
+    path: Path
+    """A file, or a folder with one file or folder per video."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A recognised folder; `train` holds normal videos only, `test` may be empty."""
+
+    root: Path
+    layout: str
+    train: tuple[Video, ...]
+    test: tuple[Video, ...]
+    name: str
+    labels: LabelFiles | None = None
+    """Frame labels of the test videos, read by `labels.frame_labels`."""
+    masks: LabelFiles | None = None
+    """Pixel masks of the test videos, read by `masks.pixel_masks`."""
+
+
+def numbers(name: str) -> tuple[int, ...]:
+    """All digit groups of a name: (1,) for "01", "Test001" and "1_label", (1, 14) for "01_0014"."""
+    return tuple(int(group) for group in re.findall(r"[0-9]+", name))
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders directly in `folder` which may hold videos, in natural order."""
+    found = [p for p in folder.iterdir() if p.is_dir() and not is_junk(p)]
+    kept = [p for p in found if not _NOT_VIDEOS.fullmatch(p.name)]
+    return sorted(kept, key=lambda p: natural_key(p.name))
+
+
+def video_files(folder: Path) -> list[Path]:
+    """The video files directly in `folder`, in natural order."""
+    found = [p for p in folder.iterdir() if p.is_file() and not is_junk(p)]
+    kept = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES]
+    return sorted(kept, key=lambda p: natural_key(p.name))
+
+
+def child(folder: Path, *names: str) -> Path | None:
+    """The first entry of `folder` with one of these names, upper or lower case, or None."""
+    present = {p.name.lower(): p for p in sorted(folder.iterdir())} if folder.is_dir() else {}
+    return next((present[n.lower()] for n in names if n.lower() in present), None)
+
+
+def find_videos(folder: Path, depth: int = 1) -> tuple[Video, ...]:
+    """Videos and frame folders in `folder` and `depth` levels of folders below it.
+
+    A folder with pictures directly in it, `folder` included, is one video and is not searched
+    further.
+
+    Raises:
+        DatasetError: two videos have the same name.
+    """
+    if list_images(folder) and not video_files(folder):
+        return (Video(folder.name, folder),)
+    paths = sorted(_walk(folder, depth), key=lambda p: natural_key(str(p.relative_to(folder))))
+    return name_videos(paths, folder)
+
+
+def _walk(folder: Path, depth: int) -> Iterable[Path]:
+    yield from video_files(folder)
+    for sub in subfolders(folder) if depth else []:
+        if video_files(sub) or not list_images(sub):
+            yield from _walk(sub, depth - 1)
+        else:
+            yield sub
+
+
+def name_videos(paths: Iterable[Path], folder: Path) -> tuple[Video, ...]:
+    """Give each path its name: relative to `folder`, no suffix, parts joined by `_`."""
+    videos: dict[str, Video] = {}
+    for path in paths:
+        relative = path.relative_to(folder)
+        # A frame folder keeps the dots of its name: "cam.1" has no suffix.
+        stem = relative.with_suffix("") if path.is_file() else relative
+        name = "_".join(stem.parts)
+        if name in videos:
+            raise DatasetError(
+                f"Two videos of {folder} have the same name {name!r}: {videos[name].path.name} and "
+                f"{path.name}. Names identify videos in labels and results; rename one."
+            )
+        videos[name] = Video(name, path)
+    return tuple(videos.values())

@@ -1,0 +1,296 @@
+"""Frames at the size of the model: the one way from a picture to model input, and a store on disk.
+
+Letters:  n, t frames   h, w rows and columns   c channels (3 RGB, or 1 where all are equal)
+
+Every picture enters a model by `to_model`; the store keeps the picture between its two steps
+(resize, then numbers), so that training and inference see identical values.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oddframe.data.dataset import Video
+from oddframe.data.manifest import videos_hash
+from oddframe.errors import RunError
+from oddframe.sources import open_source
+from oddframe.types import Image
+
+Progress = Callable[[int, int | None], None]
+"""Called with the frames done and the frames expected (a hint, or None)."""
+
+DATA, INDEX = "frames.u8", "frames.json"
+VERSION = 1
+
+
+def resize_bgr(image: Image, size: int) -> Image:
+    """(h, w, 3) -> (size, size, 3), bilinear; the aspect ratio is not kept, as in the papers."""
+    if image.shape[:2] == (size, size):
+        return image
+    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
+
+
+def to_model(image: Image, size: int) -> NDArray[np.float32]:
+    """A BGR picture (h, w, 3) uint8 as model input: (3, size, size) float32 RGB in [-1, 1]."""
+    chw: NDArray[np.float32] = from_store(resize_bgr(image, size)[None, ..., ::-1])[0]
+    return chw
+
+
+def from_store(frames_thwc: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Stored frames (t, h, w, 1 or 3) RGB uint8 as model input: (t, 3, h, w) float32."""
+    frames = np.moveaxis(frames_thwc, -1, 1).astype(np.float32, order="C")  # t c h w
+    frames /= np.float32(127.5)
+    frames -= np.float32(1)
+    return np.repeat(frames, 3, axis=1) if frames.shape[1] == 1 else frames
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVideo:
+    """Where one video lies in the store: frames `start` to `stop` (excluded)."""
+
+    name: str
+    start: int
+    stop: int
+    fps: float
+
+
+class _NotGreyError(Exception):
+    """A frame with colour came after the store was begun with one channel."""
+
+
+class FrameStore:
+    """Decoded frames of several videos in one file on disk, read at random with little memory."""
+
+    def __init__(
+        self, folder: Path, size: int, channels: int, videos: tuple[StoredVideo, ...], content: str
+    ) -> None:
+        """Map an existing store; use `build`, `open` or `obtain`."""
+        self.folder = folder
+        self.size = size
+        """Rows and columns of the frames."""
+        self.channels = channels
+        """3 (RGB), or 1 where every frame of all videos is grey."""
+        self.videos = videos
+        self.content = content
+        """Hash of the videos that it was made of."""
+        self.frames = videos[-1].stop if videos else 0
+        shape = (self.frames, size, size, channels)
+        self._data = np.memmap(folder / DATA, np.uint8, "r", shape=shape)
+
+    def read(self, i: int, j: int) -> NDArray[np.uint8]:
+        """A copy of the frames i to j (excluded), counted over all videos: (j - i, h, w, c).
+
+        Raises IndexError outside 0 … `frames`; the caller keeps i and j within one video.
+        """
+        if not 0 <= i <= j <= self.frames:
+            raise IndexError(f"frames {i} to {j} of a store with {self.frames}")
+        return np.array(self._data[i:j])
+
+    def __reduce__(self) -> tuple[Callable[[Path], FrameStore], tuple[Path]]:
+        """Workers of a data loader map the file again; pickling a memmap would copy all of it."""
+        return FrameStore.open, (self.folder,)
+
+    @classmethod
+    def build(
+        cls,
+        videos: Sequence[Video],
+        folder: Path,
+        size: int,
+        progress: Progress | None = None,
+        allow_short: bool = False,
+    ) -> FrameStore:
+        """Decode and resize all videos once, and write them to `folder`.
+
+        Args:
+            videos: what to store, in this order.
+            folder: made where it is missing; a store already in it is replaced at the end.
+            size: rows and columns of the stored frames.
+            progress: called after each frame.
+            allow_short: accept video files that end early (see `open_source`).
+
+        Raises:
+            SourceError: a video cannot be read to its end.
+            RunError: the disk is full or the folder cannot be written; nothing is left behind.
+        """
+        if not videos:
+            raise RunError(f"No videos to store in {folder}: the data set's split is empty.")
+        writer = _Writer(videos, folder, size, progress, allow_short)
+        temporary = folder / (DATA + ".tmp")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            channels, stored = writer.write(temporary)
+            content = videos_hash(videos)
+            _replace(folder, temporary, size, channels, stored, content)
+        except OSError as error:
+            raise _write_error(folder, error) from error
+        finally:
+            with suppress(OSError):  # gone already, or the folder was never made
+                temporary.unlink()
+        return cls(folder, size, channels, stored, content)
+
+    @classmethod
+    def open(cls, folder: Path) -> FrameStore:
+        """Open a finished store.
+
+        Raises RunError where there is none, or it is of another version, or was cut.
+        """
+        path = folder / INDEX
+        try:
+            index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if index["version"] != VERSION:
+                raise RunError(
+                    f"{path} is of version {index['version']}, expected {VERSION}. Delete the "
+                    "folder; it is built again from the videos."
+                )
+            videos = tuple(StoredVideo(**video) for video in index["videos"])
+            size, channels, content = index["size"], index["channels"], index["content"]
+            expected = videos[-1].stop * size * size * channels
+            found = (folder / DATA).stat().st_size
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise RunError(
+                f"No frame store in {folder} ({error}). Build it from the videos first."
+            ) from error
+        if found != expected:
+            raise RunError(
+                f"{folder / DATA} has {found} bytes, its index says {expected}: it was cut or "
+                "replaced. Delete the folder; it is built again from the videos."
+            )
+        return cls(folder, size, channels, videos, content)
+
+    @classmethod
+    def obtain(
+        cls,
+        videos: Sequence[Video],
+        folder: Path,
+        size: int,
+        progress: Progress | None = None,
+        allow_short: bool = False,
+    ) -> FrameStore:
+        """The store in `folder` if it was made of these videos at this size, else a new one."""
+        try:
+            store = cls.open(folder)
+        except RunError:
+            return cls.build(videos, folder, size, progress, allow_short)
+        if store.size == size and store.content == videos_hash(videos):
+            return store
+        return cls.build(videos, folder, size, progress, allow_short)
+
+
+@dataclass(slots=True)
+class _Writer:
+    """One build: decides on the number of channels and writes all frames."""
+
+    videos: Sequence[Video]
+    folder: Path
+    size: int
+    progress: Progress | None
+    allow_short: bool
+
+    def write(self, path: Path) -> tuple[int, tuple[StoredVideo, ...]]:
+        """Write all frames to `path`; gives the channels and where each video lies."""
+        grey, hint = self._survey()
+        if grey:
+            try:
+                return 1, self._write(path, 1, hint)
+            except _NotGreyError:
+                pass  # rare: colour after grey first frames; decode again with three channels
+        return 3, self._write(path, 3, hint)
+
+    def _survey(self) -> tuple[bool, int | None]:
+        """Whether the first frame of every video is grey, and how many frames to expect."""
+        grey, hints = True, []
+        for video in self.videos:
+            with open_source(video.path, allow_short=self.allow_short) as source:
+                hints.append(source.frame_hint)
+                grey = grey and _is_grey(resize_bgr(next(iter(source)).image, self.size))
+        known = [hint for hint in hints if hint is not None]
+        return grey, sum(known) if len(known) == len(hints) else None
+
+    def _write(self, path: Path, channels: int, hint: int | None) -> tuple[StoredVideo, ...]:
+        if hint is not None:
+            _check_space(self.folder, hint * self.size**2 * channels)
+        stored: list[StoredVideo] = []
+        done = 0
+        with _create(path) as file:
+            for video in self.videos:
+                start = done
+                with open_source(video.path, allow_short=self.allow_short) as source:
+                    for frame in source:
+                        file.write(self._encode(frame.image, channels))
+                        done += 1
+                        if self.progress is not None:
+                            self.progress(done, hint)
+                    stored.append(StoredVideo(video.name, start, done, source.info.fps))
+        return tuple(stored)
+
+    def _encode(self, image: Image, channels: int) -> bytes:
+        resized = resize_bgr(image, self.size)
+        if channels == 3:
+            return resized[..., ::-1].tobytes()  # RGB
+        if not _is_grey(resized):
+            raise _NotGreyError
+        return resized[..., 0].tobytes()
+
+
+def _is_grey(image: Image) -> bool:
+    blue, green, red = image[..., 0], image[..., 1], image[..., 2]
+    return bool(np.array_equal(blue, green) and np.array_equal(green, red))
+
+
+def _create(path: Path) -> IO[bytes]:
+    return path.open("wb")
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    """Refuse before an hour of decoding, not after it."""
+    if needed > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, f"about {needed / 1e6:.0f} MB are needed")
+
+
+def _replace(
+    folder: Path,
+    temporary: Path,
+    size: int,
+    channels: int,
+    videos: tuple[StoredVideo, ...],
+    content: str,
+) -> None:
+    """Put a finished store in place: the index is the last thing to appear."""
+    index = {
+        "version": VERSION,
+        "size": size,
+        "channels": channels,
+        "content": content,
+        "videos": [asdict(video) for video in videos],
+    }
+    (folder / INDEX).unlink(missing_ok=True)
+    temporary.replace(folder / DATA)
+    partial = folder / (INDEX + ".tmp")
+    try:
+        partial.write_text(json.dumps(index, indent=1), encoding="utf-8")
+        partial.replace(folder / INDEX)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_error(folder: Path, error: OSError) -> RunError:
+    if error.errno == errno.ENOSPC:
+        free = shutil.disk_usage(folder).free / 1e6
+        return RunError(
+            f"The disk with {folder} is full ({free:.0f} MB free): the decoded frames do not fit "
+            f"({error.strerror}). Free some space, take another folder or a smaller picture size. "
+            "Nothing was left behind."
+        )
+    return RunError(f"The frame store in {folder} cannot be written: {error}.")

@@ -1,0 +1,7 @@
+"""A made street scene with anomalies, drawn by code: for the demo, for tests, for trying things."""
+
+from oddframe.data.synth.config import ANOMALIES, Box, SynthConfig, SynthFrame
+from oddframe.data.synth.render import render_clip
+from oddframe.data.synth.write import write_dataset
+
+__all__ = ["ANOMALIES", "Box", "SynthConfig", "SynthFrame", "render_clip", "write_dataset"]

@@ -1,0 +1,68 @@
+"""What every model offers, so that training, scoring and streaming need to know only this.
+
+Letters: b batch, t frames given, k history (frames a prediction looks at), m = t - k + 1 targets,
+c h w colour, rows, columns. Frames are float32 RGB in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says about m moments: the frames that come next, and the last motion."""
+
+    frame: Tensor
+    """(b, m, c, h, w): predicted V_{t+1} for the window that ends at t."""
+    motion: Tensor
+    """(b, m, c, h, w): reconstructed M_t = (V_t - V_{t-1}) / 2."""
+    features: dict[str, Tensor] = field(default_factory=dict)
+    """What the model's own losses need, e.g. F_app and F_motion as (b m, n, d)."""
+
+
+class VADModel(nn.Module):
+    """A model that learns normal video: stateless `forward`, streaming `step`, its own losses.
+
+    `step` in a loop over the frames of a video gives what `forward` gives for the clips of it
+    (to 1e-5); a state belongs to one stream, so any number of streams can be interleaved.
+    """
+
+    history: int
+    """k: frames that one prediction looks at; the first k frames of a video have no score."""
+    size: int
+    """Rows and columns of the frames that the model takes."""
+
+    def forward(self, clip: Tensor) -> Prediction:
+        """Predict from every window of k frames: (b, t >= k, c, h, w) -> m = t - k + 1 targets.
+
+        Each frame is encoded once, however many windows it lies in.
+        """
+        raise NotImplementedError
+
+    def init_state(self) -> Any:
+        """State of a stream that has seen no frame."""
+        raise NotImplementedError
+
+    def step(self, state: Any, frame: Tensor) -> tuple[Any, Prediction | None]:
+        """Take one new frame (b, c, h, w); None until k frames are in. The state is not changed."""
+        raise NotImplementedError
+
+    def losses(self, prediction: Prediction, clip: Tensor) -> dict[str, Tensor]:
+        """Named losses, weighted, whose sum is minimised; clip (b, t + 1, c, h, w)."""
+        raise NotImplementedError
+
+    def prepare(self, mean_frame: Tensor) -> None:
+        """Take what is known before training: the mean training frame (c, h, w)."""
+
+    def scan_flops(self) -> int:
+        """Operations of the selective scans for one new frame (9 L D N each), streaming."""
+        return 0
+
+
+def motion(previous: Tensor, current: Tensor) -> Tensor:
+    """M_t = (V_t - V_{t-1}) / 2: the RGB difference, scaled to [-1, 1]."""
+    return (current - previous) / 2

@@ -1,0 +1,127 @@
+"""Blocks that the Mamba models share: patch embedding, VSSB, MS-VSSB, patch expansion.
+
+Letters: b batch, h w rows and columns of the token grid, d model width, e inner width, r patch.
+Tokens are channels last, (b, h, w, d): linear layers and the scan want them so.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from oddframe.ops.ss2d import SS2D
+
+
+def depthwise(x_bhwc: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Depth-wise convolution of channels-last tokens, size kept; weight (c, 1, k, k), k odd."""
+    x = x_bhwc.permute(0, 3, 1, 2)
+    y = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=weight.shape[0])
+    return y.permute(0, 2, 3, 1)
+
+
+class PatchEmbed(nn.Module):
+    """Patch partition and linear embedding with LayerNorm: (b, c, H, W) -> (b, H/r, W/r, d)."""
+
+    def __init__(self, patch: int, width: int, channels: int = 3, norm: bool = True) -> None:
+        super().__init__()
+        self.patch = patch
+        self.project = nn.Linear(channels * patch * patch, width)
+        self.norm = nn.LayerNorm(width) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, H, W) -> (b, H/r, W/r, d)."""
+        # A convolution r x r with stride r, written as the matrix product that it is.
+        x = rearrange(x, "b c (h p) (w q) -> b h w (c p q)", p=self.patch, q=self.patch)
+        out: Tensor = self.norm(self.project(x))
+        return out
+
+
+class VSSB(nn.Module):
+    """Visual state space block (M2S2L Fig. 2c; VMamba): gated SS2D with a residual.
+
+    Two linear branches; one goes through DWConv 3x3, SiLU, SS2D and LayerNorm and is gated by the
+    SiLU of the other. DEVIATION: a LayerNorm stands before the branches, as in VMamba's code;
+    the figure starts at the linear layers, and deep stacks do not train without it.
+    """
+
+    def __init__(self, width: int, *, expand: int = 2, state: int = 16) -> None:
+        super().__init__()
+        inner = expand * width
+        self.norm = nn.LayerNorm(width)
+        self.branches = nn.Linear(width, 2 * inner, bias=False)
+        self.conv = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
+        self.ss2d = SS2D(inner, state)
+        self.out_norm = nn.LayerNorm(inner)
+        self.out = nn.Linear(inner, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, h, w, d) -> (b, h, w, d)."""
+        main, gate = self.branches(self.norm(x)).chunk(2, -1)
+        main = F.silu(depthwise(main, self.conv.weight, self.conv.bias))
+        main = self.out_norm(self.ss2d(main))
+        out: Tensor = x + self.out(main * F.silu(gate))
+        return out
+
+
+class MultiScaleConv(nn.Module):
+    """Eq. 1 and the sum in Eq. 2: x + DWConv_1(x) + DWConv_3(x) + DWConv_5(x)."""
+
+    KERNELS = (1, 3, 5)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(width, width, k, padding=k // 2, groups=width) for k in self.KERNELS
+        )
+
+    def kernel(self) -> tuple[Tensor, Tensor]:
+        """The three convolutions and the residual as one 5x5 kernel: (d, 1, 5, 5), (d,)."""
+        weight = sum(F.pad(c.weight, [2 - c.weight.shape[-1] // 2] * 4) for c in self.convs)
+        identity = torch.zeros_like(weight)
+        identity[:, :, 2, 2] = 1
+        return weight + identity, sum(c.bias for c in self.convs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, h, w, d) -> (b, h, w, d); one convolution instead of three, the same numbers."""
+        return depthwise(x, *self.kernel())
+
+
+class MSVSSB(nn.Module):
+    """Multi-scale VSSB (M2S2L Fig. 2b, Eq. 1, 2): VSSB(x + sum of depth-wise convolutions)."""
+
+    def __init__(
+        self, width: int, *, expand: int = 2, state: int = 16, multi_scale: bool = True
+    ) -> None:
+        super().__init__()
+        self.local = MultiScaleConv(width) if multi_scale else nn.Identity()
+        self.block = VSSB(width, expand=expand, state=state)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, h, w, d) -> (b, h, w, d)."""
+        out: Tensor = self.block(self.local(x))
+        return out
+
+
+class PatchExpand(nn.Module):
+    """Twice the resolution at half the width: (b, h, w, d) -> (b, 2h, 2w, d/2) (VM-UNet)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, 2 * width, bias=False)
+        self.norm = nn.LayerNorm(width // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, h, w, d) -> (b, 2h, 2w, d/2)."""
+        x = rearrange(self.project(x), "b h w (p q c) -> b (h p) (w q) c", p=2, q=2)
+        out: Tensor = self.norm(x)
+        return out
+
+
+def resize_tokens(x_bhwd: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of a token grid (Eq. 3); a copy-free no-op at its own size."""
+    if x_bhwd.shape[1:3] == size:
+        return x_bhwd
+    x = x_bhwd.permute(0, 3, 1, 2)
+    return F.interpolate(x, size, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)

@@ -1,0 +1,455 @@
+"""M2S2L (Liu et al., VCIP 2025, arXiv 2511.05564): multi-scale spatial-temporal Mamba.
+
+Three spatial encoders read each frame at three patch sizes, three temporal blocks read its
+differences over three windows; the sum is split into common, appearance and motion features,
+each held against a memory of normal prototypes; one decoder predicts V_{t+1}, one reconstructs
+M_t. Where either fails, something is odd.
+
+Letters: b clips   t frames given   k history   m = t - k + 1 targets   n = b t or b m
+         c h w colour, rows, columns   i spatial scale   j temporal window   w differences in it
+         p motion patches (16 x 16 grid)   d width   e inner width   s state size
+
+Frames are float32 RGB in [-1, 1]. What the paper leaves open, and what was chosen:
+
+DEVIATION (1): k = 16 frames t-15 ... t, although the paper's V_{t-k:t} lists k + 1.
+DEVIATION (2): a window of 4, 8, 16 frames holds 3, 7, 15 differences, scaled by 1/2.
+DEVIATION (3): frames are encoded one by one (G is k x N_i x D), their weights beta_i (Eq. 3) are
+    pooled per frame, so a cached frame never changes; the k frames are then joined by learnt
+    softmax weights that start on the newest. All of it is linear, so it is done before Resize.
+DEVIATION (4): differences are embedded at 16 px: at 4 px one temporal block alone would cost
+    50 GMAC of the published 20.1. `detail_frames` adds the newest differences at the finest grid.
+DEVIATION (5): Eq. 4-6 print a step inside the exponent and a step in B; the default is the
+    standard input-dependent scan with a learnt bias of delta per window, `tmb: literal` the print
+    (delta multiplies B once).
+DEVIATION (6): F_app and F_motion are linear maps of the residual F - F_common
+    (`specific: gate` gives them gates like F_common's).
+DEVIATION (7): memory reads are added by default (`memory_read`); the paper does not say.
+DEVIATION (8): `head: residual` predicts the change from V_t; `direct` learns the picture itself,
+    on a learnt background that starts at the mean training frame.
+DEVIATION (9): L_separate, see `losses.separate`; `literal_separate` keeps the print.
+DEVIATION (10): no skip from encoder to decoder: through it anomalies would come out unharmed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from oddframe import losses
+from oddframe.config import Config
+from oddframe.models.base import Prediction, VADModel, motion
+from oddframe.models.blocks import (
+    VSSB,
+    MSVSSB,
+    MultiScaleConv,
+    PatchEmbed,
+    PatchExpand,
+    resize_tokens,
+)
+from oddframe.models.memory import Memory, Read
+from oddframe.models.temporal import TMB, WindowFusion
+
+
+class M2S2LConfig(Config):
+    """Everything that shapes M2S2L; the defaults are the paper's size."""
+
+    size: int = Field(256, ge=32)
+    """Rows and columns of the input in pixels; a multiple of the largest patch."""
+    history: int = Field(16, ge=2)
+    """k: frames that one prediction looks at."""
+    width: int = Field(256, ge=8)
+    """D: width of the tokens throughout."""
+    patches: tuple[int, ...] = (4, 8, 16)
+    """r_i: patch sizes in pixels, finest first; one alone is the paper's single-scale M1."""
+    depths: tuple[int, ...] = (2, 2, 14)
+    """MS-VSSB per spatial scale."""
+    expand: int = Field(2, ge=1)
+    """Inner width of a VSSB over its width."""
+    state: int = Field(16, ge=1)
+    """State size of every scan."""
+    ms_position: Literal["block", "stem", "none"] = "block"
+    """Where Eq. 1 stands: in every block (Fig. 2b), once before the encoder, or nowhere (M1)."""
+    windows: tuple[int, ...] = (4, 8, 16)
+    """Frames per temporal window; one alone is the paper's single-window M2."""
+    motion_patch: int = Field(16, ge=1)
+    """Patch size of the differences, in pixels."""
+    detail_frames: int = Field(0, ge=0)
+    """Newest differences that are also embedded at the finest grid; 0 as in the paper."""
+    tmb: Literal["standard", "literal"] = "standard"
+    """Temporal block: the standard selective scan, or Eq. 4-6 as printed."""
+    fusion: Literal["softmax", "mha"] = "softmax"
+    """How the windows are joined: pooled softmax weights, or attention at every position."""
+    decompose: bool = True
+    """Common, appearance and motion features; off: both decoders read F (M3)."""
+    specific: Literal["linear", "gate"] = "linear"
+    """How F_app and F_motion come from the residual."""
+    memory_items: int = Field(256, ge=0)
+    """Prototypes in each memory; 0 takes the memories out."""
+    memory_read: Read = "add"
+    """What a memory returns: its read, the feature plus its read, or both joined."""
+    memory_momentum: float = Field(0.99, ge=0, le=1)
+    """Share of an item that survives one write."""
+    decoder_depth: int = Field(1, ge=1)
+    """VSSB per decoder, on the finest grid."""
+    upscale: int = Field(1, ge=1)
+    """Factor of the last, single step from tokens to pixels (pixel shuffle); a power of two."""
+    head: Literal["residual", "direct"] = "residual"
+    """Predict the change from V_t, or the picture itself on a learnt background."""
+    motion_target: Literal["current", "next"] = "current"
+    """M_t as in the paper, or the difference to come."""
+    lambda_motion: float = Field(0.5, ge=0)
+    """Weight of L_motion (0 with lambda_separate 0: the paper's L1)."""
+    lambda_separate: float = Field(0.1, ge=0)
+    """Weight of L_separate (0: the paper's L2)."""
+    lambda_gradient: float = Field(0.2, ge=0)
+    """Weight of the gradient term in L_frame."""
+    lambda_ssim: float = Field(0.2, ge=0)
+    """Weight of the SSIM term in L_motion; the paper does not print it."""
+    literal_separate: bool = False
+    """L_separate with the printed sign and the token-by-token product."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not self.patches or len(self.patches) != len(self.depths):
+            raise ValueError(f"patches {self.patches} and depths {self.depths} differ in length")
+        for patch in (*self.patches, self.motion_patch):
+            if self.size % patch:
+                raise ValueError(f"size {self.size} is not a multiple of the patch {patch}")
+        if not self.windows or min(self.windows) < 2 or max(self.windows) > self.history:
+            raise ValueError(f"windows {self.windows} must lie in 2 ... history {self.history}")
+        if self.detail_frames >= self.history:
+            raise ValueError(f"detail_frames must be below history {self.history}")
+        steps = self.patches[0] // self.upscale
+        if self.patches[0] % self.upscale or steps & (steps - 1):
+            raise ValueError(f"patches[0] / upscale must be a power of two, got {steps}")
+        if self.width % (2 * steps):
+            raise ValueError(f"width {self.width} cannot be halved for each expansion")
+        return self
+
+
+_EDGE = {
+    "width": 64, "patches": (8, 16, 32), "depths": (2, 2, 2), "expand": 1, "state": 1,
+    "detail_frames": 3, "memory_items": 64, "upscale": 4,
+    "lambda_gradient": 0.0, "lambda_ssim": 0.0,
+}  # fmt: skip
+_SMALL = {
+    "width": 128, "depths": (2, 2, 4), "state": 4, "detail_frames": 3, "memory_items": 128,
+    "patches": (8, 16, 32), "upscale": 2, "lambda_gradient": 0.0, "lambda_ssim": 0.0,
+}  # fmt: skip
+SIZES: dict[str, dict[str, object]] = {"m2s2l": {}, "m2s2l-small": _SMALL, "m2s2l-edge": _EDGE}
+"""Differences of each size from `M2S2LConfig`'s defaults."""
+
+ABLATIONS: dict[str, dict[str, object]] = {
+    "M1": {"patches": 1, "windows": 1, "ms_position": "none", "decompose": False},
+    "M2": {"windows": 1, "decompose": False},
+    "M3": {"decompose": False},
+    "M4": {},
+    "L1": {"lambda_motion": 0.0, "lambda_separate": 0.0},
+    "L2": {"lambda_separate": 0.0},
+    "L3": {},
+}
+"""The paper's Tables II and III as changes of a configuration; 1 means: the first one alone."""
+
+
+def ablation(name: str, base: M2S2LConfig) -> M2S2LConfig:
+    """The configuration of one row of Table II or III, at the size of `base`."""
+    changes = dict(ABLATIONS[name])
+    if changes.get("patches") == 1:
+        changes |= {"patches": base.patches[:1], "depths": base.depths[:1]}
+    if changes.get("windows") == 1:
+        changes["windows"] = base.windows[:1]
+    return M2S2LConfig.read(base.model_dump() | changes)
+
+
+@dataclass(frozen=True, slots=True)
+class M2S2LState:
+    """One stream's (or batch of streams') cache; tuples grow to the history, then slide."""
+
+    last: Tensor | None = None
+    """V_t, (b, c, h, w)."""
+    frames: tuple[tuple[Tensor, ...], ...] = ()
+    """Per cached frame, per scale: beta_i G_i, (b, h_i, w_i, d)."""
+    motions: tuple[tuple[Tensor, ...], ...] = ()
+    """Per cached difference, per window: its projection, (b, p, e)."""
+    details: tuple[Tensor, ...] = ()
+    """The newest differences, (b, c, h, w)."""
+
+
+class M2S2L(VADModel):
+    """The model; see the head of this file for the paper, the letters and the deviations."""
+
+    def __init__(self, config: M2S2LConfig) -> None:
+        super().__init__()
+        self.config = cfg = config
+        self.history, self.size = cfg.history, cfg.size
+        self.motion_is_next = cfg.motion_target == "next"
+        d, grid = cfg.width, cfg.size // cfg.patches[0]
+        self.grid = (grid, grid)
+        self.motion_grid = (cfg.size // cfg.motion_patch,) * 2
+        # Spatial (Eq. 1-3)
+        self.embed = nn.ModuleList(PatchEmbed(r, d) for r in cfg.patches)
+        stem = cfg.ms_position == "stem"
+        self.stem = nn.ModuleList(MultiScaleConv(d) if stem else nn.Identity() for _ in cfg.patches)
+        block = {"expand": cfg.expand, "state": cfg.state}
+        multi = cfg.ms_position == "block"
+        self.encoder = nn.ModuleList(
+            nn.Sequential(*(MSVSSB(d, multi_scale=multi, **block) for _ in range(depth)))
+            for depth in cfg.depths
+        )
+        self.beta = nn.ModuleList(_mlp(d, d // 4, 1) for _ in cfg.patches)
+        # sigma-shaped start: the newest frame carries about 3/4 of the weight.
+        age = torch.arange(cfg.history - 1, -1, -1.0)
+        self.frame_weights = nn.Parameter(torch.where(age == 0, 4.0, 0.0))
+        # Temporal (Eq. 4-6)
+        self.motion_embed = PatchEmbed(cfg.motion_patch, d, norm=False)
+        self.tmb = nn.ModuleList(
+            TMB(d, w - 1, expand=cfg.expand, state=cfg.state, literal=cfg.tmb == "literal")
+            for w in cfg.windows
+        )
+        self.fuse = WindowFusion(d, len(cfg.windows), cfg.fusion)
+        self.detail = (
+            PatchEmbed(cfg.patches[0], d, 3 * cfg.detail_frames, norm=False)
+            if cfg.detail_frames
+            else None
+        )
+        # Decomposition, memories, decoders
+        self.norm = nn.LayerNorm(d)
+        parts = ("common", "app", "motion") if cfg.decompose else ("common",)
+        if cfg.decompose:
+            self.gate_common = _mlp(d, d, d)
+            gate = cfg.specific == "gate"
+            self.to_app = _mlp(d, d, d) if gate else nn.Linear(d, d)
+            self.to_motion = _mlp(d, d, d) if gate else nn.Linear(d, d)
+        self.memory = nn.ModuleDict(
+            {
+                part: Memory(
+                    d, cfg.memory_items, read=cfg.memory_read, momentum=cfg.memory_momentum
+                )
+                for part in parts
+                if cfg.memory_items
+            }
+        )
+        self.decode_app = Decoder(cfg)
+        self.decode_motion = Decoder(cfg)
+        self.background = (
+            nn.Parameter(torch.zeros(3, cfg.size, cfg.size)) if cfg.head == "direct" else None
+        )
+
+    # ---- encoders
+
+    def encode(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """Spatial encoders on single frames (Eq. 1-3): (n, c, h, w) -> beta_i G_i per scale."""
+        maps = [
+            encoder(stem(embed(frames)))
+            for embed, stem, encoder in zip(self.embed, self.stem, self.encoder, strict=True)
+        ]
+        beta = torch.cat(
+            [mlp(g.mean((1, 2))) for mlp, g in zip(self.beta, maps, strict=True)], -1
+        ).softmax(-1)  # n i
+        return tuple(beta[:, i, None, None, None] * g for i, g in enumerate(maps))
+
+    def spatial(self, pooled: tuple[Tensor, ...]) -> Tensor:
+        """G_spatial (Eq. 3) from the scales, pooled over the frames: (n, h, w, d)."""
+        return torch.stack([resize_tokens(g, self.grid) for g in pooled]).sum(0)
+
+    def temporal(self, windows: list[Tensor], newest: Tensor) -> Tensor:
+        """H_temporal from each window's projected differences and the newest embedding.
+
+        windows: per j (n, w, p, e); newest (n, p, d) -> (n, h, w, d).
+        """
+        parts = [tmb(x, newest) for tmb, x in zip(self.tmb, windows, strict=True)]
+        fused = self.fuse(torch.stack(parts, 1))  # n p d
+        rows, cols = self.motion_grid
+        return resize_tokens(rearrange(fused, "n (y x) d -> n y x d", y=rows, x=cols), self.grid)
+
+    # ---- the two ways through
+
+    def forward(self, clip: Tensor, detach_context: bool = False) -> Prediction:
+        """(b, t >= k, c, h, w) -> predictions for the m = t - k + 1 windows of k frames.
+
+        detach_context: the first k - 1 frames, which only ever are the past of a window, are
+        encoded without gradient (truncated back-propagation; the numbers are the same).
+        """
+        b, t = clip.shape[:2]
+        k, m = self.history, clip.shape[1] - self.history + 1
+        if m < 1:
+            raise ValueError(f"M2S2L needs clips of at least {k} frames, got {t}")
+        # Eq. 3, every frame once; window i pools frames i ... i + k - 1.
+        pool = clip.new_zeros(m, t)
+        weights = self.frame_weights.softmax(0)
+        for i in range(m):
+            pool[i, i : i + k] = weights
+        cut = k - 1 if detach_context else 0
+        with torch.no_grad():
+            past = self.encode(clip[:, :cut].flatten(0, 1)) if cut else ()
+        pooled = tuple(
+            torch.einsum("mt,bt...->bm...", pool[:, cut:], g.unflatten(0, (b, t - cut)))
+            for g in self.encode(clip[:, cut:].flatten(0, 1))
+        )
+        if cut:
+            pooled = tuple(
+                g + torch.einsum("mt,bt...->bm...", pool[:, :cut], p.unflatten(0, (b, cut)))
+                for g, p in zip(pooled, past, strict=True)
+            )
+        differences = motion(clip[:, :-1], clip[:, 1:])  # b (t-1) c h w
+        embedded = self.motion_embed(differences.flatten(0, 1)).flatten(1, 2)  # b(t-1) p d
+        windows = [
+            _windows(tmb.project(embedded).unflatten(0, (b, t - 1)), tmb.length, k - 1, m)
+            for tmb in self.tmb
+        ]
+        newest = embedded.unflatten(0, (b, t - 1))[:, k - 2 :].flatten(0, 1)
+        h = self.temporal(windows, newest)
+        if self.detail is not None:
+            recent = _windows(differences, self.config.detail_frames, k - 1, m)
+            h = h + self.detail(recent.flatten(1, 2))
+        out = self.decode(
+            self.spatial(tuple(g.flatten(0, 1) for g in pooled)), h, clip[:, k - 1 :].flatten(0, 1)
+        )
+        return Prediction(
+            out.frame.unflatten(0, (b, m)), out.motion.unflatten(0, (b, m)), out.features
+        )
+
+    def init_state(self) -> M2S2LState:
+        """State of a stream that has seen no frame."""
+        return M2S2LState()
+
+    def step(self, state: M2S2LState, frame: Tensor) -> tuple[M2S2LState, Prediction | None]:
+        """One new frame (b, c, h, w); encodes only it and its difference to the one before."""
+        frames = (*state.frames, self.encode(frame))[-self.history :]
+        motions, details = state.motions, state.details
+        newest = None
+        if state.last is not None:
+            difference = motion(state.last, frame)
+            newest = self.motion_embed(difference).flatten(1, 2)
+            projected = tuple(tmb.project(newest) for tmb in self.tmb)
+            motions = (*motions, projected)[-(self.history - 1) :]
+            if self.detail is not None:
+                details = (*details, difference)[-self.config.detail_frames :]
+        state = M2S2LState(frame, frames, motions, details)
+        if newest is None or len(frames) < self.history:
+            return state, None
+        weights = self.frame_weights.softmax(0)
+        pooled = tuple(
+            torch.stack([w * g for w, g in zip(weights, scale, strict=True)]).sum(0)
+            for scale in zip(*frames, strict=True)
+        )
+        windows = [
+            torch.stack([past[j] for past in motions[-tmb.length :]], 1)
+            for j, tmb in enumerate(self.tmb)
+        ]
+        h = self.temporal(windows, newest)
+        if self.detail is not None:
+            h = h + self.detail(torch.cat(details, 1))
+        out = self.decode(self.spatial(pooled), h, frame)
+        return state, Prediction(out.frame[:, None], out.motion[:, None], out.features)
+
+    def decode(self, g: Tensor, h: Tensor, last: Tensor) -> Prediction:
+        """Fusion, decomposition, memories, decoders (section II-D); all (n, ...)."""
+        fused = self.norm(g + h)
+        features = {}
+        if self.config.decompose:
+            common = torch.sigmoid(self.gate_common(fused)) * fused
+            rest = fused - common
+            app, mot = self.to_app(rest), self.to_motion(rest)
+            if self.config.specific == "gate":
+                app, mot = torch.sigmoid(app) * rest, torch.sigmoid(mot) * rest
+            features = {"app": app.flatten(1, 2), "motion": mot.flatten(1, 2)}
+            common = self._recall("common", common)
+            to_frame = common + self._recall("app", app)
+            to_motion = common + self._recall("motion", mot)
+        else:
+            to_frame = to_motion = self._recall("common", fused)
+        change = self.decode_app(to_frame)
+        if self.background is None:
+            frame = last + change
+        else:
+            frame = torch.tanh(self.background + change)
+        return Prediction(frame, self.decode_motion(to_motion), features)
+
+    def _recall(self, part: str, x: Tensor) -> Tensor:
+        out: Tensor = self.memory[part](x) if self.config.memory_items else x
+        return out
+
+    # ---- training
+
+    def losses(self, prediction: Prediction, clip: Tensor) -> dict[str, Tensor]:
+        """L_total (Eq. 7-9) as its weighted parts; clip (b, t + 1, c, h, w)."""
+        cfg, k = self.config, self.history
+        at = k if self.motion_is_next else k - 1
+        m = prediction.frame.shape[1]
+        target = clip[:, k : k + m].flatten(0, 1)
+        moved = motion(clip[:, at - 1 : at - 1 + m], clip[:, at : at + m]).flatten(0, 1)
+        frame, moving = prediction.frame.flatten(0, 1), prediction.motion.flatten(0, 1)
+        parts = {"frame": losses.intensity(frame, target)}
+        if cfg.lambda_gradient:
+            parts["gradient"] = cfg.lambda_gradient * losses.gradient(frame, target)
+        if cfg.lambda_motion:
+            parts["motion"] = cfg.lambda_motion * losses.intensity(moving, moved)
+            if cfg.lambda_ssim:
+                weight = cfg.lambda_motion * cfg.lambda_ssim
+                parts["ssim"] = weight * (1 - losses.ssim(moving, moved))
+        if cfg.lambda_separate and cfg.decompose:
+            app, mot = prediction.features["app"], prediction.features["motion"]
+            separate = losses.separate(app, mot, literal=cfg.literal_separate)
+            parts["separate"] = cfg.lambda_separate * separate
+        return parts
+
+    @torch.no_grad()
+    def prepare(self, mean_frame: Tensor) -> None:
+        """Start the learnt background at the mean training frame (c, h, w)."""
+        if self.background is not None:
+            self.background.copy_(torch.atanh(mean_frame.clamp(-0.99, 0.99)))
+
+    def scan_flops(self) -> int:
+        """9 L D N of every selective scan for one new frame, streaming."""
+        cfg = self.config
+        places = [(cfg.size // r) ** 2 for r in cfg.patches]
+        total = 0
+        for n, encoder in zip(places, self.encoder, strict=True):
+            total += sum(b.block.ss2d.scan_flops(n) for b in encoder)
+        for decoder in (self.decode_app, self.decode_motion):
+            total += sum(b.ss2d.scan_flops(places[0]) for b in decoder.blocks)
+        p = self.motion_grid[0] * self.motion_grid[1]
+        return total + sum(t.scan_flops(p) for t in self.tmb)
+
+
+class Decoder(nn.Module):
+    """VSSB blocks on the finest grid, then patch expansion to the picture (section II-D)."""
+
+    def __init__(self, cfg: M2S2LConfig) -> None:
+        super().__init__()
+        d = cfg.width
+        self.blocks = nn.Sequential(
+            *(VSSB(d, expand=cfg.expand, state=cfg.state) for _ in range(cfg.decoder_depth))
+        )
+        expands, stride = [], cfg.patches[0]
+        while stride > cfg.upscale:
+            expands.append(PatchExpand(d))
+            d, stride = d // 2, stride // 2
+        self.expand = nn.Sequential(*expands)
+        self.head = nn.Conv2d(d, 3 * cfg.upscale**2, 3, padding=1)
+        self.upscale = cfg.upscale
+        with torch.no_grad():  # start near "no change": the first steps are not spent unlearning
+            self.head.weight.mul_(0.1)
+            nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, h, w, d) -> (n, 3, H, W)."""
+        x = self.expand(self.blocks(x)).permute(0, 3, 1, 2)
+        return F.pixel_shuffle(self.head(x), self.upscale)
+
+
+def _mlp(d: int, hidden: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(d, hidden), nn.GELU(), nn.Linear(hidden, out))
+
+
+def _windows(x: Tensor, length: int, end: int, m: int) -> Tensor:
+    """The last `length` entries before end, end + 1, ...: (b, t, ...) -> (b m, length, ...)."""
+    parts = [x[:, end + i - length : end + i] for i in range(m)]
+    return torch.stack(parts, 1).flatten(0, 1)

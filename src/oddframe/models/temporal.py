@@ -1,0 +1,106 @@
+"""Temporal Mamba block (M2S2L section II-C, Eq. 4-6) and the fusion of its windows.
+
+Letters: n clips, w differences in a window, p positions, d width, e inner width, s state size,
+j windows.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from oddframe.ops.scan import core
+from oddframe.ops.ss2d import a_log_init, delta_bias_init
+
+
+class TMB(nn.Module):
+    """Selective scan along time at every position; returns the state's answer at the newest step.
+
+    The positional encoding is added to the differences, as in the paper. The projection is
+    linear, so W(D + PE) = W D + W PE: the projected differences can be cached while the window
+    slides over them, and W PE is a small constant.
+    """
+
+    def __init__(
+        self, width: int, length: int, *, expand: int = 2, state: int = 16, literal: bool = False
+    ) -> None:
+        super().__init__()
+        inner = expand * width
+        self.length, self.state, self.literal = length, state, literal
+        self.position = nn.Parameter(0.02 * torch.randn(length, width))
+        self.main = nn.Linear(width, inner, bias=False)
+        self.gate = nn.Linear(width, inner, bias=False)
+        self.to_BC = nn.Linear(inner, 2 * state, bias=False)
+        self.delta_bias = nn.Parameter(delta_bias_init(1, inner)[0])
+        self.A_log = nn.Parameter(a_log_init(1, state, inner))
+        if not literal:
+            rank = max(1, inner // 16)
+            self.to_delta = nn.Sequential(
+                nn.Linear(inner, rank, bias=False), nn.Linear(rank, inner, bias=False)
+            )
+        self.D = nn.Parameter(torch.ones(inner))
+        self.norm = nn.LayerNorm(inner)
+        self.out = nn.Linear(inner, width, bias=False)
+
+    def project(self, difference: Tensor) -> Tensor:
+        """The cacheable part: embedded differences (..., d) -> (..., e)."""
+        out: Tensor = self.main(difference)
+        return out
+
+    def forward(self, projected: Tensor, newest: Tensor) -> Tensor:
+        """Projected window (n, w, p, e) and newest embedding (n, p, d) -> (n, p, d)."""
+        n, _, p, _ = projected.shape
+        x = F.silu(projected + self.main(self.position)[:, None])
+        x = rearrange(x, "n w p e -> (n p) w 1 e")
+        B, C = self.to_BC(x).chunk(2, -1)  # (n p) w 1 s
+        A = torch.exp(self.A_log)
+        if self.literal:
+            # Eq. 4-6: A = -exp(delta) Lambda, B = delta sigma(.), C = sigma(.); the scan itself
+            # multiplies its input by delta, which is the delta that Eq. 5 prints inside B.
+            A, B, C = torch.exp(F.softplus(self.delta_bias)) * A, F.silu(B), F.silu(C)
+            delta = self.delta_bias.expand_as(x)
+        else:
+            delta = self.to_delta(x) + self.delta_bias
+        y, _ = core()(x, delta, -A, B, C, True)
+        last = y[:, -1, 0] + self.D * x[:, -1, 0]  # (n p) e
+        here = newest + self.position[-1]
+        last = self.norm(last.unflatten(0, (n, p))) * F.silu(self.gate(here))
+        out: Tensor = here + self.out(last)
+        return out
+
+    def scan_flops(self, positions: int) -> int:
+        """9 L D N for one window at `positions` places."""
+        return 9 * positions * self.length * self.A_log.shape[-1] * self.state
+
+
+class WindowFusion(nn.Module):
+    """Joins the windows by attention: weights pooled over the picture, or at every position."""
+
+    def __init__(self, width: int, windows: int, kind: Literal["softmax", "mha"]) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "softmax":
+            self.weigh = nn.ModuleList(
+                nn.Sequential(
+                    nn.Linear(width, width // 4), nn.GELU(), nn.Linear(width // 4, 1)
+                )
+                for _ in range(windows)
+            )
+        else:
+            self.query = nn.Parameter(0.02 * torch.randn(1, 1, width))
+            self.attend = nn.MultiheadAttention(width, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, j, p, d) -> (n, p, d)."""
+        n, _, p, _ = x.shape
+        if self.kind == "softmax":
+            pooled = x.mean(2)  # n j d
+            weights = torch.cat([f(pooled[:, i]) for i, f in enumerate(self.weigh)], -1)
+            return torch.einsum("nj,njpd->npd", weights.softmax(-1), x)
+        tokens = rearrange(x, "n j p d -> (n p) j d")
+        out, _ = self.attend(self.query.expand(n * p, -1, -1), tokens, tokens, need_weights=False)
+        return rearrange(out, "(n p) 1 d -> n p d", n=n)

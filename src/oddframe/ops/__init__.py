@@ -1,0 +1,5 @@
+"""Selective scan and SS2D: the operations that Mamba models are made of."""
+
+from oddframe.ops.scan import BACKENDS, selective_scan, selective_scan_reference
+
+__all__ = ["BACKENDS", "selective_scan", "selective_scan_reference"]

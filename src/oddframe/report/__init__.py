@@ -1,0 +1,1 @@
+"""Reports: one self-contained HTML page per run, and heat maps over pictures and videos."""

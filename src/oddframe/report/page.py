@@ -1,0 +1,105 @@
+"""The report: one HTML file that needs nothing beside itself, not even a network.
+
+    write_report("report.html", ReportData(title="m2s2l-edge on Ped2", rows=rows, ...))
+
+Styles, script, plots and pictures are inside the file, and its content policy forbids any loading,
+so it can be mailed, archived and opened on a phone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+from oddframe.errors import RunError
+from oddframe.report import sections
+from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
+from oddframe.report.table import results_table
+from oddframe.report.timeline import timelines
+
+__all__ = ["Curve", "Kind", "Moment", "ReportData", "VideoTimeline", "render", "write_report"]
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+# An empty icon keeps browsers from asking the server for /favicon.ico.
+_HEAD = f"""<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<link rel="icon" href="data:,">"""
+
+
+def _asset(name: str) -> str:
+    return files("oddframe.report").joinpath(name).read_text("utf-8")
+
+
+def _parts(data: ReportData) -> list[tuple[str, str, str]]:
+    """The sections that have content: anchor, title, HTML."""
+    training = sections.facts(data.facts) if data.facts else ""
+    training += sections.loss_chart(data.curves) if data.curves else ""
+    parts = [
+        ("moments", "Best and worst moments", sections.moments(data) if data.moments else ""),
+        (
+            "scores",
+            "Score over time",
+            timelines(data.timelines, data.moments) if data.timelines else "",
+        ),
+        ("results", "Results", results_table(data.rows) if data.rows else ""),
+        ("weak", "What is weak", sections.notes(data)),
+        ("training", "Training", training),
+    ]
+    return [part for part in parts if part[2]]
+
+
+def render(data: ReportData) -> str:
+    """The whole page as HTML; the same data gives the same text."""
+    parts = _parts(data)
+    links = "".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, _ in parts)
+    body = "".join(
+        f'<section id="{anchor}"><h2>{escape(title)}</h2>{html}</section>'
+        for anchor, title, html in parts
+    )
+    if not parts:
+        body = '<p class="empty">Nothing was recorded for this report.</p>'
+    subtitle = f"<p>{escape(data.subtitle)}</p>" if data.subtitle else ""
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n{_HEAD}\n<title>{escape(data.title)}</title>\n'
+        f"<style>\n{_asset('page.css')}</style>\n</head>\n<body>\n"
+        f"<header><h1>{escape(data.title)}</h1>{subtitle}<nav>{links}</nav></header>\n"
+        f"<main>{sections.tiles(data)}{body}</main>\n"
+        "<footer>Made by oddframe. Scores are causal: no frame after the scored one is used. "
+        "A larger score is more anomalous; level 1 is the alarm threshold.</footer>\n"
+        f"<script>\n{_asset('page.js')}</script>\n</body>\n</html>\n"
+    )
+
+
+def write_report(path: str | os.PathLike[str], data: ReportData) -> Path:
+    """Write the page to `path`, whole or not at all, and give the path back.
+
+    Raises RunError where the file cannot be written; what stood there before stays.
+    """
+    target = Path(path)
+    text = render(data)
+    # Beside the target, because a rename is atomic only within one file system.
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # "replace": a file name that is no valid UTF-8 must not cost the report.
+        with temporary.open("x", encoding="utf-8", errors="replace") as out:
+            out.write(text)
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RunError(
+            f"The report {target} cannot be written: {reason}. It needs "
+            f"{len(text) / 1e6:.1f} MB in a folder that can be written to; free some space or "
+            "choose another place. Nothing half-written was left behind."
+        ) from error
+    finally:
+        # After a success there is nothing under this name any more.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    return target

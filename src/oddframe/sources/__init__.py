@@ -1,0 +1,143 @@
+"""Where pictures come from: files, folders of frames, cameras, network streams.
+
+A new kind of source is one file with a `Source` and one row in the table `KINDS`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from oddframe.errors import SourceError
+from oddframe.sources.base import (
+    DEFAULT_FPS,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Source,
+    natural_key,
+    valid_fps,
+)
+from oddframe.sources.images import ImageFolder
+from oddframe.sources.video import LiveVideo, VideoFile
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "Source",
+    "count_frames",
+    "frame_hint",
+    "natural_key",
+    "open_source",
+]
+
+URL_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtp", "srt", "udp", "tcp", "http", "https")
+
+Spec = str | Path | int
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    fps: float | None
+    allow_short: bool
+    timeout_s: float
+
+
+def _is_camera(spec: Spec) -> bool:
+    if isinstance(spec, int):
+        return True
+    return isinstance(spec, str) and spec.isdecimal() and not Path(spec).exists()
+
+
+def _is_url(spec: Spec) -> bool:
+    return isinstance(spec, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", spec) is not None
+
+
+def _open_camera(spec: Spec, options: _Options) -> Source:
+    return LiveVideo(int(str(spec)), options.timeout_s)
+
+
+def _open_url(spec: Spec, options: _Options) -> Source:
+    scheme = str(spec).split("://", 1)[0].lower()
+    if scheme not in URL_SCHEMES:
+        raise SourceError(
+            f"{spec}: streams of the kind {scheme}:// are not known. "
+            f"Expected one of {', '.join(URL_SCHEMES)}; give files as plain paths."
+        )
+    return LiveVideo(str(spec), options.timeout_s)
+
+
+def _open_folder(spec: Spec, options: _Options) -> Source:
+    fps = DEFAULT_FPS if options.fps is None else valid_fps(options.fps)
+    return ImageFolder(Path(str(spec)), fps)
+
+
+def _open_file(spec: Spec, options: _Options) -> Source:
+    path = Path(str(spec))
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise SourceError(
+            f"{path} is a single picture; a source is a video file or the folder of frames. "
+            f"Give {path.parent} to read all its frames."
+        )
+    return VideoFile(path, options.allow_short)
+
+
+# In this order: a folder named "0" is a folder, the digit 0 alone is the first camera.
+KINDS: tuple[
+    tuple[str, Callable[[Spec], bool], Callable[[Spec, _Options], Source]],
+    ...,
+] = (
+    ("camera", _is_camera, _open_camera),
+    ("network stream", _is_url, _open_url),
+    ("frame folder", lambda spec: Path(str(spec)).is_dir(), _open_folder),
+    ("video file", lambda spec: Path(str(spec)).is_file(), _open_file),
+)
+
+
+def open_source(
+    spec: str | Path | int,
+    *,
+    fps: float | None = None,
+    allow_short: bool = False,
+    timeout_s: float = 10.0,
+) -> Source:
+    """Open a video file, a folder of frames, a camera index or a stream's URL.
+
+    Args:
+        spec: path, camera index (3 or "3") or URL (rtsp://, http://, …).
+        fps: rate of a frame folder, which cannot say it itself (25.0 otherwise). Ignored for
+            the other kinds, which do say it.
+        allow_short: accept a video file that ends before its declared number of frames.
+        timeout_s: limit for opening and reading a network stream.
+
+    Raises:
+        SourceError: nothing there, not a video, damaged, or not answering; while iterating also
+            for a truncated file and for frames of two sizes.
+    """
+    options = _Options(fps, allow_short, timeout_s)
+    for _, recognise, opener in KINDS:
+        if recognise(spec):
+            return opener(spec, options)
+    raise SourceError(
+        f"{spec} does not exist. Expected a video file, a folder of frames, a camera index such "
+        "as 0, or a stream such as rtsp://… — check the spelling and the current folder."
+    )
+
+
+def frame_hint(source: Source) -> int | None:
+    """Expected number of frames for a progress bar: may be off, None where unknown."""
+    return source.frame_hint
+
+
+def count_frames(path: str | Path) -> int:
+    """Certain number of frames of a frame folder (counted) or a video file (decoded).
+
+    Raises SourceError for cameras and streams, and where the file is damaged.
+    """
+    with open_source(path) as source:
+        if source.info.frames is not None:
+            return source.info.frames
+        if isinstance(source, VideoFile):
+            return source.count_frames()
+    raise SourceError(f"{path} is a live source: its frames cannot be counted.")

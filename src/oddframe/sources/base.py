@@ -1,0 +1,136 @@
+"""What every source offers, and small helpers shared by the kinds of source."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+
+from oddframe.errors import SourceError
+from oddframe.types import Frame, SourceInfo
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+# fmt: off
+VIDEO_SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".ogv", ".mpg",
+    ".mpeg", ".ts", ".mts", ".m2ts", ".mjpg", ".mjpeg", ".h264", ".h265", ".264", ".265", ".hevc",
+})
+# fmt: on
+DEFAULT_FPS = 25.0
+_JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+
+class Source(ABC):
+    """Pictures in order: `with open_source("clip.mp4") as source: for frame in source: ...`.
+
+    Files and frame folders may be iterated again, each time from the first frame; cameras and
+    streams go on where they were. `close` may be called twice; iterating after it is an error.
+    """
+
+    live: bool = False
+    """True for cameras and network streams: they cannot be rewound and may drop frames."""
+
+    def __init__(self, info: SourceInfo) -> None:
+        self.info = info
+        self._closed = False
+
+    @property
+    def frame_hint(self) -> int | None:
+        """Expected number of frames for progress bars; may be wrong, None where unknown."""
+        return self.info.frames
+
+    @abstractmethod
+    def _frames(self) -> Iterator[Frame]:
+        """Yield the frames; raises SourceError where the source turns out to be damaged."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._closed:
+            raise SourceError(
+                f"The source {self.info.name} is closed already. Open it again with open_source."
+            )
+        return self._frames()
+
+    def close(self) -> None:
+        """Release the file or device; iterations that are under way end."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def valid_fps(fps: float) -> float:
+    """The fps as a float (29.97 stays 29.97); 25.0 where a container says nonsense."""
+    return fps if math.isfinite(fps) and 0 < fps <= 1000 else DEFAULT_FPS
+
+
+def is_junk(path: Path) -> bool:
+    """True for hidden files and what Windows and macOS leave in folders."""
+    return path.name.startswith(".") or path.name.lower() in _JUNK
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that reads digit groups as numbers, so that `10` comes after `2`.
+
+    The text itself comes last, so that `1` and `01` keep a fixed order.
+    """
+    parts = re.findall(r"[0-9]+|[^0-9]+", text.lower())
+    key = [(0, int(p), "") if p[0] in "0123456789" else (1, 0, p) for p in parts]
+    return (*key, (2, 0, text))
+
+
+def sort_frames(paths: Sequence[Path]) -> list[Path]:
+    """Sort frame files by the number in their name, or naturally where names have several.
+
+    With exactly one number in every name the number alone decides (`b2.jpg` before `a10.jpg`).
+    """
+    groups = [re.findall(r"[0-9]+", p.stem) for p in paths]
+    if all(len(g) == 1 for g in groups):
+        order = {p: int(g[0]) for p, g in zip(paths, groups, strict=True)}
+        return sorted(paths, key=lambda p: (order[p], p.name))
+    return sorted(paths, key=lambda p: natural_key(p.name))
+
+
+def describe_folder(folder: Path) -> str:
+    """Say in a few words what a folder holds, for error messages."""
+    names = sorted((p for p in folder.iterdir() if not is_junk(p)), key=lambda p: p.name)
+    if not names:
+        return "it is empty"
+    shown = ", ".join(p.name + ("/" if p.is_dir() else "") for p in names[:6])
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"it holds {shown}{more}"
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Silence OpenCV and FFmpeg inside: what they would print, our errors say in words.
+
+    FFmpeg's level is read by OpenCV once per process, at the first capture that is opened.
+    """
+    before = cv2.utils.logging.getLogLevel()
+    variable = "OPENCV_FFMPEG_LOGLEVEL"
+    unset = variable not in os.environ
+    if unset:
+        os.environ[variable] = "-8"  # AV_LOG_QUIET
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+        if unset:
+            os.environ.pop(variable, None)

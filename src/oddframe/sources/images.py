@@ -1,0 +1,79 @@
+"""Folders of frames: 000.jpg, 001.jpg, … sorted by their number, never as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from oddframe.errors import SourceError
+from oddframe.sources.base import (
+    DEFAULT_FPS,
+    IMAGE_SUFFIXES,
+    Source,
+    describe_folder,
+    is_junk,
+    quiet_opencv,
+    sort_frames,
+)
+from oddframe.types import Frame, Image, SourceInfo
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The frame files directly in a folder, in order; hidden and junk files left out."""
+    found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not is_junk(p)]
+    return sort_frames([p for p in found if p.is_file()])
+
+
+def read_image(path: Path) -> Image:
+    """Read one picture as (h, w, 3) BGR uint8: grey repeated, 16 bit scaled, alpha dropped.
+
+    Raises SourceError naming the file where it is empty, cut short or no picture.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise SourceError(f"The picture {path} cannot be read: {error.strerror}.") from error
+    # Some OpenCV versions fill the rest of a cut JPEG with grey and say nothing.
+    is_jpeg = data[:2].tobytes() == b"\xff\xd8"
+    image = None
+    if data.size and not (is_jpeg and b"\xff\xd9" not in data.tobytes()):
+        with quiet_opencv():
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if image is None:
+        raise SourceError(
+            f"The picture {path} ({data.size} bytes) cannot be decoded: it is damaged, cut short "
+            "or not an 8- or 16-bit picture. Copy it again, or take it out of the folder."
+        )
+    return np.asarray(image, np.uint8)
+
+
+class ImageFolder(Source):
+    """A folder of pictures of one size, one per frame."""
+
+    def __init__(self, folder: Path, fps: float = DEFAULT_FPS) -> None:
+        self._paths = list_images(folder)
+        if not self._paths:
+            raise SourceError(
+                f"No frames in {folder}: expected png, jpg, bmp or tif pictures directly in it, "
+                f"but {describe_folder(folder)}. Give a folder of frames or one video file."
+            )
+        height, width = read_image(self._paths[0]).shape[:2]
+        super().__init__(SourceInfo(folder.name, width, height, fps, len(self._paths)))
+
+    def _frames(self) -> Iterator[Frame]:
+        expected = (self.info.height, self.info.width)
+        for index, path in enumerate(self._paths):
+            if self._closed:
+                return
+            image = read_image(path)
+            height, width = image.shape[:2]
+            if (height, width) != expected:
+                raise SourceError(
+                    f"Frames of two sizes in {path.parent}: {self._paths[0].name} is "
+                    f"{self.info.width}x{self.info.height}, {path.name} is {width}x{height}. "
+                    "Put frames of each camera into a folder of their own."
+                )
+            yield Frame(index, index / self.info.fps, image)
