@@ -80,9 +80,7 @@ def _unknown(config: type[BaseModel], path: str) -> str:
     near = difflib.get_close_matches(path, known, n=1, cutoff=0.3)
     if not near:  # a bare last name typed without its group
         last = {k.rsplit(".", 1)[-1]: k for k in known}
-        near = [
-            last[m] for m in difflib.get_close_matches(path.rsplit(".", 1)[-1], last, 1, 0.3)
-        ]
+        near = [last[m] for m in difflib.get_close_matches(path.rsplit(".", 1)[-1], last, 1, 0.3)]
     hint = f" Did you mean {near[0]}?" if near else ""
     return f"Unknown setting {path!r}.{hint} Known settings: {', '.join(known)}."
 

@@ -59,6 +59,6 @@ class Score:
     alarm: bool
     """level >= 1."""
     terms: dict[str, float] = field(default_factory=dict)
-    """The raw terms behind the score, one CSV column each, in the model's and streams' own units."""
+    """The raw terms behind the score, one CSV column each, in the units of model and streams."""
     heat: Map | None = None
     """(h, w) at the working size: how unusual each place is, in units of `score`."""

@@ -41,6 +41,7 @@ def stretch(s: np.ndarray) -> np.ndarray:
     return np.zeros_like(s) if low == high else (s / 2 - low / 2) / (high / 2 - low / 2)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in reduce")  # scikit-learn's
 @settings(max_examples=200, deadline=None)
 @given(some_set(TIED) | some_set(WIDE))
 def test_equals_scikit_learn_on_pooled_frames_with_many_ties(data):

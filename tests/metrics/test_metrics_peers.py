@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,8 @@ from oddframe.metrics import frame_auc
 pytestmark = pytest.mark.data
 
 
-def real(name: str) -> Path:
-    root = os.environ.get("ODDFRAME_DATA")
-    base = Path(root) if root else Path(__file__).parents[3] / "shared" / "data"
-    if not (base / name).exists():
-        pytest.skip(f"{base / name} is absent; set ODDFRAME_DATA to the folder that holds it")
-    return base / name
-
-
-def labels_of(name: str) -> list[np.ndarray]:
-    with np.load(real(name)) as z:
+def labels_of(path: Path) -> list[np.ndarray]:
+    with np.load(path) as z:
         return [z[key] for key in z.files]
 
 
@@ -33,10 +24,10 @@ def labels_of(name: str) -> list[np.ndarray]:
         ("Avenue", "labels/avenue_frame_labels.npz", 0.8099),
     ],
 )
-def test_memae_per_video_min_max(scores, labels, published):
+def test_memae_per_video_min_max(real_data, scores, labels, published):
     # Clips of 16 frames score their middle: labels[8:-7].
-    truth = [y[8:-7] for y in labels_of(labels)]
-    errors = np.load(real(f"peers/memae/ckpt_{scores}_recons_error_original_1.0_40.npy"))
+    truth = [y[8:-7] for y in labels_of(real_data(labels))]
+    errors = np.load(real_data(f"peers/memae/ckpt_{scores}_recons_error_original_1.0_40.npy"))
     videos = np.split(errors, np.cumsum([len(y) for y in truth])[:-1])
     assert round(frame_auc(videos, truth, normalise="per_video"), 4) == published
 
@@ -50,9 +41,9 @@ def test_memae_per_video_min_max(scores, labels, published):
         ("Results_ShanghaiTech", "labels/shanghaitech_frame_labels.npz", 0.677),
     ],
 )
-def test_svdgan_without_normalisation(prefix, labels, published):
-    with np.load(real("peers/svdgan/scores.npz")) as z:
+def test_svdgan_without_normalisation(real_data, prefix, labels, published):
+    with np.load(real_data("peers/svdgan/scores.npz")) as z:
         irregular = [-z[key] for key in z.files if key.startswith(prefix)]
     # Ped2's clip 03 has 148 of 150 scores; the published figure belongs to its last 148 frames.
-    truth = [y[-len(s) :] for s, y in zip(irregular, labels_of(labels), strict=True)]
+    truth = [y[-len(s) :] for s, y in zip(irregular, labels_of(real_data(labels)), strict=True)]
     assert round(frame_auc(irregular, truth), 3) == published

@@ -1,0 +1,76 @@
+"""The table of models. A name, where it lives, its published figures; imported when asked for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from oddframe.config import Config
+from oddframe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from oddframe.models.base import VADModel
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the paper says of a model: millions of parameters, giga multiply-adds, frames/s."""
+
+    parameters_m: float | None = None
+    gmac: float | None = None
+    fps: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model by name."""
+
+    module: str
+    """Holds the classes and, in `SIZES`, what this size changes from the defaults."""
+    model: str
+    config: str
+    published: Published = field(default_factory=Published)
+    train: Mapping[str, Any] = field(default_factory=dict)
+    """What this size changes from `TrainConfig`'s defaults (the paper's)."""
+
+
+_M2S2L = ("oddframe.models.m2s2l", "M2S2L", "M2S2LConfig")
+_QUICK = {"lr": 1e-3, "halve_every": 0, "targets": 4, "batch": 2, "detach_context": True}
+MODELS: dict[str, Entry] = {
+    "m2s2l": Entry(*_M2S2L, Published(14.9, 20.1, 45, "M2S2L, Table I")),
+    "m2s2l-small": Entry(*_M2S2L, train=_QUICK),
+    "m2s2l-edge": Entry(*_M2S2L, train=_QUICK),
+}
+"""Every model that `--model` takes."""
+
+
+def entry(name: str) -> Entry:
+    """Look a model up.
+
+    Raises:
+        ConfigError: unknown name (names the nearest one).
+    """
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"Unknown model {name!r}.{hint} There are {', '.join(MODELS)}.")
+    return MODELS[name]
+
+
+def default_config(name: str) -> Config:
+    """The configuration of a size, e.g. `default_config("m2s2l-edge")`."""
+    e = entry(name)
+    module = import_module(e.module)
+    config: Config = getattr(module, e.config).read(module.SIZES[name])
+    return config
+
+
+def build(name: str, config: Config | None = None) -> VADModel:
+    """Make an untrained model; weights follow torch's random state."""
+    e = entry(name)
+    model: VADModel = getattr(import_module(e.module), e.model)(config or default_config(name))
+    return model

@@ -58,8 +58,11 @@ class VADModel(nn.Module):
     def prepare(self, mean_frame: Tensor) -> None:
         """Take what is known before training: the mean training frame (c, h, w)."""
 
-    def scan_flops(self) -> int:
-        """Operations of the selective scans for one new frame (9 L D N each), streaming."""
+    def scan_flops(self, frames: int = 1) -> int:
+        """Operations of the selective scans (9 L D N each) for one prediction.
+
+        frames: how many frames are encoded for it: 1 in a warm stream, k for a stateless clip.
+        """
         return 0
 
 

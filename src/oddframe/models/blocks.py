@@ -6,12 +6,27 @@ Tokens are channels last, (b, h, w, d): linear layers and the scan want them so.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import TypeVar, cast
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from oddframe.ops.ss2d import SS2D
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def modules(items: Iterable[M]) -> Sequence[M]:
+    """An `nn.ModuleList` that type checkers know the members of."""
+    return cast(Sequence[M], nn.ModuleList(items))
+
+
+def mlp(width: int, hidden: int, out: int) -> nn.Sequential:
+    """Linear, GELU, linear."""
+    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, out))
 
 
 def depthwise(x_bhwc: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -72,16 +87,19 @@ class MultiScaleConv(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(
+        self.convs = modules(
             nn.Conv2d(width, width, k, padding=k // 2, groups=width) for k in self.KERNELS
         )
 
     def kernel(self) -> tuple[Tensor, Tensor]:
         """The three convolutions and the residual as one 5x5 kernel: (d, 1, 5, 5), (d,)."""
-        weight = sum(F.pad(c.weight, [2 - c.weight.shape[-1] // 2] * 4) for c in self.convs)
-        identity = torch.zeros_like(weight)
-        identity[:, :, 2, 2] = 1
-        return weight + identity, sum(c.bias for c in self.convs)
+        weight = torch.zeros_like(self.convs[-1].weight)
+        weight[:, :, 2, 2] = 1  # the residual
+        bias = torch.zeros_like(weight[:, 0, 0, 0])
+        for conv, k in zip(self.convs, self.KERNELS, strict=True):
+            weight = weight + F.pad(conv.weight, [(5 - k) // 2] * 4)
+            bias = bias + cast(Tensor, conv.bias)
+        return weight, bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, d) -> (b, h, w, d); one convolution instead of three, the same numbers."""
@@ -117,6 +135,36 @@ class PatchExpand(nn.Module):
         x = rearrange(self.project(x), "b h w (p q c) -> b (h p) (w q) c", p=2, q=2)
         out: Tensor = self.norm(x)
         return out
+
+
+class Decoder(nn.Module):
+    """VSSB blocks, then patch expansion to the picture: (n, h, w, d) -> (n, 3, h stride, w stride).
+
+    stride: pixels per token. upscale: factor of the last step, a pixel shuffle; the steps before
+    it double the resolution and halve the width.
+    """
+
+    def __init__(
+        self, width: int, stride: int, *, depth: int, upscale: int, expand: int, state: int
+    ) -> None:
+        super().__init__()
+        self.blocks = modules(VSSB(width, expand=expand, state=state) for _ in range(depth))
+        expands = []
+        while stride > upscale:
+            expands.append(PatchExpand(width))
+            width, stride = width // 2, stride // 2
+        self.expand = nn.Sequential(*expands)
+        self.head = nn.Conv2d(width, 3 * upscale**2, 3, padding=1)
+        self.upscale = upscale
+        with torch.no_grad():  # start near "no change": the first steps are not spent unlearning
+            self.head.weight.mul_(0.1)
+            cast(Tensor, self.head.bias).zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, h, w, d) -> (n, 3, H, W)."""
+        for block in self.blocks:
+            x = block(x)
+        return F.pixel_shuffle(self.head(self.expand(x).permute(0, 3, 1, 2)), self.upscale)
 
 
 def resize_tokens(x_bhwd: Tensor, size: tuple[int, int]) -> Tensor:

@@ -36,7 +36,6 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -45,11 +44,12 @@ from oddframe import losses
 from oddframe.config import Config
 from oddframe.models.base import Prediction, VADModel, motion
 from oddframe.models.blocks import (
-    VSSB,
     MSVSSB,
+    Decoder,
     MultiScaleConv,
     PatchEmbed,
-    PatchExpand,
+    mlp,
+    modules,
     resize_tokens,
 )
 from oddframe.models.memory import Memory, Read
@@ -193,22 +193,22 @@ class M2S2L(VADModel):
         self.grid = (grid, grid)
         self.motion_grid = (cfg.size // cfg.motion_patch,) * 2
         # Spatial (Eq. 1-3)
-        self.embed = nn.ModuleList(PatchEmbed(r, d) for r in cfg.patches)
+        self.embed = modules(PatchEmbed(r, d) for r in cfg.patches)
         stem = cfg.ms_position == "stem"
-        self.stem = nn.ModuleList(MultiScaleConv(d) if stem else nn.Identity() for _ in cfg.patches)
+        self.stem = modules(MultiScaleConv(d) if stem else nn.Identity() for _ in cfg.patches)
         block = {"expand": cfg.expand, "state": cfg.state}
         multi = cfg.ms_position == "block"
-        self.encoder = nn.ModuleList(
+        self.encoder = modules(
             nn.Sequential(*(MSVSSB(d, multi_scale=multi, **block) for _ in range(depth)))
             for depth in cfg.depths
         )
-        self.beta = nn.ModuleList(_mlp(d, d // 4, 1) for _ in cfg.patches)
+        self.beta = modules(mlp(d, d // 4, 1) for _ in cfg.patches)
         # sigma-shaped start: the newest frame carries about 3/4 of the weight.
         age = torch.arange(cfg.history - 1, -1, -1.0)
         self.frame_weights = nn.Parameter(torch.where(age == 0, 4.0, 0.0))
         # Temporal (Eq. 4-6)
         self.motion_embed = PatchEmbed(cfg.motion_patch, d, norm=False)
-        self.tmb = nn.ModuleList(
+        self.tmb = modules(
             TMB(d, w - 1, expand=cfg.expand, state=cfg.state, literal=cfg.tmb == "literal")
             for w in cfg.windows
         )
@@ -222,10 +222,10 @@ class M2S2L(VADModel):
         self.norm = nn.LayerNorm(d)
         parts = ("common", "app", "motion") if cfg.decompose else ("common",)
         if cfg.decompose:
-            self.gate_common = _mlp(d, d, d)
+            self.gate_common = mlp(d, d, d)
             gate = cfg.specific == "gate"
-            self.to_app = _mlp(d, d, d) if gate else nn.Linear(d, d)
-            self.to_motion = _mlp(d, d, d) if gate else nn.Linear(d, d)
+            self.to_app = mlp(d, d, d) if gate else nn.Linear(d, d)
+            self.to_motion = mlp(d, d, d) if gate else nn.Linear(d, d)
         self.memory = nn.ModuleDict(
             {
                 part: Memory(
@@ -235,8 +235,9 @@ class M2S2L(VADModel):
                 if cfg.memory_items
             }
         )
-        self.decode_app = Decoder(cfg)
-        self.decode_motion = Decoder(cfg)
+        size = {"depth": cfg.decoder_depth, "upscale": cfg.upscale}
+        self.decode_app = Decoder(d, cfg.patches[0], **size, **block)
+        self.decode_motion = Decoder(d, cfg.patches[0], **size, **block)
         self.background = (
             nn.Parameter(torch.zeros(3, cfg.size, cfg.size)) if cfg.head == "direct" else None
         )
@@ -250,7 +251,7 @@ class M2S2L(VADModel):
             for embed, stem, encoder in zip(self.embed, self.stem, self.encoder, strict=True)
         ]
         beta = torch.cat(
-            [mlp(g.mean((1, 2))) for mlp, g in zip(self.beta, maps, strict=True)], -1
+            [weigh(g.mean((1, 2))) for weigh, g in zip(self.beta, maps, strict=True)], -1
         ).softmax(-1)  # n i
         return tuple(beta[:, i, None, None, None] * g for i, g in enumerate(maps))
 
@@ -406,47 +407,17 @@ class M2S2L(VADModel):
         if self.background is not None:
             self.background.copy_(torch.atanh(mean_frame.clamp(-0.99, 0.99)))
 
-    def scan_flops(self) -> int:
-        """9 L D N of every selective scan for one new frame, streaming."""
+    def scan_flops(self, frames: int = 1) -> int:
+        """9 L D N of every selective scan for one prediction that encodes `frames` frames."""
         cfg = self.config
         places = [(cfg.size // r) ** 2 for r in cfg.patches]
         total = 0
         for n, encoder in zip(places, self.encoder, strict=True):
-            total += sum(b.block.ss2d.scan_flops(n) for b in encoder)
+            total += frames * sum(b.block.ss2d.scan_flops(n) for b in encoder)
         for decoder in (self.decode_app, self.decode_motion):
             total += sum(b.ss2d.scan_flops(places[0]) for b in decoder.blocks)
         p = self.motion_grid[0] * self.motion_grid[1]
         return total + sum(t.scan_flops(p) for t in self.tmb)
-
-
-class Decoder(nn.Module):
-    """VSSB blocks on the finest grid, then patch expansion to the picture (section II-D)."""
-
-    def __init__(self, cfg: M2S2LConfig) -> None:
-        super().__init__()
-        d = cfg.width
-        self.blocks = nn.Sequential(
-            *(VSSB(d, expand=cfg.expand, state=cfg.state) for _ in range(cfg.decoder_depth))
-        )
-        expands, stride = [], cfg.patches[0]
-        while stride > cfg.upscale:
-            expands.append(PatchExpand(d))
-            d, stride = d // 2, stride // 2
-        self.expand = nn.Sequential(*expands)
-        self.head = nn.Conv2d(d, 3 * cfg.upscale**2, 3, padding=1)
-        self.upscale = cfg.upscale
-        with torch.no_grad():  # start near "no change": the first steps are not spent unlearning
-            self.head.weight.mul_(0.1)
-            nn.init.zeros_(self.head.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, h, w, d) -> (n, 3, H, W)."""
-        x = self.expand(self.blocks(x)).permute(0, 3, 1, 2)
-        return F.pixel_shuffle(self.head(x), self.upscale)
-
-
-def _mlp(d: int, hidden: int, out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(d, hidden), nn.GELU(), nn.Linear(hidden, out))
 
 
 def _windows(x: Tensor, length: int, end: int, m: int) -> Tensor:

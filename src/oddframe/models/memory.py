@@ -60,6 +60,8 @@ class Memory(nn.Module):
     @torch.no_grad()
     def write(self, query_qd: Tensor, similarity_qm: Tensor) -> None:
         """Move every chosen item towards the mean of its queries, weighted by similarity."""
+        # Under bf16 autocast the queries come in half precision; the items never do.
+        query_qd, similarity_qm = query_qd.to(self.items), similarity_qm.to(self.items)
         nearest = similarity_qm.argmax(-1)
         weight = similarity_qm.gather(-1, nearest[:, None]).clamp_min_(0) + 1e-6  # q 1
         total = torch.zeros_like(self.items).index_add_(0, nearest, query_qd * weight)

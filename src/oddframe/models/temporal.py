@@ -85,9 +85,7 @@ class WindowFusion(nn.Module):
         self.kind = kind
         if kind == "softmax":
             self.weigh = nn.ModuleList(
-                nn.Sequential(
-                    nn.Linear(width, width // 4), nn.GELU(), nn.Linear(width // 4, 1)
-                )
+                nn.Sequential(nn.Linear(width, width // 4), nn.GELU(), nn.Linear(width // 4, 1))
                 for _ in range(windows)
             )
         else:
@@ -103,4 +101,5 @@ class WindowFusion(nn.Module):
             return torch.einsum("nj,njpd->npd", weights.softmax(-1), x)
         tokens = rearrange(x, "n j p d -> (n p) j d")
         out, _ = self.attend(self.query.expand(n * p, -1, -1), tokens, tokens, need_weights=False)
-        return rearrange(out, "(n p) 1 d -> n p d", n=n)
+        joined: Tensor = rearrange(out, "(n p) 1 d -> n p d", n=n)
+        return joined

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Elements of one step's slab: enough to hide the cost of a call, few enough for the caches.
 _SLAB = 1 << 14
@@ -44,10 +45,17 @@ def scan_chunked(
         softplus: apply softplus to delta; in here it costs no pass over memory.
 
     Returns:
-        y (b, l, g, e) and the last state (b, g, n, e); the state carries no gradient.
+        y (b, l, g, e) in the dtype of u and the last state (b, g, n, e); computed in the dtype of
+        A, float32 at least. The state carries no gradient.
     """
-    y, last = _Scan.apply(u_blge, delta_blge, A_gne, B_blgn, C_blgn, softplus)
-    return y, last
+    if u_blge.is_meta:  # shapes only, so that a model can be counted without walking its steps
+        b, _, g, e = u_blge.shape
+        return torch.empty_like(u_blge), u_blge.new_empty(b, g, A_gne.shape[1], e)
+    # bf16 autocast hands over a mixture; in bf16 a state would lose its small inputs.
+    work = torch.promote_types(A_gne.dtype, torch.float32)
+    args = [x.to(work) for x in (u_blge, delta_blge, A_gne, B_blgn, C_blgn)]
+    y, last = _Scan.apply(*args, softplus)
+    return y.to(u_blge.dtype), last
 
 
 def _plan(length: int, step_elements: int) -> tuple[int, int]:
@@ -146,6 +154,7 @@ class _Scan(torch.autograd.Function):
         return y, last
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         u, delta, A, B, C, start = ctx.saved_tensors
         g_A = torch.zeros_like(A)

@@ -1,18 +1,17 @@
 """Floors: three scores without any learning that a trained model has to clear.
 
 Each floor is fed the frames of *one* video in order and looks back only. Frames are 256x256; other
-sizes are resized bilinearly first. Measured on Ped2 (2010 frames, those after the first 16 of each
-clip, micro AUC in %; per-video min-max / no normalisation), and on the part of Avenue in our hands:
+sizes are resized by area first. Measured on Ped2 (2010 frames, those after the first 16 of each
+clip, micro AUC in %; per-video min-max / no normalisation), and on a part of Avenue:
 
-    floor         Ped2, bilinear   Ped2, area     Avenue part, bilinear   area
-    persistence   91.8 / 79.4      91.7 / 79.7    75.6 / 47.4             74.6 / 47.8
-    blockdiff     92.5 / 89.9      93.0 / 89.8    61.5 / 46.7             60.3 / 46.6
-    flowspeed     96.6 / 96.9      96.6 / 96.9    62.5 / 50.1             61.8 / 49.7
+    floor         Ped2           Avenue part
+    persistence   91.7 / 79.7    74.6 / 47.8
+    blockdiff     93.0 / 89.8    60.3 / 46.6
+    flowspeed     96.6 / 96.9    61.8 / 49.7
 
-"area" is for frames that the caller resized with cv2.INTER_AREA; it is dearer, and the resizing in
-this package is bilinear. The border decides as much as the block: windows wholly inside
-the picture give blockdiff 87.8 and flowspeed 97.4 without normalisation, a grid of blocks that do
-not overlap 79.5 and 95.1. The mirrored border is the setting of the study that these floors follow.
+The border decides as much as the block: windows wholly inside the picture give blockdiff 87.8 and
+flowspeed 97.4 without normalisation, a grid of blocks that do not overlap 79.5 and 95.1. The
+mirrored border is the setting in which these floors are known.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.data.frames import resize_bgr
 from oddframe.errors import ConfigError
 from oddframe.scoring.local import worst_region
 from oddframe.types import Image, Map
@@ -48,6 +48,21 @@ class Floor(Protocol):
         """Take the next frame (h, w, 3) BGR; return its score, None while there is no past."""
 
 
+def flow_speed(
+    current: NDArray[np.uint8], past: NDArray[np.uint8], lag: int = FLOW_LAG
+) -> Map:
+    """Speed at every place of the current grey frame (h, w), in px per frame: (h, w) float32.
+
+    current, past: grey uint8 frames of one size, `lag` frames apart.
+    """
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    dis.setFinestScale(1)
+    calc: Callable[..., Any] = dis.calc  # OpenCV's stubs do not know the None below
+    # None: a flow handed in would be taken as the starting guess, a hidden state.
+    flow = calc(current, past, None)  # h w 2, px per `lag` frames
+    return np.asarray(cv2.magnitude(flow[..., 0], flow[..., 1]) / lag, dtype=np.float32)
+
+
 class FlowSpeed:
     """Speed map of one video: DIS optical flow, fast preset, finest scale 1, looking back.
 
@@ -62,9 +77,6 @@ class FlowSpeed:
             raise ConfigError(f"FlowSpeed: lag must be at least 1 frame, not {lag}.")
         self.lag = lag
         self._past: deque[NDArray[np.uint8]] = deque(maxlen=lag)
-        dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        dis.setFinestScale(1)
-        self._calc: Callable[..., Any] = dis.calc  # OpenCV's stubs do not know the None below
 
     def step(self, gray: NDArray[np.uint8]) -> Map | None:
         """Take the next grey frame (h, w) uint8, at least 12 px a side; return px per frame.
@@ -88,10 +100,7 @@ class FlowSpeed:
         self._past.append(current)
         if oldest is None:
             return None
-        # None: a flow handed in would be taken as the starting guess, a hidden state.
-        flow = self._calc(current, oldest, None)  # h w 2, px per `lag` frames
-        speed = cv2.magnitude(flow[..., 0], flow[..., 1]) / self.lag
-        return np.asarray(speed, dtype=np.float32)
+        return flow_speed(current, oldest, self.lag)
 
 
 class Persistence:
@@ -174,5 +183,4 @@ def _at_size(image: Image) -> Image:
         )
     if image.shape[:2] == (SIZE_PX, SIZE_PX):
         return image.copy()
-    small = cv2.resize(image, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(small, dtype=np.uint8)
+    return resize_bgr(image, SIZE_PX)

@@ -1,0 +1,95 @@
+"""What a model costs: parameters and multiply-adds, counted on shapes alone, beside the paper's.
+
+"GMAC" are multiply-adds of convolutions and matrix products, the unit that the papers print as
+"FLOPs" (an exact MNAD counts 46.48 against its published 46.6). The selective scans are no matrix
+products and stand in a column of their own: 9 L D N operations each, as VMamba counts them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from oddframe.config import Config
+from oddframe.models import Published, build, entry
+from oddframe.models.base import VADModel
+
+
+def describe(name: str, config: Config | None = None) -> dict[str, Any]:
+    """Count one model; what `oddframe info NAME --json` prints.
+
+    Args:
+        name: a key of `MODELS`.
+        config: another configuration than the name's own.
+
+    Returns:
+        `model`, `size`, `history`, `parameters`; `gmac_per_frame` and `scan_gflop_per_frame` for
+        one new frame of a warm stream, `gmac_per_clip` and `scan_gflop_per_clip` for a stateless
+        clip of `history` frames, `gflop_per_frame` = 2 gmac + scan, and `published` (None where
+        no paper has this size).
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    published = entry(name).published
+    model = build(name, config).eval()
+    parameters = sum(p.numel() for p in model.parameters())
+    gmac_frame, gmac_clip = count(model.to("meta"))
+    scan_frame, scan_clip = model.scan_flops() / 1e9, model.scan_flops(model.history) / 1e9
+    return {
+        "model": name,
+        "size": model.size,
+        "history": model.history,
+        "parameters": parameters,
+        "gmac_per_frame": gmac_frame,
+        "scan_gflop_per_frame": scan_frame,
+        "gflop_per_frame": 2 * gmac_frame + scan_frame,
+        "gmac_per_clip": gmac_clip,
+        "scan_gflop_per_clip": scan_clip,
+        "published": None if published == Published() else asdict(published),
+    }
+
+
+def count(model: VADModel) -> tuple[float, float]:
+    """GMAC of one `step` of a warm stream, and of one `forward` of a clip; model on "meta".
+
+    On the meta device tensors have shapes and no values, so this takes seconds at any size.
+    """
+    frame = torch.empty(1, 3, model.size, model.size, device="meta")
+    state = model.init_state()
+    for _ in range(model.history):
+        state, _ = model.step(state, frame)
+    with FlopCounterMode(display=False) as streaming:
+        model.step(state, frame)
+    with FlopCounterMode(display=False) as stateless:
+        model(frame[:, None].expand(-1, model.history, -1, -1, -1))
+    # FlopCounterMode counts a multiply and an add as two.
+    return streaming.get_total_flops() / 2e9, stateless.get_total_flops() / 2e9
+
+
+def table(info: dict[str, Any]) -> str:
+    """Lay a `describe` out as lines of text, the published figures beside ours."""
+    paper = info["published"] or {}
+    rows = [
+        ("parameters", f"{info['parameters'] / 1e6:.2f} M", _cell(paper.get("parameters_m"), "M")),
+        ("one new frame", f"{info['gmac_per_frame']:.2f} GMAC", _cell(paper.get("gmac"), "GMAC")),
+        ("  its scans", f"{info['scan_gflop_per_frame']:.3f} GFLOP", ""),
+        ("  both, 2 per GMAC", f"{info['gflop_per_frame']:.2f} GFLOP", ""),
+        ("a stateless clip", f"{info['gmac_per_clip']:.2f} GMAC", ""),
+        ("  its scans", f"{info['scan_gflop_per_clip']:.3f} GFLOP", ""),
+        ("speed", "oddframe bench stream", _cell(paper.get("fps"), "frames/s")),
+    ]
+    head = f"{info['model']}: {info['size']} px, {info['history']} frames of history"
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    lines = [f"{'':{widths[0]}}  {'ours':{widths[1]}}  published"] if paper else []
+    lines += [f"{a:{widths[0]}}  {b:{widths[1]}}  {c}".rstrip() for a, b, c in rows]
+    if paper:
+        lines.append(f"published: {paper['source']}; its unit reads as GMAC per new frame")
+    return "\n".join([head, *lines])
+
+
+def _cell(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:g} {unit}"

@@ -1,0 +1,181 @@
+"""The RUN folder: what `fit` leaves and everything else reads.
+
+    RUN/model.safetensors   weights (averaged over training), no pickle
+    RUN/model.json          configuration, scene, calibration, data, versions
+    RUN/train.csv           the loss curve
+    RUN/resume/             what `fit --resume` needs; safe to delete
+
+Every file is written under a temporary name and renamed, so a RUN is never half-written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oddframe.errors import RunError
+from oddframe.models import build, default_config
+from oddframe.scoring.scene import StreamScene, from_json, to_json
+
+if TYPE_CHECKING:
+    from oddframe.config import Config
+    from oddframe.models.base import VADModel
+    from oddframe.scoring.scorer import ScoreConfig
+
+FORMAT = 1
+"""Version of model.json; raised when an older oddframe could misread a newer RUN."""
+WEIGHTS, CARD, CURVE, RESUME = "model.safetensors", "model.json", "train.csv", "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A trained run, read from its folder; weights are loaded by `model()`."""
+
+    path: Path
+    name: str
+    """Model name, a key of `oddframe.models.MODELS`."""
+    model_config: Config
+    score_config: ScoreConfig
+    scene: dict[str, StreamScene]
+    calibration: dict[str, Any] | None
+    """{"threshold", "alarms_per_day", ...}, None before calibration."""
+    card: dict[str, Any]
+    """All of model.json."""
+
+    @property
+    def threshold(self) -> float | None:
+        """Score of the alarm, None before calibration."""
+        return None if self.calibration is None else float(self.calibration["threshold"])
+
+    def model(self) -> VADModel:
+        """Build the model and load its weights.
+
+        Raises:
+            RunError: the weights are absent, damaged, or of another configuration.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        model = build(self.name, self.model_config)
+        try:
+            model.load_state_dict(load_file(self.path / WEIGHTS))
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise RunError(
+                f"{self.path / WEIGHTS} does not hold the weights of this {self.name}: "
+                f"{str(error).splitlines()[0]} Fit the run again, or copy the whole folder anew."
+            ) from None
+        return model.eval()
+
+
+def save_run(
+    path: Path,
+    name: str,
+    model: VADModel,
+    configs: Mapping[str, Any],
+    scene: Mapping[str, StreamScene],
+    calibration: Mapping[str, Any] | None,
+    card: Mapping[str, Any],
+) -> None:
+    """Write the weights, then the card that makes them a RUN.
+
+    configs: plain values of the groups `model`, `score` and `train`.
+    card: whatever else belongs into model.json (data manifest, versions, training facts).
+
+    Raises:
+        RunError: the folder cannot be written (disk full, permissions); nothing is half-written.
+    """
+    from safetensors.torch import save
+
+    weights = save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
+    write_atomic(path / WEIGHTS, lambda p: _keep(p.write_bytes(weights)))
+    values = {
+        "format": FORMAT, "model": name, "config": dict(configs), "scene": to_json(scene),
+        "calibration": calibration, **card,
+    }  # fmt: skip
+    write_json(path / CARD, values)
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a RUN folder (not yet its weights).
+
+    Raises:
+        RunError: not a RUN, unfinished, damaged, or of another format version.
+    """
+    from oddframe.scoring.scorer import ScoreConfig
+
+    path = Path(path)
+    if not path.is_dir():
+        raise RunError(f"{path} is not a RUN folder: expected one that `oddframe fit --out` wrote.")
+    if not (path / CARD).is_file() or not (path / WEIGHTS).is_file():
+        missing = [n for n in (CARD, WEIGHTS) if not (path / n).is_file()]
+        unfinished = (path / CURVE).exists() or (path / RESUME).exists()
+        todo = (
+            "Its training has not finished: run `oddframe fit … --resume` on it."
+            if unfinished
+            else "Give the folder that `oddframe fit --out` wrote."
+        )
+        raise RunError(f"{path} is not a finished RUN: {' and '.join(missing)} missing. {todo}")
+    try:
+        card = json.loads((path / CARD).read_text("utf8"))
+        version = card["format"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise RunError(f"{path / CARD} is damaged: expected the JSON that fit writes.") from None
+    if version != FORMAT:
+        raise RunError(
+            f"{path} was written in RUN format {version}, this oddframe reads format {FORMAT}. "
+            "Use the oddframe version named in its model.json, or fit the run again."
+        )
+    try:
+        name, config = card["model"], card["config"]
+        model_config = type(default_config(name)).read(config["model"])
+        scene = from_json(card["scene"])
+        score = ScoreConfig.read(config["score"])
+        calibration = card["calibration"]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path / CARD} is damaged: {error} is missing or wrong.") from None
+    return Run(path, name, model_config, score, scene, calibration, card)
+
+
+def write_calibration(run: Run, calibration: Mapping[str, Any]) -> None:
+    """Store a calibration in the RUN's card, atomically."""
+    write_json(run.path / CARD, {**run.card, "calibration": dict(calibration)})
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON atomically; NaN is refused (it is not JSON)."""
+    text = json.dumps(values, indent=2, allow_nan=False) + "\n"
+    write_atomic(path, lambda p: _keep(p.write_text(text, "utf8")))
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it into place.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written; `path` is as it was.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"Cannot write {path}: {error.strerror or error}. Nothing was changed; free some "
+            "space or choose another place."
+        ) from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _keep(_: int) -> None:
+    """Turn the count that write_text returns into nothing."""

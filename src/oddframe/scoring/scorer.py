@@ -1,0 +1,182 @@
+"""From a frame to its score: one `step` for files, evaluation and live cameras alike.
+
+    frame -> model.step -> error maps -> local means -> unusualness per stream -> score -> level
+
+The score of a frame looks only at that frame and those before it, and at statistics of held-out
+normal footage of the scene: nothing of the test video's future, nothing of its other frames.
+
+Letters: h w rows and columns of the working size, c colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from oddframe.config import Config
+from oddframe.data.frames import resize_bgr, to_model
+from oddframe.models.base import Prediction, VADModel, motion
+from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, flow_speed
+from oddframe.scoring.fuse import fuse, own_streams
+from oddframe.scoring.local import box_mean
+from oddframe.scoring.scene import StreamScene
+from oddframe.types import Image, Map, Score
+
+PEAK = 2.0
+"""MAX of the PSNR: the span of values in [-1, 1], frames and scaled motion alike."""
+
+
+class ScoreConfig(Config):
+    """How errors become a score."""
+
+    alpha: float = Field(0.5, ge=0, le=1)
+    """Weight of the frame's PSNR in the paper's score (paper: .6 Ped2, .4 Avenue, .5 else)."""
+    block_px: int = Field(32, ge=1, le=256)
+    """Window of the local means of the model's errors, in pixels of the working size."""
+    flow: bool = True
+    """Use optical-flow speed as a stream beside the model's own (about 6 ms of one core)."""
+    smooth: float = Field(0.0, ge=0, lt=1)
+    """Weight of the past in causal exponential smoothing of the score; 0 is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one frame shows before it is compared with the scene."""
+
+    local: dict[str, Map]
+    """Per stream its local means, (h, w)."""
+    psnr_frame: float
+    """PSNR of the predicted frame in dB."""
+    psnr_motion: float
+    """PSNR of the reconstructed motion in dB, of the window that predicted this frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerState:
+    """Everything a stream has to remember; `step` returns a new one and leaves the old alone."""
+
+    model: Any
+    index: int = 0
+    last: Tensor | None = None
+    """V_{t-1}, (1, c, h, w)."""
+    expected: Prediction | None = None
+    """What the model predicted for the frame that comes."""
+    moved: Tensor | None = None
+    """M_{t-1}, which goes with `expected.motion`."""
+    greys: tuple[NDArray[np.uint8], ...] = ()
+    smooth: float | None = field(default=None)
+
+
+class Scorer:
+    """A trained model with a scene: turns frames into scores.
+
+    scene: {stream: StreamScene} from `SceneFit`; None while it is being fitted (`observe` works).
+    threshold: score of the alarm, None before calibration.
+    """
+
+    def __init__(
+        self,
+        model: VADModel,
+        config: ScoreConfig | None = None,
+        scene: Mapping[str, StreamScene] | None = None,
+        threshold: float | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.model = model.to(device).eval()
+        self.config = config or ScoreConfig()
+        self.scene, self.threshold = scene, threshold
+        self.device = torch.device(device)
+
+    def init_state(self) -> ScorerState:
+        """State of a stream that has seen no frame."""
+        return ScorerState(self.model.init_state())
+
+    @torch.inference_mode()
+    def observe(self, state: ScorerState, image: Image) -> tuple[ScorerState, Observation | None]:
+        """Take one frame (h, w, 3) BGR uint8 of any size; None until the model has its history."""
+        size = self.model.size
+        small = resize_bgr(image, size)
+        frame = torch.from_numpy(to_model(small, size))[None].to(self.device)
+        greys = state.greys
+        if self.config.flow:
+            grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+            greys = (*greys, grey)[-FLOW_LAG - 1 :]
+        moved = None if state.last is None else motion(state.last, frame)
+        observation = self._compare(state, frame, moved, greys)
+        model_state, expected = self.model.step(state.model, frame)
+        new = ScorerState(model_state, state.index + 1, frame, expected, moved, greys, state.smooth)
+        return new, observation
+
+    def _compare(
+        self,
+        state: ScorerState,
+        frame: Tensor,
+        moved: Tensor | None,
+        greys: tuple[NDArray[np.uint8], ...],
+    ) -> Observation | None:
+        if state.expected is None or state.moved is None or moved is None:
+            return None
+        truth = moved if self.model.motion_is_next else state.moved
+        error = (state.expected.frame[:, 0] - frame).square().mean(1)[0]  # h w
+        missed = (state.expected.motion[:, 0] - truth).square().mean(1)[0]
+        block = min(self.config.block_px, *error.shape)
+        local = {
+            "frame": box_mean(error.cpu().numpy(), block),
+            "motion": box_mean(missed.cpu().numpy(), block),
+        }
+        if self.config.flow:
+            speed = flow_speed(greys[-1], greys[0])
+            local["flow"] = box_mean(speed, min(FLOW_BLOCK_PX, *speed.shape))
+        return Observation(local, _psnr(error), _psnr(missed))
+
+    def step(
+        self, state: ScorerState, image: Image, pts_s: float = 0.0
+    ) -> tuple[ScorerState, Score]:
+        """Score one frame (h, w, 3) BGR uint8; the first k frames get NaN."""
+        index = state.index
+        state, seen = self.observe(state, image)
+        if seen is None:
+            return state, Score(index, pts_s, float("nan"), float("nan"), False)
+        unusual, terms = self.unusual(seen)
+        worst = {name: float(m.max()) for name, m in unusual.items()}
+        terms |= {f"z_{name}": value for name, value in worst.items()}
+        terms["own"] = fuse(own_streams(worst))
+        value = fuse(worst)
+        if self.config.smooth and state.smooth is not None:
+            value = self.config.smooth * state.smooth + (1 - self.config.smooth) * value
+        level = float("nan") if self.threshold is None else max(value, 0.0) / self.threshold
+        state = ScorerState(
+            state.model, state.index, state.last, state.expected, state.moved, state.greys, value
+        )
+        return state, Score(index, pts_s, value, level, level >= 1, terms, fuse_maps(unusual))
+
+    def unusual(self, seen: Observation) -> tuple[dict[str, Map], dict[str, float]]:
+        """Compare with the scene: maps in standard deviations per stream, and the raw terms."""
+        if self.scene is None:
+            raise ValueError("Scorer.step needs the scene's statistics; fit them with SceneFit")
+        alpha = self.config.alpha
+        terms = {
+            "psnr": alpha * seen.psnr_frame + (1 - alpha) * seen.psnr_motion,
+            "psnr_frame": seen.psnr_frame,
+            "psnr_motion": seen.psnr_motion,
+        }
+        terms |= {name: float(m.max()) for name, m in seen.local.items()}
+        return {name: self.scene[name].unusual(m) for name, m in seen.local.items()}, terms
+
+
+def fuse_maps(unusual: Mapping[str, Map]) -> Map:
+    """The heat map: the streams' unusualness, fused at every place as the score fuses frames."""
+    return np.asarray(fuse(dict(unusual)), dtype=np.float32)
+
+
+def _psnr(error: Tensor) -> float:
+    """10 log10(MAX^2 / MSE) in dB; a perfect prediction is capped at 120 dB, not infinite."""
+    return float(10 * torch.log10(PEAK**2 / error.mean().clamp_min(PEAK**2 * 1e-12)))

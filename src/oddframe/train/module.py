@@ -1,0 +1,131 @@
+"""The one adapter between plain models and Lightning, and the batches it is fed.
+
+A batch is a pure function of (seed, step), so a resumed run sees what an uninterrupted one would.
+Letters: b runs, t frames of a run (history + targets), c h w colour, rows, columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from oddframe.config import Config
+from oddframe.data.frames import FrameStore, from_store
+from oddframe.models.base import VADModel
+from oddframe.train.split import Span
+
+
+class TrainConfig(Config):
+    """How a model is trained; the defaults are the paper's, sizes for the CPU change some."""
+
+    lr: float = Field(2e-4, gt=0)
+    """Learning rate of Adam."""
+    halve_every: int = Field(20, ge=0)
+    """Epochs after which the learning rate is halved; 0 keeps it."""
+    epochs: int = Field(60, ge=1)
+    """Passes over the training targets, where neither --epochs nor --minutes is given."""
+    batch: int = Field(2, ge=1)
+    """Runs of frames per step."""
+    targets: int = Field(4, ge=1)
+    """Targets per run: each frame is encoded once for all of them."""
+    detach_context: bool = False
+    """Encode the frames before a run's first target without gradient: half the time per step."""
+    clip_gradient: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    average: float = Field(0.998, ge=0, lt=1)
+    """Decay of the weights' running average, which is what the RUN keeps; 0 keeps the last ones."""
+    hold_out: float = Field(0.12, ge=0.01, le=0.5)
+    """Share of the training video kept aside for the scene's normal range and the threshold."""
+    precision: Literal["32-true", "bf16-mixed", "bf16-true"] = "32-true"
+    """Lightning's precision: 32-true, or bf16-mixed on a GPU."""
+
+
+class Batches:
+    """Endless runs of consecutive frames from the training spans, drawn by (seed, step)."""
+
+    def __init__(
+        self, store: FrameStore, spans: Sequence[Span], length: int, batch: int, seed: int
+    ) -> None:
+        self.store, self.length, self.batch, self.seed = store, length, batch, seed
+        self.spans = [s for s in spans if len(s) >= length]
+        self.starts = np.cumsum([0] + [len(s) - length + 1 for s in self.spans])
+        self.first_step = 0
+
+    @property
+    def runs(self) -> int:
+        """Different runs there are."""
+        return int(self.starts[-1])
+
+    def at(self, step: int) -> Tensor:
+        """The batch of one step: (b, t, c, h, w) float32 in [-1, 1]."""
+        drawn = np.random.default_rng([self.seed, step]).integers(0, self.runs, self.batch)
+        return torch.stack([self._run(int(i)) for i in drawn])
+
+    def _run(self, i: int) -> Tensor:
+        s = int(np.searchsorted(self.starts, i, side="right")) - 1
+        start = self.spans[s].start + i - int(self.starts[s])
+        return torch.from_numpy(from_store(self.store.read(start, start + self.length)))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        step = self.first_step
+        while True:
+            yield self.at(step)
+            step += 1
+
+
+class FitModule(L.LightningModule):
+    """Trains a `VADModel` and keeps the running average of its weights."""
+
+    def __init__(self, model: VADModel, config: TrainConfig, batches: Batches) -> None:
+        super().__init__()
+        self.model, self.config, self.batches = model, config, batches
+        self.averaged = AveragedModel(model, multi_avg_fn=self._average, use_buffers=True)
+        self.averaged.requires_grad_(False)
+        # Targets are drawn at random; an epoch is as many as there are.
+        self.epoch_steps = math.ceil(batches.runs / (config.batch * config.targets))
+        self.parts: dict[str, float] = {}
+
+    def _average(self, kept: Any, current: Any, count: Any) -> None:
+        """Running average whose memory grows with the steps: the start is forgotten early."""
+        n = float(count)
+        decay = min(self.config.average, (1 + n) / (10 + n)) if self.config.average else 0.0
+        torch._foreach_lerp_(kept, current, 1 - decay)
+
+    def training_step(self, clip: Tensor, _: int) -> Tensor:
+        """One step: loss of all targets of the batch."""
+        prediction = self.model(clip[:, :-1], self.config.detach_context)
+        losses = self.model.losses(prediction, clip)
+        total = torch.stack(list(losses.values())).sum()
+        self.parts = {"loss": float(total.detach())}
+        self.parts |= {name: float(value.detach()) for name, value in losses.items()}
+        return total
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """One optimiser step, then the new weights into the average, before any state is saved."""
+        super().optimizer_step(*args, **kwargs)
+        self.averaged.update_parameters(self.model)
+
+    def configure_optimizers(self) -> Any:
+        """Adam, halved every so many epochs (paper, section III-A)."""
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.config.lr)
+        every = self.config.halve_every * self.epoch_steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: 0.5 ** (step // every) if every else 1.0
+        )
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the batch after the last one that counted."""
+        self.batches.first_step = checkpoint["global_step"]
+
+    def train_dataloader(self) -> Batches:
+        """The endless batches."""
+        return self.batches

@@ -1,0 +1,290 @@
+"""`fit`: from a folder of normal video to a RUN.
+
+open data -> keep a part aside -> decode once -> train -> scene range and threshold -> RUN
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import platform
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from pydantic import create_model
+from rich.console import Console
+from rich.progress import Progress
+
+from oddframe.config import Config
+from oddframe.data import open_dataset
+from oddframe.data.frames import FrameStore
+from oddframe.data.manifest import manifest, manifest_hash
+from oddframe.errors import ConfigError, DatasetError, RunError
+from oddframe.models import build, default_config, entry
+from oddframe.models.base import VADModel
+from oddframe.runs import RESUME, Run, load_run, save_run, write_json
+from oddframe.scoring.calibrate import calibrate
+from oddframe.scoring.scene import SceneFit, StreamScene
+from oddframe.scoring.scorer import ScoreConfig, Scorer
+from oddframe.train.module import Batches, FitModule, TrainConfig
+from oddframe.train.progress import STATE, Watch, stop_on_interrupt
+from oddframe.train.split import Span, Split, hold_out
+
+PLAN = "plan.json"
+FIRST_ALARMS_PER_DAY = 1.0
+"""What the threshold that fit leaves behind aims at; `calibrate` sets another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configs:
+    """The three groups of `--set`."""
+
+    model: Config
+    train: TrainConfig
+    score: ScoreConfig
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values for model.json."""
+        groups = {"model": self.model, "train": self.train, "score": self.score}
+        return {name: group.model_dump(mode="json") for name, group in groups.items()}
+
+
+def configs(model: str, settings: Sequence[str] = ()) -> Configs:
+    """Defaults of a model size with `a.b=c` settings on top (groups model, train, score).
+
+    Raises:
+        ConfigError: unknown model or key, value out of range.
+    """
+    base = default_config(model)
+    train = TrainConfig.read(entry(model).train)
+    whole: Any = create_model(
+        "Settings", __base__=Config,
+        model=(type(base), base), train=(TrainConfig, train), score=(ScoreConfig, ScoreConfig()),
+    )  # fmt: skip
+    out: Any = whole().override(settings)
+    return Configs(out.model, out.train, out.score)
+
+
+def fit(
+    *,
+    model: str,
+    data: str | Path,
+    out: str | Path,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+    settings: Sequence[str] = (),
+    seed: int = 0,
+    device: str = "auto",
+    console: Console | None = None,
+) -> Run:
+    """Train a model on normal video and leave a RUN folder.
+
+    Args:
+        model: a key of `oddframe.models.MODELS`.
+        data: data-set root, folder of videos or frame folders, or one video; labels are not read.
+        out: the RUN folder to make.
+        epochs: passes over the training targets (default: `train.epochs`).
+        minutes: stop after this time, decoding and the time before a resume included; with
+            `epochs` too, whichever comes first.
+        resume: go on where an interrupted run in `out` stopped; the same data and settings.
+        settings: `group.key=value` overrides, groups model, train, score.
+        seed: of the weights and of the order of the footage.
+        device: auto, cpu or cuda.
+        console: where progress goes (stderr by default).
+
+    Returns:
+        The finished run.
+
+    Raises:
+        OddframeError: bad data, settings or folder; what was written so far can be resumed.
+        KeyboardInterrupt: stopped on request, after the state was saved.
+    """
+    started = time.monotonic()
+    console = console or Console(stderr=True)
+    chosen, out = configs(model, settings), Path(out)
+    if minutes is not None and minutes <= 0:
+        raise ConfigError(f"--minutes must be above 0, found {minutes}.")
+    plan = {"model": model, "config": chosen.plain(), "seed": seed}
+    _open_out(out, resume)
+    dataset = open_dataset(data)
+    if not dataset.train:
+        raise DatasetError(f"{data} holds no training video (layout {dataset.layout}).")
+    plan["data"] = content = manifest_hash(manifest(dataset))
+    _check_plan(out, plan, resume)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("decoding", total=None)
+        store = FrameStore.obtain(
+            dataset.train, out / RESUME / "frames", chosen.model.size,  # type: ignore[attr-defined]
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    torch.manual_seed(seed)
+    net = build(model, chosen.model)
+    train = chosen.train
+    split = hold_out(
+        [Span(v.start, v.stop) for v in store.videos], train.hold_out, net.history + train.targets
+    )
+    console.print(
+        f"{model}: {sum(map(len, split.train))} frames to train on, "
+        f"{sum(map(len, split.held))} kept aside, {len(store.videos)} clips"
+    )
+    batches = Batches(store, split.train, net.history + train.targets, train.batch, seed)
+    net.prepare(_mean_frame(batches))
+    facts = _train(
+        net, batches, chosen.train, out, epochs, minutes, resume, started, device, console
+    )
+    scene, calibration = _finish(net, chosen.score, store, split, device, console)
+    card = {
+        "seed": seed, "training": {**facts, "frames": sum(map(len, split.train)),
+                                   "held_out": sum(map(len, split.held))},
+        "data": {"name": dataset.name, "layout": dataset.layout, "manifest": content,
+                 "videos": len(dataset.train)},
+        "versions": _versions(),
+    }  # fmt: skip
+    save_run(out, model, net, chosen.plain(), scene, calibration, card)
+    shutil.rmtree(out / RESUME / "frames", ignore_errors=True)  # large, and quick to make again
+    return load_run(out)
+
+
+def _open_out(out: Path, resume: bool) -> None:
+    state = out / RESUME / STATE
+    if resume and not state.exists():
+        raise RunError(
+            f"{out} cannot be resumed: expected {state}, found none. "
+            "Start it without --resume, or give the folder of an interrupted run."
+        )
+    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        todo = "add --resume to go on with it, or " if state.exists() else ""
+        raise RunError(f"{out} exists and is not empty: {todo}choose another --out folder.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"Cannot make the folder {out}: {error.strerror or error}.") from None
+
+
+def _check_plan(out: Path, plan: dict[str, Any], resume: bool) -> None:
+    """A resumed run must be the one that was interrupted."""
+    import json
+
+    path = out / RESUME / PLAN
+    if not resume:
+        write_json(path, plan)
+        return
+    try:
+        before = json.loads(path.read_text("utf8"))
+    except (OSError, json.JSONDecodeError):
+        raise RunError(f"{path} is missing or damaged: this run cannot be resumed.") from None
+    changed = [key for key in plan if before.get(key) != json.loads(json.dumps(plan[key]))]
+    if changed:
+        raise RunError(
+            f"{out} was started with another {', '.join(changed)}: a resumed run must have the "
+            "same model, data, seed and --set as before. Repeat these, or start a new run."
+        )
+
+
+def _mean_frame(batches: Batches) -> torch.Tensor:
+    """Mean of 64 frames spread over the training footage: (c, h, w)."""
+    steps = torch.linspace(0, batches.runs - 1, 64).long().tolist()
+    return torch.stack([batches._run(i)[0] for i in steps]).mean(0)
+
+
+def _train(
+    net: VADModel, batches: Batches, config: TrainConfig, out: Path, epochs: int | None,
+    minutes: float | None, resume: bool, started: float, device: str, console: Console,
+) -> dict[str, Any]:  # fmt: skip
+    """Train in place; afterwards `net` holds the averaged weights."""
+    module = FitModule(net, config, batches)
+    wanted = epochs if epochs is not None else (config.epochs if minutes is None else None)
+    steps = None if wanted is None else wanted * module.epoch_steps
+    watch = Watch(out, steps, None if minutes is None else 60 * minutes, started, console)
+    with _quiet_lightning(), stop_on_interrupt(watch):
+        trainer = L.Trainer(
+            accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}.get(device, device),
+            devices=1, precision=config.precision, max_epochs=-1, logger=False,
+            gradient_clip_val=config.clip_gradient, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, callbacks=[watch],
+        )  # fmt: skip
+        state = out / RESUME / STATE
+        trainer.fit(module, ckpt_path=state if resume else None)
+    if watch.interrupted:
+        console.print(f"stopped at step {trainer.global_step}; go on with --resume")
+        raise KeyboardInterrupt
+    net.load_state_dict(module.averaged.module.state_dict())
+    net.requires_grad_(True)
+    return {
+        "steps": trainer.global_step,
+        "epochs": round(trainer.global_step / module.epoch_steps, 3),
+        "targets_seen": trainer.global_step * config.batch * config.targets,
+        "minutes": round(watch.elapsed_s / 60, 2),
+        "device": str(trainer.strategy.root_device),
+        "threads": torch.get_num_threads(),
+    }
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning's banners and hints are not for our users."""
+    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
+    levels = [log.level for log in loggers]
+    for log in loggers:
+        log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*dataloader.*")
+            yield
+    finally:
+        for log, level in zip(loggers, levels, strict=True):
+            log.setLevel(level)
+
+
+def _finish(
+    net: VADModel, config: ScoreConfig, store: FrameStore, split: Split, device: str,
+    console: Console,
+) -> tuple[dict[str, StreamScene], dict[str, Any]]:  # fmt: skip
+    """The scene's normal range and a first threshold, from the footage kept aside."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    scorer = Scorer(net, config, device=device)
+    frames = sum(map(len, split.held))
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("learning the scene's range", total=2 * frames)
+        fitting = SceneFit()
+        for span in split.held:
+            state = scorer.init_state()
+            for i in range(span.start, span.stop):
+                state, seen = scorer.observe(state, _bgr(store, i))
+                if seen is not None:
+                    fitting.add(seen.local)
+                bar.advance(task)
+        scene = fitting.fit()
+        scorer = Scorer(net, config, scene, device=device)
+        scores = []
+        for span in split.held:
+            state = scorer.init_state()
+            clip = []
+            for i in range(span.start, span.stop):
+                state, score = scorer.step(state, _bgr(store, i))
+                clip.append(score.score)
+                bar.advance(task)
+            scores.append(torch.tensor(clip, dtype=torch.float64).numpy())
+    return scene, calibrate(scores, store.videos[0].fps, FIRST_ALARMS_PER_DAY)
+
+
+def _bgr(store: FrameStore, i: int) -> Any:
+    """One stored frame as a source would deliver it: (h, w, 3) BGR uint8."""
+    rgb = store.read(i, i + 1)[0]
+    return rgb.repeat(3, -1) if rgb.shape[-1] == 1 else rgb[..., ::-1].copy()
+
+
+def _versions() -> dict[str, str]:
+    names = ("oddframe", "torch", "numpy", "opencv-python-headless", "lightning")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

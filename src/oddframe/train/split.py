@@ -1,0 +1,74 @@
+"""Which frames train and which are kept aside: whole clips of many, the tails of few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from oddframe.errors import DatasetError
+
+MANY_CLIPS = 8
+"""From this many clips on, whole ones are kept aside."""
+MOST_HELD = 6000
+"""Frames kept aside at most: the scene's range needs no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Frames start ... stop - 1 of a frame store, all of one video, in order."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Training footage and the normal footage kept aside for the scene's range."""
+
+    train: tuple[Span, ...]
+    held: tuple[Span, ...]
+
+
+def hold_out(videos: Sequence[Span], share: float, shortest: int) -> Split:
+    """Keep about `share` of the frames aside.
+
+    Of `MANY_CLIPS` or more clips, whole ones, spread evenly: these are moments that training
+    never saw. Of fewer, the tail of each, because each may show another part of the day.
+
+    videos: one span per clip. share: 0..0.5. shortest: frames a span needs to be of any use.
+
+    Raises:
+        DatasetError: too little footage to train and to keep some aside.
+    """
+    videos = [v for v in videos if len(v) >= shortest]
+    total = sum(len(v) for v in videos)
+    wanted = min(share * total, MOST_HELD)
+    if len(videos) >= MANY_CLIPS:
+        held: set[int] = set()
+        # From the middle of equal parts, as many as it takes; the first clip always trains.
+        parts = max(1, round(share * len(videos)))
+        for at in (np.arange(parts) + 0.5) * len(videos) / parts:
+            if sum(len(videos[i]) for i in held) < wanted:
+                held.add(int(at))
+        train = [v for i, v in enumerate(videos) if i not in held]
+        return Split(tuple(train), tuple(videos[i] for i in sorted(held)))
+    train, tails = [], []
+    for v in videos:
+        tail = max(int(len(v) * wanted / max(total, 1)), shortest + 8)
+        if len(v) - tail < shortest:
+            train.append(v)
+            continue
+        train.append(Span(v.start, v.stop - tail))
+        tails.append(Span(v.stop - tail, v.stop))
+    if not tails or not train:
+        raise DatasetError(
+            f"Too little footage to learn from: a clip must have at least {2 * shortest + 8} "
+            f"frames, so that a part can be kept aside; found {len(videos)} clips with at least "
+            f"{shortest} frames, {total} frames in all. Give longer normal video."
+        )
+    return Split(tuple(train), tuple(tails))
