@@ -1,3 +1,77 @@
-"""oddframe: learns what is normal from unlabelled footage and points at what is not."""
+"""oddframe: learns what is normal from unlabelled footage and points at what is not.
+
+    detector = oddframe.load("RUN")
+    result = detector.score("clip.mp4")            # result.score (n,), result.heat(i) (h, w)
+    for s in detector.stream(oddframe.open_source("rtsp://…")): ...
+
+Names are imported when they are asked for: `import oddframe` loads neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oddframe import metrics, ops
+    from oddframe.data import open_dataset
+    from oddframe.errors import OddframeError
+    from oddframe.ops import selective_scan
+    from oddframe.runtime.detector import Detector, load
+    from oddframe.runtime.result import Result
+    from oddframe.sources import open_source
+    from oddframe.train.run import fit
+    from oddframe.types import Frame, Score
 
 __version__ = "0.1.0"
+__all__ = [
+    "Detector",
+    "Frame",
+    "OddframeError",
+    "Result",
+    "Score",
+    "__version__",
+    "fit",
+    "load",
+    "metrics",
+    "open_dataset",
+    "open_source",
+    "ops",
+    "selective_scan",
+]
+
+_WHERE = {
+    "Detector": "oddframe.runtime.detector",
+    "Frame": "oddframe.types",
+    "OddframeError": "oddframe.errors",
+    "Result": "oddframe.runtime.result",
+    "Score": "oddframe.types",
+    "fit": "oddframe.train.run",
+    "load": "oddframe.runtime.detector",
+    "open_dataset": "oddframe.data",
+    "open_source": "oddframe.sources",
+    "selective_scan": "oddframe.ops",
+}
+"""Public name -> the module that holds it."""
+_MODULES = frozenset({
+    "data", "errors", "losses", "metrics", "models", "ops", "report", "runs", "runtime", "scoring",
+    "sources", "train", "types",
+})  # fmt: skip
+"""Sub-modules that are there after a plain `import oddframe`."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name or sub-module at its first use."""
+    if name in _WHERE:
+        value = getattr(import_module(_WHERE[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"oddframe.{name}")
+    else:
+        raise AttributeError(f"module 'oddframe' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """What tab completion shows."""
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -18,7 +18,9 @@ from oddframe.errors import ConfigError
 class Config(BaseModel):
     """A frozen group of knobs; the string under a field is its documentation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
@@ -89,4 +91,6 @@ def _explain(config: type[BaseModel], error: Any) -> str:
     path = ".".join(str(p) for p in error["loc"])
     if error["type"] == "extra_forbidden":
         return _unknown(config, path)
+    if error["type"] == "value_error":  # our own check: its text names the keys and the values
+        return f"Setting {path or config.__name__}: {error['ctx']['error']}."
     return f"Setting {path or config.__name__}: {error['msg']}, found {error['input']!r}."

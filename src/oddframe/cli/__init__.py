@@ -1,0 +1,132 @@
+"""The command line: `oddframe VERB …`, one file per verb, each a thin caller of the library.
+
+Nothing heavy is imported before a verb runs, so that `--help` comes at once. A verb is one function
+`run` in its file and one row in `VERBS`.
+
+Exit codes: 0 ok; 1 our error, one paragraph on stderr; 2 usage; 130 interrupted. `--debug`, before
+or after the verb, shows the traceback.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import typer
+
+from oddframe import __version__
+from oddframe.errors import OddframeError
+
+VERBS = ("fit", "calibrate", "score", "evaluate", "evaluate_scores", "info", "doctor")
+"""Verbs, each the function `run` of oddframe.cli.VERB; `_` is written `-`."""
+GROUPS = ("data",)
+"""Groups of verbs, each the typer app `app` of oddframe.cli.GROUP."""
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""What a shell reports of a program that SIGPIPE ended: `oddframe info m2s2l | head -1`."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code.
+
+    args: without the program's name; sys.argv[1:] by default.
+    """
+    # Two busy threads of a loaded machine stall each other when they spin; read at torch's import.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    words = list(sys.argv[1:] if args is None else args)
+    debug = _take_debug(words)
+    try:
+        build_app(debug)(words, prog_name="oddframe")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        return _interrupted()
+    return 0
+
+
+def _take_debug(words: list[str]) -> bool:
+    """Take `--debug` out of the words, wherever it stands before a bare `--`."""
+    stop = words.index("--") if "--" in words else len(words)
+    found = "--debug" in words[:stop]
+    words[:stop] = [word for word in words[:stop] if word != "--debug"]
+    return found
+
+
+def build_app(debug: bool = False) -> typer.Typer:
+    """All verbs as one typer app."""
+    app = typer.Typer(
+        help="Video anomaly detection: learns what is normal from unlabelled footage.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        epilog="--debug, anywhere, shows the traceback of an error.",
+    )
+    app.callback()(_root)
+    for verb in VERBS:
+        run = import_module(f"oddframe.cli.{verb}").run
+        app.command(verb.replace("_", "-"))(_guarded(run, debug))
+    for group in GROUPS:
+        part: typer.Typer = import_module(f"oddframe.cli.{group}").app
+        for command in part.registered_commands:
+            if command.callback is not None and not hasattr(command.callback, "__wrapped__"):
+                command.callback = _guarded(command.callback, debug)
+        app.add_typer(part, name=group)
+    return app
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"oddframe {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    del version
+
+
+def _guarded(run: Callable[..., None], debug: bool) -> Callable[..., None]:
+    """The verb with its errors turned into a paragraph and an exit code."""
+
+    @functools.wraps(run)
+    def guarded(**options: Any) -> None:
+        try:
+            run(**options)
+            sys.stdout.flush()  # a closed pipe shows here, not at the interpreter's exit
+        except OddframeError as error:
+            raise SystemExit(_fail(str(error), debug)) from None
+        except KeyboardInterrupt:
+            raise SystemExit(_interrupted()) from None
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(BROKEN_PIPE) from None
+        except Exception as error:
+            text = (
+                f"something unexpected went wrong inside oddframe: {type(error).__name__}: "
+                f"{error}. Run the command again with --debug to see where, and report it with "
+                "what that prints."
+            )
+            raise SystemExit(_fail(text, debug)) from None
+
+    return guarded
+
+
+def _fail(text: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"error: {text}", file=sys.stderr)
+    return 1
+
+
+def _interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return INTERRUPTED

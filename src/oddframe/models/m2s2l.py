@@ -37,7 +37,7 @@ from typing import Literal, Self
 
 import torch
 from einops import rearrange
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
@@ -65,9 +65,9 @@ class M2S2LConfig(Config):
     """k: frames that one prediction looks at."""
     width: int = Field(256, ge=8)
     """D: width of the tokens throughout."""
-    patches: tuple[int, ...] = (4, 8, 16)
+    patches: tuple[PositiveInt, ...] = (4, 8, 16)
     """r_i: patch sizes in pixels, finest first; one alone is the paper's single-scale M1."""
-    depths: tuple[int, ...] = (2, 2, 14)
+    depths: tuple[PositiveInt, ...] = (2, 2, 14)
     """MS-VSSB per spatial scale."""
     expand: int = Field(2, ge=1)
     """Inner width of a VSSB over its width."""
@@ -118,6 +118,8 @@ class M2S2LConfig(Config):
     def _fits(self) -> Self:
         if not self.patches or len(self.patches) != len(self.depths):
             raise ValueError(f"patches {self.patches} and depths {self.depths} differ in length")
+        if list(self.patches) != sorted(self.patches):
+            raise ValueError(f"patches {self.patches} must stand finest first")
         for patch in (*self.patches, self.motion_patch):
             if self.size % patch:
                 raise ValueError(f"size {self.size} is not a multiple of the patch {patch}")
@@ -130,6 +132,8 @@ class M2S2LConfig(Config):
             raise ValueError(f"patches[0] / upscale must be a power of two, got {steps}")
         if self.width % (2 * steps):
             raise ValueError(f"width {self.width} cannot be halved for each expansion")
+        if self.fusion == "mha" and self.width % 4:
+            raise ValueError(f"fusion mha has 4 heads, width {self.width} is no multiple of 4")
         return self
 
 

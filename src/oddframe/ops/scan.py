@@ -102,6 +102,7 @@ def selective_scan(
     """
     B4, C4 = (x if x.dim() == 4 else x[:, None] for x in (B, C))
     _check_shapes(u, delta, A, B4, C4)
+    _check_extras(u, D, z, delta_bias)
     work = torch.promote_types(u.dtype, torch.float32)
     groups = B4.shape[1]
     delta = delta.to(work)
@@ -138,6 +139,16 @@ def _check_shapes(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> 
             f"by g; for u {tuple(u.shape)} got A {tuple(A.shape)}, B {tuple(B.shape)}, "
             f"C {tuple(C.shape)}"
         )
+
+
+def _check_extras(u: Tensor, D: Tensor | None, z: Tensor | None, bias: Tensor | None) -> None:
+    d = (u.shape[1],)
+    for name, x, shape in (("D", D, d), ("delta_bias", bias, d), ("z", z, tuple(u.shape))):
+        if x is not None and tuple(x.shape) != shape:
+            raise ValueError(
+                f"selective_scan needs {name} of shape {shape} for u {tuple(u.shape)}, "
+                f"got {tuple(x.shape)}"
+            )
 
 
 def selective_scan_reference(

@@ -1,0 +1,39 @@
+# Each target sets up .venv by itself on a fresh machine.
+PY ?= python3
+V := .venv/bin
+# Two busy OpenMP threads that spin can stall each other on a loaded machine.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: setup demo test test-all check bench docs clean
+
+setup: .venv/ready
+
+# torch first: in place, it is the CPU build that every other package is content with.
+.venv/ready: pyproject.toml constraints.txt
+	$(PY) -m venv .venv
+	$(V)/pip install -q -c constraints.txt torch
+	$(V)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: setup
+	$(V)/oddframe demo --out demo
+
+test: setup
+	$(V)/pytest
+
+test-all: setup
+	$(V)/pytest -m 'slow or not slow'
+
+check: setup
+	$(V)/ruff check src tests
+	$(V)/ruff format --check src tests
+	$(V)/mypy
+
+bench: setup
+	$(V)/oddframe doctor
+
+docs: setup
+	@echo "The docs are plain Markdown: README.md, CONTRIBUTING.md and docs/*.md."
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache demo

@@ -1,0 +1,56 @@
+"""`oddframe calibrate`: an alarm threshold from held-out normal footage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from oddframe.cli.console import DEVICE, RUN
+
+
+def run(
+    run: Path = RUN,
+    path: Path = typer.Argument(
+        help="Normal footage of the same camera that the run was not trained on: a video, a "
+        "folder of videos or of frame folders.",
+        show_default=False,
+    ),
+    alarms_per_day: float = typer.Option(
+        ..., "--alarms-per-day", help="False alarms to accept in 24 hours."
+    ),
+    device: str = DEVICE,
+) -> None:
+    """Set the alarm threshold for a rate of false alarms, and store it in the RUN."""
+    from oddframe.cli.console import frame_bar, stderr
+    from oddframe.data import manifest, manifest_hash, open_dataset
+    from oddframe.errors import ConfigError, DatasetError
+    from oddframe.runs import load_run, write_calibration
+    from oddframe.runtime.detector import load
+    from oddframe.scoring.calibrate import calibrate
+    from oddframe.sources import open_source
+
+    if not alarms_per_day > 0:
+        raise ConfigError(f"--alarms-per-day must be above 0, found {alarms_per_day:g}.")
+    loaded = load_run(run)
+    dataset = open_dataset(path)
+    if not dataset.train:
+        raise DatasetError(f"{path} holds no normal video (layout {dataset.layout}).")
+    content = manifest_hash(manifest(dataset))
+    if loaded.card.get("data", {}).get("manifest") == content:
+        stderr().print(
+            f"warning: {path} is what {run} was trained on. Scores of known footage are too low, "
+            "so the threshold will be as well: expect more alarms than asked for.",
+            style="yellow",
+        )
+    detector = load(loaded, device)
+    scores, rates = [], []
+    for video in dataset.train:
+        with open_source(video.path) as source, frame_bar(video.name) as tick:
+            scores.append(detector.score(source, heat=False, progress=tick).score)
+            rates.append(source.info.fps)
+    found = calibrate(scores, rates, alarms_per_day)
+    footage = {"name": dataset.name, "videos": len(dataset.train), "manifest": content}
+    write_calibration(loaded, {**found, "footage": footage})
+    print(found["text"])
+    print(f"stored in {run}")

@@ -1,0 +1,74 @@
+"""What the verbs share: a progress bar on stderr, options that several of them take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+RUN = typer.Argument(help="RUN folder that `oddframe fit --out` wrote.", show_default=False)
+DEVICE = typer.Option("cpu", "--device", help="cpu, cuda, cuda:N, or auto.")
+JSON = typer.Option(None, "--json", metavar="F", help="Also write the results to this file.")
+PROTOCOL = typer.Option(
+    "all", "--protocol", help="paper (per-video min-max), deploy (causal), a comma list, or all."
+)
+
+Tick = Callable[[int, int | None], None]
+
+
+def stderr() -> Console:
+    """Where progress and remarks go; results go to stdout."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def frame_bar(title: str) -> Iterator[Tick]:
+    """A progress bar with rate and remaining time; silent where stderr is no terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = stderr()
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"),
+        TextColumn("left"), TimeRemainingColumn(),
+        console=console, disable=not console.is_terminal, transient=True,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def writable_folder(folder: Path) -> None:
+    """Make a folder and see whether it can be written, before an hour of work and not after it.
+
+    Raises:
+        RunError: it cannot.
+    """
+    import tempfile
+
+    from oddframe.errors import RunError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".oddframe-", dir=folder)
+        os.close(handle)
+        os.unlink(name)
+    except OSError as error:
+        raise RunError(
+            f"Cannot write to {folder}: {error.strerror or error}. Choose another folder, or get "
+            "the right to write there."
+        ) from None

@@ -1,0 +1,83 @@
+"""`oddframe doctor`: what this machine has, for questions and bug reports."""
+
+from __future__ import annotations
+
+
+def run() -> None:
+    """Versions, threads, device, scan backends and video codecs of this machine."""
+    import os
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import torch
+
+    print(f"{'python':>12}  {platform.python_version()}, {platform.system()} {platform.machine()}")
+    for name in ("oddframe", "torch", "numpy", "opencv-python-headless", "lightning"):
+        try:
+            print(f"{name:>12}  {version(name)}")
+        except PackageNotFoundError:
+            print(f"{name:>12}  not installed from a wheel of this name")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    wait = os.environ.get("OMP_WAIT_POLICY", "not set")
+    print(f"{'cpu':>12}  {cores} cores, {torch.backends.cpu.get_cpu_capability()}")
+    print(f"{'threads':>12}  torch {torch.get_num_threads()}, OMP_WAIT_POLICY {wait}")
+    print(f"{'cuda':>12}  {_cuda()}")
+    for line in _backends():
+        print(f"{'scan':>12}  {line}")
+    for line in _codecs():
+        print(f"{'video':>12}  {line}")
+
+
+def _cuda() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"none (torch built for CUDA {torch.version.cuda or '-'})"
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return f"{', '.join(names)} (CUDA {torch.version.cuda})"
+
+
+def _backends() -> list[str]:
+    """Each backend of the selective scan, run once on a small input and held to the reference."""
+    import torch
+
+    from oddframe.ops import BACKENDS, selective_scan, selective_scan_reference
+
+    generator = torch.Generator().manual_seed(0)
+    u, delta = (torch.randn(1, 8, 32, generator=generator) for _ in range(2))
+    A = -torch.rand(8, 4, generator=generator)
+    B, C = (torch.randn(1, 4, 32, generator=generator) for _ in range(2))
+    expected = selective_scan_reference(u, delta, A, B, C, delta_softplus=True)
+    lines = []
+    for name in BACKENDS:
+        try:
+            found = selective_scan(u, delta, A, B, C, delta_softplus=True, backend=name)
+        except Exception as error:  # a report has to go on, whatever a backend does
+            lines.append(f"{name}: does not run here ({type(error).__name__}: {error})")
+            continue
+        gap = float((torch.as_tensor(found) - torch.as_tensor(expected)).abs().max())
+        lines.append(f"{name}: {'ok' if gap < 1e-4 else 'WRONG'}, largest difference {gap:.1e}")
+    return lines
+
+
+def _codecs() -> list[str]:
+    """Which kinds of overlay video can be written and read back."""
+    import tempfile
+    from pathlib import Path
+
+    import numpy as np
+
+    from oddframe.errors import OddframeError
+    from oddframe.report.video import OverlayWriter
+    from oddframe.types import Frame, Score, SourceInfo
+
+    info = SourceInfo("probe", 64, 48, 25.0, None)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with OverlayWriter(Path(folder), "probe", info, None) as writer:
+                for i in range(3):
+                    frame = Frame(i, i / 25, np.zeros((48, 64, 3), np.uint8))
+                    writer.write(frame, Score(i, i / 25, float("nan"), float("nan"), False))
+        except OddframeError as error:
+            return [str(error)]
+        return [f"overlay as {writer.path.suffix}: ok"]

@@ -1,0 +1,72 @@
+"""`oddframe evaluate`: a run on a labelled data set, one row per method and protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from oddframe.cli.console import DEVICE, JSON, PROTOCOL, RUN
+
+if TYPE_CHECKING:
+    from oddframe.runtime.evaluate import Evaluation
+
+SHOWN = 5
+"""Clips printed of those that the method is worst at."""
+
+
+def run(
+    run: Path = RUN,
+    data: Path = typer.Option(..., "--data", help="Root of a data set with labels."),
+    protocol: str = PROTOCOL,
+    json: Path | None = JSON,
+    labels: Path | None = typer.Option(
+        None, "--labels", help="Use these frame labels instead of those beside the videos."
+    ),
+    device: str = DEVICE,
+) -> None:
+    """Evaluate a run on labelled video, floors without learning beside it."""
+    from oddframe.cli.console import frame_bar, writable_folder
+    from oddframe.data import open_dataset
+    from oddframe.runs import write_json
+    from oddframe.runtime.detector import load
+    from oddframe.runtime.evaluate import evaluate
+    from oddframe.scoring.protocol import format_table, parse_protocols
+
+    protocols = parse_protocols(protocol)
+    dataset = open_dataset(data, labels)
+    detector = load(run, device)
+    if json is not None:
+        writable_folder(json.parent)
+    with frame_bar("evaluating") as tick:
+        found = evaluate(detector, dataset, protocols, tick)
+    print(f"{detector.info.model} ({run}) on {dataset.name}\n")
+    print(format_table(found.rows))
+    print("\n" + details(found))
+    if json is not None:
+        write_json(json, {**found.plain(), "run": str(run), "data": dataset.name})
+        print(f"written to {json}")
+
+
+def details(found: Evaluation) -> str:
+    """The worst-judged clips and the localisation, as text."""
+    lines = [f"worst-judged clips ({found.worst_of}):"]
+    for row in found.worst[:SHOWN]:
+        auc = "one class only" if row["auc"] is None else f"own AUC {100 * row['auc']:.1f} %"
+        lines.append(
+            f"  {row['video']}: {100 * row['points']:.2f} points of the missing AUC "
+            f"({100 * row['cost']:.0f} %), {auc}, {row['abnormal']} of {row['frames']} frames "
+            "abnormal"
+        )
+    if found.localisation is None:
+        return "\n".join([*lines, "localisation: no pixel masks"])
+    where = found.localisation.plain()
+    for name, text in (("flagged", "abnormal frames with alarm"), ("abnormal", "abnormal frames")):
+        part = where[name]
+        share = "-" if part["share"] is None else f"{100 * part['share']:.1f} %"
+        lines.append(
+            f"localisation: hottest place inside the true mask in {part['inside']} of "
+            f"{part['frames']} {text} ({share}; by chance {100 * where['chance']:.1f} %)"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,39 @@
+"""`oddframe fit`: from a folder of normal video to a RUN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def run(
+    model: str = typer.Option(
+        ..., "--model", help="m2s2l-edge (live on a CPU), m2s2l-small, m2s2l (the paper's size)."
+    ),
+    data: Path = typer.Option(
+        ..., "--data", help="Data-set root, folder of videos or of frame folders, or one video."
+    ),
+    out: Path = typer.Option(..., "--out", help="RUN folder to make."),
+    epochs: int | None = typer.Option(None, "--epochs", help="Passes over the footage."),
+    minutes: float | None = typer.Option(None, "--minutes", help="Stop after this time."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in --out."),
+    settings: list[str] = typer.Option(
+        [], "--set", metavar="A.B=C", help="Change a setting (model., train., score.); repeatable."
+    ),
+    seed: int = typer.Option(0, "--seed", help="Of the weights and the order of the footage."),
+    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
+) -> None:
+    """Learn what is normal from unlabelled footage; labels are not read."""
+    from oddframe.cli.console import stderr
+    from oddframe.train.run import fit
+
+    run = fit(
+        model=model, data=data, out=out, epochs=epochs, minutes=minutes, resume=resume,
+        settings=settings, seed=seed, device=device, console=stderr(),
+    )  # fmt: skip
+    facts = run.card.get("training", {})
+    print(f"{run.path}: {run.name}, {facts.get('steps')} steps in {facts.get('minutes')} min")
+    if run.calibration is not None:
+        print(run.calibration["text"])
+    print(f"next: oddframe score {run.path} VIDEO --out DIR")

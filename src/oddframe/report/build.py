@@ -1,0 +1,169 @@
+"""From a run and its evaluation to the data of a report page.
+
+Letters: n frames of one video.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oddframe.data import Dataset, pixel_masks
+from oddframe.report.content import Curve, Moment, ReportData, VideoTimeline
+from oddframe.runs import CURVE, Run
+from oddframe.runtime.detector import Detector
+from oddframe.runtime.evaluate import Evaluation, VideoScores
+from oddframe.sources import open_source
+from oddframe.types import Image, Map
+
+HITS = 3
+"""Best moments shown, each of another video."""
+
+
+def build_report(
+    run: Run,
+    detector: Detector,
+    dataset: Dataset,
+    found: Evaluation,
+    *,
+    title: str,
+    subtitle: str = "",
+    frames_per_s: float | None = None,
+    notes: Sequence[str] = (),
+) -> ReportData:
+    """Gather everything that the page shows; reads the shown frames again, with their heat."""
+    inside = None if found.localisation is None else found.localisation.plain()["flagged"]["share"]
+    threshold = run.threshold
+    return ReportData(
+        title=title,
+        subtitle=subtitle,
+        method=run.name,
+        facts=_facts(run, detector),
+        curves=curves(run.path / CURVE),
+        timelines=[
+            VideoTimeline(v.name, v.time_s, v.score, v.labels, threshold, v.terms)
+            for v in found.videos
+        ],
+        moments=_moments(detector, dataset, found.videos),
+        rows=found.rows,
+        notes=[*notes, *_notes(run, found)],
+        localisation=inside,
+        frames_per_s=frames_per_s,
+        speed_note=f"{detector.info.device}, {run.card['training']['threads']} threads, from file "
+        "to scores, floors included",
+        heat_range=None if threshold is None else (0.25 * threshold, 1.5 * threshold),
+    )
+
+
+def curves(path: Path) -> list[Curve]:
+    """The loss columns of train.csv over the steps; none where the file is absent."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf8") as file:
+        rows = list(csv.reader(file))
+    if len(rows) < 2:
+        return []
+    header, values = rows[0], np.array(rows[1:], dtype=np.float64)
+    first = header.index("loss")
+    return [Curve(name, values[:, 0], values[:, first + i]) for i, name in enumerate(header[first:])]
+
+
+def _facts(run: Run, detector: Detector) -> dict[str, object]:
+    training: Mapping[str, Any] = run.card["training"]
+    data, versions = run.card["data"], run.card["versions"]
+    facts: dict[str, object] = {
+        "model": run.name,
+        "parameters": f"{detector.info.parameters:,}",
+        "input": f"{detector.info.size} x {detector.info.size}, {detector.info.history} frames",
+        "trained on": f"{training['frames']:,} frames of {data['name']} ({data['videos']} videos), "
+        f"{training['held_out']:,} more kept aside",
+        "training": f"{training['minutes']:g} min, {training['steps']:,} steps, "
+        f"{training['epochs']:.1f} epochs",
+        "seed": run.card["seed"],
+        "device": f"{training['device']}, {training['threads']} threads",
+        "versions": ", ".join(f"{k} {v}" for k, v in versions.items()),
+    }
+    if run.calibration is not None:
+        facts["threshold"] = run.calibration["text"]
+    return facts
+
+
+def _notes(run: Run, found: Evaluation) -> list[str]:
+    worst = found.worst[0] if found.worst else None
+    notes = []
+    if worst is not None and worst["points"] > 0:
+        notes.append(
+            f"The clip that costs most is {worst['video']}: {100 * worst['points']:.1f} of the "
+            f"missing points of AUC ({found.worst_of})."
+        )
+    if run.calibration is not None and run.calibration["provisional"]:
+        notes.append(
+            f"The threshold rests on {60 * run.calibration['hours']:.1f} minutes of normal "
+            "footage: enough to show where alarms would be, not to state how many there are a day."
+        )
+    return notes
+
+
+def _moments(detector: Detector, dataset: Dataset, videos: Sequence[VideoScores]) -> list[Moment]:
+    """Best moments (one per video), the highest false alarm, the deepest miss."""
+    paths = {v.name: v.path for v in dataset.test}
+    masks = pixel_masks(dataset)
+    picked: list[tuple[str, str, VideoScores, int]] = []
+    hits = [(v, _best(v.score, v.labels == 1, highest=True)) for v in videos]
+    ranked = sorted(
+        ((v, i) for v, i in hits if i is not None), key=lambda p: -float(p[0].score[p[1]])
+    )
+    picked += [("hit", "Found", v, i) for v, i in ranked[:HITS]]
+    for kind, title, label, highest in (
+        ("false-alarm", "Highest false alarm", 0, True),
+        ("miss", "Deepest miss", 1, False),
+    ):
+        found = [(v, _best(v.score, v.labels == label, highest=highest)) for v in videos]
+        extremes = [(v, i) for v, i in found if i is not None]
+        if extremes:
+            pick = max if highest else min
+            v, i = pick(extremes, key=lambda p: float(p[0].score[p[1]]))
+            picked.append((kind, title, v, i))
+    moments = []
+    for kind, title, v, i in picked:
+        image, heat = look(detector, paths[v.name], i)
+        truth = masks[v.name][i] if masks is not None and v.name in masks else None
+        caption = (
+            f"{v.name}, frame {i}, {v.time_s[i]:.1f} s: score {v.score[i]:.2f}"
+            + ("" if np.isnan(v.level[i]) else f", level {v.level[i]:.2f}")
+        )
+        moments.append(
+            Moment(
+                title, caption, image, heat,
+                truth if truth is not None and truth.any() else None,
+                kind, v.name, float(v.time_s[i]),  # type: ignore[arg-type]
+            )  # fmt: skip
+        )
+    return moments
+
+
+def _best(score: Any, among: Any, *, highest: bool) -> int | None:
+    """Frame with the highest (lowest) score among some frames; None where none has a score."""
+    allowed = np.flatnonzero(among & ~np.isnan(score))
+    if not allowed.size:
+        return None
+    values = score[allowed]
+    return int(allowed[np.argmax(values) if highest else np.argmin(values)])
+
+
+def look(detector: Detector, path: Path, index: int) -> tuple[Image, Map | None]:
+    """One frame of a video and its heat map, scored from as little of the past as it takes."""
+    overlap = detector.info.overlap
+    first = 0 if overlap is None else max(0, index - overlap)
+    state = detector.init_state()
+    with open_source(path) as source:
+        for frame in source:
+            if frame.index >= first:
+                state, score = detector.step(state, frame.image, frame.pts_s)
+            if frame.index == index:
+                return frame.image, score.heat
+    raise IndexError(f"{path} has no frame {index}")

@@ -1,0 +1,188 @@
+"""A trained run at work: `step` for one frame, `stream` for a source, `score` for a whole video.
+
+All three are one code path, `Scorer.step`. A score looks at its own frame and the k before it, so
+
+- `stream` and `score` give the same numbers, and any number of streams can be interleaved;
+- a file cut into segments gives the same scores if every segment starts `info.overlap` frames
+  early: k frames, in which the two that optical flow looks back are contained. With
+  `score.smooth` above 0 every score depends on all before it, and no overlap is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from oddframe.errors import ConfigError
+from oddframe.runs import Run, load_run
+from oddframe.runtime.result import Collector, Result
+from oddframe.scoring.floors import FLOW_LAG
+from oddframe.scoring.scorer import Scorer, ScorerState
+from oddframe.sources import Source, open_source
+from oddframe.types import Frame, Image, Score
+
+SourceLike = Source | str | Path | int
+Progress = Callable[[int, int | None], None]
+"""Called with the frames done and the frames expected (a hint, or None)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorInfo:
+    """What a detector is."""
+
+    run: Path
+    model: str
+    """Model name, a key of `oddframe.models.MODELS`."""
+    parameters: int
+    size: int
+    """Rows and columns that pictures are resized to."""
+    history: int
+    """k: the first k frames of a video have no score."""
+    overlap: int | None
+    """Frames that a segment must start early to give the same scores; None: smoothing is on."""
+    threshold: float | None
+    """Score of the alarm, None before calibration."""
+    calibration: dict[str, Any] | None
+    """How the threshold was found, as stored in model.json."""
+    device: str
+
+
+class Detector:
+    """Scores frames of one scene; made by `oddframe.load`."""
+
+    def __init__(self, run: Run, device: str = "cpu") -> None:
+        """Build the model and load its weights; see `load`."""
+        where = pick_device(device)
+        model = run.model()
+        self._scorer = Scorer(model, run.score_config, run.scene, run.threshold, where)
+        self.info = DetectorInfo(
+            run=run.path,
+            model=run.name,
+            parameters=sum(p.numel() for p in model.parameters()),
+            size=model.size,
+            history=model.history,
+            overlap=None if run.score_config.smooth else max(model.history, FLOW_LAG),
+            threshold=run.threshold,
+            calibration=run.calibration,
+            device=str(where),
+        )
+        self.score_config = run.score_config
+
+    def init_state(self) -> ScorerState:
+        """State of a stream that has seen no frame."""
+        return self._scorer.init_state()
+
+    def step(
+        self, state: ScorerState, image: Image, pts_s: float = 0.0
+    ) -> tuple[ScorerState, Score]:
+        """Score the next frame of a stream: (h, w, 3) BGR uint8, any size that stays the same.
+
+        The old state is left as it was; the first k frames get NaN.
+
+        Raises:
+            ConfigError: no BGR uint8 picture.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ConfigError(
+                f"A frame must be BGR uint8 (h, w, 3), found {image.dtype} {image.shape}."
+            )
+        return self._scorer.step(state, image, pts_s)
+
+    def follow(self, source: SourceLike) -> Iterator[tuple[Frame, Score]]:
+        """Every frame of a source with its score, as soon as it is there."""
+        with _opened(source) as opened:
+            state = self.init_state()
+            for frame in opened:
+                state, score = self.step(state, frame.image, frame.pts_s)
+                yield frame, score
+
+    def stream(self, source: SourceLike) -> Iterator[Score]:
+        """One score per new frame of a source, causal: no frame after it is used.
+
+        Args:
+            source: what `open_source` gives (left open at the end), or what it takes.
+
+        Raises:
+            SourceError: the source cannot be opened, or turns out to be damaged.
+        """
+        for _, score in self.follow(source):
+            yield score
+
+    def score(
+        self, source: SourceLike, *, heat: bool = True, progress: Progress | None = None
+    ) -> Result:
+        """Score a whole video: the loop over `stream`, collected.
+
+        Args:
+            source: path of a video or frame folder, or an opened source (left open).
+            heat: keep the heat maps (8 kB a frame).
+            progress: called after every frame.
+
+        Raises:
+            SourceError: the source cannot be opened, or turns out to be damaged.
+        """
+        with _opened(source) as opened:
+            info, hint = opened.info, opened.frame_hint
+            collector = Collector(info.name, (info.height, info.width), heat)
+            for done, score in enumerate(self.stream(opened), 1):
+                collector.add(score)
+                if progress is not None:
+                    progress(done, hint)
+        return collector.result()
+
+
+def load(run: str | Path | Run, device: str = "cpu") -> Detector:
+    """Load a RUN folder as a detector.
+
+    Args:
+        run: the folder that `oddframe fit --out` wrote.
+        device: cpu, cuda, cuda:N, or auto (cuda where there is one).
+
+    Raises:
+        RunError: no RUN, unfinished, damaged, or of another version.
+        ConfigError: the device is not there.
+
+    Example:
+        >>> detector = oddframe.load("RUN")                    # doctest: +SKIP
+        >>> result = detector.score("clip.mp4")                # doctest: +SKIP
+        >>> float(np.nanmax(result.level)), result.heat(100)   # doctest: +SKIP
+    """
+    return Detector(run if isinstance(run, Run) else load_run(run), device)
+
+
+def pick_device(device: str) -> torch.device:
+    """The torch device behind a name: cpu, cuda, cuda:N, auto.
+
+    Raises:
+        ConfigError: unknown, or not in this machine.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ConfigError(
+            f"Unknown device {device!r}; expected cpu, cuda, cuda:N or auto."
+        ) from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"Device {device} is not there: torch {torch.__version__} sees "
+            f"{torch.cuda.device_count()} CUDA devices. Use --device cpu, or install a CUDA build."
+        )
+    return found
+
+
+@contextmanager
+def _opened(source: SourceLike) -> Iterator[Source]:
+    """A source as it is, or one opened here and closed at the end."""
+    if isinstance(source, Source):
+        yield source
+        return
+    with open_source(source) as opened:
+        yield opened

@@ -1,0 +1,301 @@
+"""A detector on a labelled data set: every number with its protocol, floors in the same pass.
+
+Each test video is read once; detector and floors see the same frames in the same order. Nothing
+is chosen on the test clips: the weights are the last ones averaged over training, alpha was fixed
+before.
+
+Letters: n frames of one video, h w rows and columns of its pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddframe.data import (
+    Dataset,
+    Video,
+    check_lengths,
+    frame_labels,
+    label_source,
+    pixel_masks,
+    resize_bgr,
+)
+from oddframe.data.labels import video_frames
+from oddframe.data.masks import Masks
+from oddframe.errors import DatasetError
+from oddframe.runtime.detector import Detector, Progress
+from oddframe.runtime.result import Collector
+from oddframe.scoring.floors import FLOORS, SIZE_PX
+from oddframe.scoring.fuse import OWN
+from oddframe.scoring.protocol import Protocol, Row, evaluate_arrays, per_video
+from oddframe.sources import open_source
+from oddframe.types import Map
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoScores:
+    """One test video: its scores, its truth, its floors."""
+
+    name: str
+    time_s: Floats
+    labels: NDArray[np.uint8]
+    score: Floats
+    level: Floats
+    alarm: NDArray[np.bool_]
+    terms: dict[str, Floats]
+    floors: dict[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Localisation:
+    """Whether the hottest place of abnormal frames lies inside the true mask.
+
+    `flagged` are the abnormal frames whose alarm is on: what an operator would look at. `chance`
+    is the mean share of the picture that the mask covers, which a random place would hit.
+    """
+
+    abnormal: int
+    abnormal_inside: int
+    flagged: int
+    flagged_inside: int
+    chance: float
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values for JSON; a share of no frames is None."""
+        return {
+            "flagged": {
+                "frames": self.flagged,
+                "inside": self.flagged_inside,
+                "share": _share(self.flagged_inside, self.flagged),
+            },
+            "abnormal": {
+                "frames": self.abnormal,
+                "inside": self.abnormal_inside,
+                "share": _share(self.abnormal_inside, self.abnormal),
+            },
+            "chance": self.chance,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a detector reached on a data set."""
+
+    rows: list[Row]
+    """One per method and protocol; floors among them, with "floor": true."""
+    videos: list[VideoScores]
+    worst: list[Row]
+    """Test videos by what they cost (see `per_video`), under `worst_of`."""
+    worst_of: str
+    """Method and protocol of `worst`."""
+    localisation: Localisation | None
+    """None where the data set has no pixel masks."""
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values for JSON: {"rows": [...], ...}."""
+        return {
+            "rows": self.rows,
+            "worst": {"of": self.worst_of, "videos": self.worst},
+            "localisation": None if self.localisation is None else self.localisation.plain(),
+        }
+
+
+def evaluate(
+    detector: Detector,
+    dataset: Dataset,
+    protocols: Sequence[Protocol],
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score all test videos and evaluate detector, its parts and the floors.
+
+    Rows under `paper`: the model by −PSNR (alpha of the run), and the floors. Under any other
+    protocol: the model by its score; `NAME:own`, without optical flow; `NAME:frame` and
+    `NAME:motion`, one stream alone; and the floors.
+
+    Args:
+        detector: a loaded run.
+        dataset: with labels; its test videos are used.
+        protocols: see `oddframe.scoring.protocol.parse_protocols`.
+        progress: called after each frame with frames done and frames in all.
+
+    Raises:
+        DatasetError: no test videos, no labels, labels of another length (found before anything
+            is scored).
+        SourceError: a video is damaged.
+        ProtocolError: only one class, or nothing left after the dropped frames.
+    """
+    if not dataset.test:
+        raise DatasetError(
+            f"{dataset.root} (layout {dataset.layout}) has no test videos: expected a data set "
+            "with a test split and labels. To score videos without labels use `oddframe score`."
+        )
+    labels = frame_labels(dataset)
+    # An hour of scoring must not end with this, so the videos are decoded once for their length.
+    counts = {video.name: video_frames(video) for video in dataset.test}
+    for name, count in counts.items():
+        check_lengths(name, len(labels[name]), count)
+    masks = pixel_masks(dataset)
+    hits = _Hits()
+    done, total = 0, sum(counts.values())
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    videos = []
+    for video in dataset.test:
+        planes = masks[video.name] if masks is not None and video.name in masks else None
+        if planes is not None:
+            check_lengths(video.name, len(planes), counts[video.name])
+        videos.append(_score(detector, video, labels[video.name], planes, hits, tick))
+    rows = _rows(detector, videos, protocols, label_source(dataset))
+    worst_of, worst = _worst(detector, videos, protocols)
+    return Evaluation(rows, videos, worst, worst_of, None if masks is None else hits.sum())
+
+
+def _score(
+    detector: Detector,
+    video: Video,
+    labels: NDArray[np.uint8],
+    masks: Masks | None,
+    hits: _Hits,
+    tick: Callable[[], None],
+) -> VideoScores:
+    """Score one video with detector and floors in one pass; counts hits in its masks."""
+    floors = {name: make() for name, make in FLOORS.items()}
+    found: dict[str, list[float]] = {name: [] for name in floors}
+    with open_source(video.path) as source:
+        size = (source.info.height, source.info.width)
+        collector = Collector(video.name, size, heat=False)
+        for frame, score in detector.follow(source):
+            small = resize_bgr(frame.image, SIZE_PX)
+            for name, floor in floors.items():
+                value = floor.step(small)
+                found[name].append(float("nan") if value is None else value)
+            collector.add(score)
+            if masks is not None and score.heat is not None:
+                hits.add(score.heat, masks[frame.index], score.alarm)
+            tick()
+    result = collector.result()
+    check_lengths(video.name, len(labels), len(result))
+    return VideoScores(
+        video.name,
+        result.time_s,
+        labels,
+        result.score,
+        result.level,
+        result.alarm,
+        result.terms,
+        {name: np.array(values) for name, values in found.items()},
+    )
+
+
+class _Hits:
+    """Counts abnormal frames whose hottest place lies inside the mask."""
+
+    def __init__(self) -> None:
+        self.abnormal = self.abnormal_inside = self.flagged = self.flagged_inside = 0
+        self.covered = 0.0
+
+    def add(self, heat: Map, mask: NDArray[np.bool_], alarm: bool) -> None:
+        """Take one frame; frames without a mask are normal and do not count."""
+        if not mask.any():
+            return
+        inside = bool(mask[hottest(heat, mask.shape)])
+        self.abnormal += 1
+        self.abnormal_inside += inside
+        self.flagged += alarm
+        self.flagged_inside += inside and alarm
+        self.covered += float(mask.mean())
+
+    def sum(self) -> Localisation:
+        """What was counted."""
+        return Localisation(
+            self.abnormal,
+            self.abnormal_inside,
+            self.flagged,
+            self.flagged_inside,
+            self.covered / max(self.abnormal, 1),
+        )
+
+
+def hottest(heat: Map, size: tuple[int, ...]) -> tuple[int, int]:
+    """Row and column of the hottest place, in a picture of (h, w) pixels.
+
+    The middle of the hottest cell of the map, at the model's own resolution: what a bilinear
+    enlargement has as its largest value, without the enlargement.
+    """
+    row, col = divmod(int(np.argmax(heat)), heat.shape[1])
+    return int((row + 0.5) * size[0] / heat.shape[0]), int((col + 0.5) * size[1] / heat.shape[1])
+
+
+def _methods(
+    detector: Detector, videos: Sequence[VideoScores], protocol: Protocol
+) -> dict[str, dict[str, Floats]]:
+    """Method -> video -> scores, the methods that stand under a protocol."""
+    name = detector.info.model
+    if protocol.name == "paper":
+        return {name: {v.name: -_term(v, "psnr") for v in videos}}
+    methods = {
+        name: {v.name: v.score for v in videos},
+        f"{name}:own": {v.name: _term(v, "own") for v in videos},
+    }
+    for stream in OWN:
+        methods[f"{name}:{stream}"] = {v.name: _term(v, f"z_{stream}") for v in videos}
+    return methods
+
+
+def _term(video: VideoScores, name: str) -> Floats:
+    """One term; all NaN in a video too short for any score, which the protocol then names."""
+    return video.terms.get(name, np.full(len(video.score), np.nan))
+
+
+def _stated(detector: Detector, protocol: Protocol) -> Protocol:
+    """The protocol with how weights and alpha were chosen, and the frames that have no score."""
+    weights = "last weights, averaged over training"
+    alpha = f"alpha {detector.score_config.alpha:g} fixed beforehand"
+    chosen = f"{weights}; {alpha if protocol.name == 'paper' else 'no alpha'}"
+    drop = None if protocol.drop is None else max(protocol.drop, detector.info.history)
+    return replace(protocol, drop=drop, select=f"{chosen}; nothing chosen on test clips")
+
+
+def _rows(
+    detector: Detector, videos: Sequence[VideoScores], protocols: Sequence[Protocol], source: str
+) -> list[Row]:
+    labels = {v.name: v.labels for v in videos}
+    rows: list[Row] = []
+    for protocol in protocols:
+        stated = _stated(detector, protocol)
+        for method, scores in _methods(detector, videos, protocol).items():
+            row = evaluate_arrays(method, scores, labels, stated, source)
+            rows.append({**row, "floor": False})
+        untrained = replace(stated, select="none (a floor learns nothing)")
+        for floor in FLOORS:
+            scores = {v.name: v.floors[floor] for v in videos}
+            rows.append(
+                {**evaluate_arrays(floor, scores, labels, untrained, source), "floor": True}
+            )
+    return rows
+
+
+def _worst(
+    detector: Detector, videos: Sequence[VideoScores], protocols: Sequence[Protocol]
+) -> tuple[str, list[Row]]:
+    """Videos by their cost under `deploy`, else under the first protocol."""
+    protocol = next((p for p in protocols if p.name == "deploy"), protocols[0])
+    method, scores = next(iter(_methods(detector, videos, protocol).items()))
+    labels: Mapping[str, NDArray[np.uint8]] = {v.name: v.labels for v in videos}
+    return f"{method}, {protocol.name}", per_video(scores, labels, _stated(detector, protocol))
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,150 @@
+"""`fit` from video to RUN: resume, hold-out, determinism, refusals."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from oddframe.errors import ConfigError, DatasetError, RunError
+from oddframe.runs import load_run
+from oddframe.train.run import configs, fit
+
+TINY = [
+    "model.size=64", "model.width=16", "model.depths=[1,1,1]", "model.history=4",
+    "model.windows=[2,4]", "model.memory_items=4", "model.detail_frames=1",
+]  # fmt: skip
+QUIET = Console(quiet=True)
+
+
+def tiny_fit(data, out, **options):
+    options = {"epochs": 1, "settings": TINY, "console": QUIET} | options
+    return fit(model="m2s2l-edge", data=data, out=out, **options)
+
+
+@pytest.fixture
+def normal(make_video, tmp_path):
+    return make_video(tmp_path / "normal.avi", frames=90)
+
+
+def curve(out: Path) -> list[list[str]]:
+    rows = list(csv.reader((out / "train.csv").open()))
+    return [[row[0], *row[3:]] for row in rows]  # without the clock
+
+
+def test_fit_leaves_a_run_that_loads(normal, tmp_path):
+    run = tiny_fit(normal, tmp_path / "run")
+    assert run.name == "m2s2l-edge"
+    assert set(run.scene) == {"frame", "motion", "flow"}
+    assert run.threshold is not None
+    assert run.threshold > 0
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    for name, value in run.model().state_dict().items():
+        assert torch.equal(value, weights[name]), name
+    card = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert card["training"]["steps"] == len(curve(tmp_path / "run")) - 1
+    assert card["training"]["held_out"] > 0
+    left = {p.name for p in (tmp_path / "run").iterdir()}
+    assert left == {"model.safetensors", "model.json", "train.csv", "resume"}
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(normal, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        tiny_fit(normal, tmp_path / name, seed=seed)
+    assert curve(tmp_path / "a") == curve(tmp_path / "b") != curve(tmp_path / "c")
+    a, b = (load_file(tmp_path / n / "model.safetensors") for n in "ab")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_the_loss_falls(normal, tmp_path):
+    tiny_fit(normal, tmp_path / "run", epochs=12)
+    losses = [float(row[2]) for row in curve(tmp_path / "run")[1:]]
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+
+
+KILLED = """
+import sys
+import oddframe.train.progress as progress
+from oddframe.train.run import fit
+from rich.console import Console
+progress.SAVE_EVERY_S = 0.2
+fit(model="m2s2l-edge", data=sys.argv[1], out=sys.argv[2], epochs=30,
+    settings=sys.argv[3:], console=Console(quiet=True))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+def test_a_run_stopped_in_an_epoch_resumes_on_the_uninterrupted_curve(normal, tmp_path, how):
+    tiny_fit(normal, tmp_path / "whole", epochs=30)
+    out = tmp_path / "cut"
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(normal), str(out), *TINY], stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 90
+        # Stop it once a state from the middle of an epoch lies on the disk.
+        while time.monotonic() < deadline and child.poll() is None:
+            path = out / "train.csv"
+            if path.exists() and path.read_bytes().count(b"\n") > 30:
+                break
+            time.sleep(0.02)
+        assert child.poll() is None, "the child ended before it could be stopped"
+        child.send_signal(how)
+        child.wait(60)
+    finally:
+        child.kill()
+    assert not (out / "model.json").exists()
+    with pytest.raises(RunError, match="--resume"):
+        load_run(out)
+    tiny_fit(normal, out, epochs=30, resume=True)
+    assert curve(out) == curve(tmp_path / "whole")
+    whole, cut = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "cut"))
+    assert all(torch.equal(whole[k], cut[k]) for k in whole)
+
+
+def test_a_used_folder_is_left_alone(normal, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("keep")
+    with pytest.raises(RunError, match="not empty"):
+        tiny_fit(normal, tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+def test_resume_refuses_what_was_not_started_or_was_started_otherwise(normal, tmp_path):
+    with pytest.raises(RunError, match="cannot be resumed"):
+        tiny_fit(normal, tmp_path / "none", resume=True)
+    tiny_fit(normal, tmp_path / "run")
+    with pytest.raises(RunError, match="another seed"):
+        tiny_fit(normal, tmp_path / "run", resume=True, seed=5)
+
+
+def test_too_little_video_is_refused_by_name(make_video, tmp_path):
+    short = make_video(tmp_path / "short.avi", frames=12)
+    with pytest.raises(DatasetError, match="Too little footage"):
+        tiny_fit(short, tmp_path / "run")
+
+
+def test_settings_reach_their_group_and_strangers_get_the_nearest_name():
+    chosen = configs("m2s2l-edge", ["model.width=32", "train.lr=0.5", "score.alpha=0.25"])
+    assert (chosen.model.width, chosen.train.lr, chosen.score.alpha) == (32, 0.5, 0.25)
+    with pytest.raises(ConfigError, match=r"Did you mean model\.memory_items"):
+        configs("m2s2l-edge", ["model.memory_itmes=3"])
+    with pytest.raises(ConfigError, match="Did you mean m2s2l-edge"):
+        configs("m2s2l-egde")
+
+
+def test_minutes_stops_on_time(normal, tmp_path):
+    started = time.monotonic()
+    tiny_fit(normal, tmp_path / "run", epochs=None, minutes=0.05)
+    assert time.monotonic() - started < 30
+    assert len(curve(tmp_path / "run")) > 2
