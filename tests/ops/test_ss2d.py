@@ -11,10 +11,9 @@ from oddframe.ops import BACKENDS, selective_scan_reference
 from oddframe.ops.ss2d import (
     SS2D,
     a_log_init,
-    cross_gather,
-    cross_merge,
-    cross_scan,
     delta_bias_init,
+    merge_orders,
+    two_orders,
 )
 
 
@@ -30,42 +29,31 @@ sizes = st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.in
 
 @given(sizes)
 @settings(max_examples=30, deadline=None)
-def test_cross_scan_reads_the_map_in_four_directions(size):
+def test_two_orders_reads_rows_and_columns(size):
     b, h, w, c = size
     x = torch.arange(b * h * w * c).reshape(b, h, w, c)
-    out = cross_scan(x)
-    assert out.shape == (b, h * w, 4, c)
-    for k, order in enumerate(orders(h, w)):
+    out = two_orders(x)
+    assert out.shape == (b, h * w, 2, c)
+    for k, order in enumerate(orders(h, w)[:2]):
         for t, (y, xx) in enumerate(order):
             assert torch.equal(out[:, t, k], x[:, y, xx])
 
 
 @given(sizes)
 @settings(max_examples=30, deadline=None)
-def test_cross_gather_takes_each_direction_from_its_own_map(size):
+def test_merge_orders_puts_back_and_adds(size):
     b, h, w, c = size
-    x = torch.arange(b * h * w * 4 * c).reshape(b, h, w, 4, c)
-    out = cross_gather(x)
-    for k, order in enumerate(orders(h, w)):
-        for t, (y, xx) in enumerate(order):
-            assert torch.equal(out[:, t, k], x[:, y, xx, k])
-
-
-@given(sizes)
-@settings(max_examples=30, deadline=None)
-def test_cross_merge_puts_back_and_adds(size):
-    b, h, w, c = size
-    y = torch.randint(0, 100, (b, h * w, 4, c))
+    y = torch.randint(0, 100, (b, h * w, 2, c))
     want = torch.zeros(b, h, w, c, dtype=y.dtype)
-    for k, order in enumerate(orders(h, w)):
+    for k, order in enumerate(orders(h, w)[:2]):
         for t, (row, col) in enumerate(order):
             want[:, row, col] += y[:, t, k]
-    assert torch.equal(cross_merge(y, h, w), want)
+    assert torch.equal(merge_orders(y, h, w), want)
 
 
 def slow_ss2d(m, x):
     """One scan per direction, each with its own weights, added; plus D x."""
-    b, h, w, c = x.shape
+    h, w = x.shape[1:3]
     out = torch.zeros_like(x)
     per = m.rank + 2 * m.state
     for k, order in enumerate(orders(h, w)):
@@ -110,8 +98,8 @@ def test_bf16_autocast_keeps_the_state_in_float32():
     x = torch.randn(2, 16, 16, 8)
     with torch.autocast("cpu", torch.bfloat16):
         found = m(x.bfloat16())
-    want = m(x)
-    assert float((found - want).std()) < 0.01 * float(want.std())
+    want = m(x).detach()
+    assert float((found.detach() - want).std()) < 0.01 * float(want.std())
     found.float().square().mean().backward()
     assert all(torch.isfinite(p.grad).all() for p in m.parameters())
 

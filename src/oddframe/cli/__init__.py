@@ -22,10 +22,10 @@ import typer
 from oddframe import __version__
 from oddframe.errors import OddframeError
 
-VERBS = ("fit", "calibrate", "score", "evaluate", "evaluate_scores", "info", "doctor")
+VERBS = ("fit", "calibrate", "score", "evaluate", "evaluate_scores", "info", "demo", "doctor")
 """Verbs, each the function `run` of oddframe.cli.VERB; `_` is written `-`."""
-GROUPS = ("data",)
-"""Groups of verbs, each the typer app `app` of oddframe.cli.GROUP."""
+GROUPS = {"data": "Make a data set, or check one."}
+"""Groups of verbs and their help: each the table `COMMANDS` of oddframe.cli.GROUP."""
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -71,11 +71,10 @@ def build_app(debug: bool = False) -> typer.Typer:
     for verb in VERBS:
         run = import_module(f"oddframe.cli.{verb}").run
         app.command(verb.replace("_", "-"))(_guarded(run, debug))
-    for group in GROUPS:
-        part: typer.Typer = import_module(f"oddframe.cli.{group}").app
-        for command in part.registered_commands:
-            if command.callback is not None and not hasattr(command.callback, "__wrapped__"):
-                command.callback = _guarded(command.callback, debug)
+    for group, text in GROUPS.items():
+        part = typer.Typer(help=text, no_args_is_help=True)
+        for name, run in import_module(f"oddframe.cli.{group}").COMMANDS.items():
+            part.command(name)(_guarded(run, debug))
         app.add_typer(part, name=group)
     return app
 

@@ -12,6 +12,7 @@ from oddframe.cli.console import DEVICE, RUN
 def run(
     run: Path = RUN,
     path: Path = typer.Argument(
+        metavar="PATH",
         help="Normal footage of the same camera that the run was not trained on: a video, a "
         "folder of videos or of frame folders.",
         show_default=False,
@@ -22,7 +23,9 @@ def run(
     device: str = DEVICE,
 ) -> None:
     """Set the alarm threshold for a rate of false alarms, and store it in the RUN."""
-    from oddframe.cli.console import frame_bar, stderr
+    import sys
+
+    from oddframe.cli.console import frame_bar
     from oddframe.data import manifest, manifest_hash, open_dataset
     from oddframe.errors import ConfigError, DatasetError
     from oddframe.runs import load_run, write_calibration
@@ -38,10 +41,10 @@ def run(
         raise DatasetError(f"{path} holds no normal video (layout {dataset.layout}).")
     content = manifest_hash(manifest(dataset))
     if loaded.card.get("data", {}).get("manifest") == content:
-        stderr().print(
+        print(
             f"warning: {path} is what {run} was trained on. Scores of known footage are too low, "
             "so the threshold will be as well: expect more alarms than asked for.",
-            style="yellow",
+            file=sys.stderr,
         )
     detector = load(loaded, device)
     scores, rates = [], []

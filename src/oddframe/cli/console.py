@@ -13,7 +13,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-RUN = typer.Argument(help="RUN folder that `oddframe fit --out` wrote.", show_default=False)
+RUN = typer.Argument(
+    metavar="RUN", help="RUN folder that `oddframe fit --out` wrote.", show_default=False
+)
 DEVICE = typer.Option("cpu", "--device", help="cpu, cuda, cuda:N, or auto.")
 JSON = typer.Option(None, "--json", metavar="F", help="Also write the results to this file.")
 PROTOCOL = typer.Option(

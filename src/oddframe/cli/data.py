@@ -6,12 +6,9 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="Make a data set, or check one.", no_args_is_help=True)
 
-
-@app.command("synth")
 def synth(
-    out: Path = typer.Argument(help="Folder to make.", show_default=False),
+    out: Path = typer.Argument(metavar="OUT", help="Folder to make.", show_default=False),
     seed: int = typer.Option(0, "--seed", help="Which street."),
     train_clips: int = typer.Option(6, "--train-clips", help="Normal clips."),
     test_clips: int = typer.Option(5, "--test-clips", help="Clips with anomalies."),
@@ -32,10 +29,9 @@ def synth(
     print(f"next: oddframe fit --model m2s2l-edge --data {out} --out RUN --minutes 5")
 
 
-@app.command("check")
 def check(
     path: Path = typer.Argument(
-        help="What `fit` or `evaluate` would be given.", show_default=False
+        metavar="PATH", help="What `fit` or `evaluate` would be given.", show_default=False
     ),
     labels: Path | None = typer.Option(None, "--labels", help="Use these frame labels."),
 ) -> None:
@@ -88,3 +84,6 @@ def check(
     for name in masks:
         check_lengths(name, len(masks[name]), counts[f"test/{name}"])
     print(f" masks: pixel masks of {len(masks)} of {len(dataset.test)} test videos")
+
+
+COMMANDS = {"synth": synth, "check": check}

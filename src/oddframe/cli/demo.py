@@ -1,16 +1,20 @@
 """`oddframe demo`: the whole way on a made street scene, from nothing to a report.
 
-    scene -> fit -> calibrate -> score -> evaluate -> DIR/report.html, DIR/metrics.json
+scene -> fit -> calibrate -> score -> evaluate -> DIR/report.html, DIR/metrics.json
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 
 from oddframe.cli.console import DEVICE
+
+SPARE_SEED = 500_000
+"""Clip seed of the footage that the threshold rests on: far from those of the scene."""
 
 
 def run(
@@ -24,7 +28,7 @@ def run(
     from oddframe.cli.console import frame_bar, stderr
     from oddframe.cli.evaluate import details
     from oddframe.data import open_dataset
-    from oddframe.data.synth import SynthConfig, write_dataset
+    from oddframe.data.synth import SynthConfig, write_dataset, write_normal
     from oddframe.errors import RunError
     from oddframe.report.build import build_report
     from oddframe.report.page import write_report
@@ -38,13 +42,13 @@ def run(
     console = stderr()
     if (out / "run").exists():
         raise RunError(f"{out / 'run'} exists: choose another --out, or delete {out}.")
-    scene, spare = SynthConfig(seed=seed), spare_footage(seed)
-    for title, folder, config in (
-        ("drawing the scene", out / "scene", scene),
-        ("drawing spare normal video", out / "spare", spare),
-    ):
-        with frame_bar(title) as tick:
-            write_dataset(folder, config, tick)
+    scene = SynthConfig(seed=seed)
+    with frame_bar("drawing the scene") as tick:
+        write_dataset(out / "scene", scene, tick)
+    # One more minute of the same street, which training never sees, for the threshold.
+    spare = replace(scene, train_clips=4)
+    with frame_bar("drawing spare normal video") as tick:
+        write_normal(out / "spare", spare, SPARE_SEED, tick)
     trained = fit(
         model=model, data=out / "scene", out=out / "run", minutes=minutes, seed=seed,
         device=device, console=console,
@@ -71,10 +75,3 @@ def run(
     print(format_table(found.rows))
     print("\n" + details(found))
     print(f"\nreport: {out / 'report.html'}\nmetrics: {out / 'metrics.json'}")
-
-
-def spare_footage(seed: int):  # type: ignore[no-untyped-def]  # SynthConfig, imported late
-    """One more minute of the same street that training does not see, for the threshold."""
-    from oddframe.data.synth import SynthConfig
-
-    return SynthConfig(seed=seed, train_clips=10, train_seconds=16.0, test_clips=1)

@@ -65,7 +65,7 @@ class TMB(nn.Module):
             delta = self.delta_bias.expand_as(x)
         else:
             delta = self.to_delta(x) + self.delta_bias
-        y, _ = core()(x, delta, -A, B, C, True)
+        y, _ = core()(x, delta, -A, B, C, True, False)
         last = y[:, -1, 0] + self.D * x[:, -1, 0]  # (n p) e
         here = newest + self.position[-1]
         last = self.norm(last.unflatten(0, (n, p))) * F.silu(self.gate(here))

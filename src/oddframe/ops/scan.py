@@ -17,8 +17,8 @@ from torch import Tensor
 from oddframe.errors import ConfigError
 from oddframe.ops.chunked import scan_chunked
 
-Core = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor]]
-"""(u, delta, A, B, C, softplus) in the layout of `scan_chunked` -> (y, last state)."""
+Core = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, bool, bool], tuple[Tensor, Tensor]]
+"""(u, delta, A, B, C, softplus, reverse) in the layout of `scan_chunked` -> (y, last state)."""
 
 
 def scan_loop(
@@ -28,6 +28,7 @@ def scan_loop(
     B_blgn: Tensor,
     C_blgn: Tensor,
     softplus: bool = False,
+    reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Run the recurrence step by step: the slow twin that every backend is held against.
 
@@ -38,11 +39,12 @@ def scan_loop(
         delta_blge = F.softplus(delta_blge)
     h = torch.zeros_like(B_blgn[:, 0, :, :, None] * u_blge[:, 0, :, None, :])  # b g n e
     ys = []
-    for t in range(u_blge.shape[1]):
+    order = range(u_blge.shape[1])
+    for t in reversed(order) if reverse else order:
         delta, u = delta_blge[:, t, :, None, :], u_blge[:, t, :, None, :]  # b g 1 e
         h = torch.exp(delta * A_gne) * h + delta * u * B_blgn[:, t, :, :, None]
         ys.append((h * C_blgn[:, t, :, :, None]).sum(-2))
-    return torch.stack(ys, 1), h
+    return torch.stack(ys[::-1] if reverse else ys, 1), h
 
 
 BACKENDS: dict[str, Core] = {"reference": scan_loop, "chunked": scan_chunked}
@@ -115,6 +117,7 @@ def selective_scan(
         rearrange(B4.to(work), "b g n l -> b l g n"),
         rearrange(C4.to(work), "b g n l -> b l g n"),
         delta_softplus,
+        False,
     )
     out = rearrange(y, "b l g e -> b (g e) l")
     if D is not None:

@@ -1,7 +1,8 @@
 """SS2D: a selective scan over a feature map in four directions (VMamba, Liu et al. 2024).
 
 Letters: b batch, h w rows and columns, l = h w, c channels, r rank of delta, n state size.
-Directions: 0 row by row, 1 column by column, 2 and 3 the same two backwards.
+Directions: 0 row by row, 1 column by column, 2 and 3 the same two backwards. A backward scan runs
+over the same sequence in reverse, so the map is laid out in two orders, not in four.
 
 DEVIATION: none of the three papers says how the four scans are merged; they are added, as VMamba
 does.
@@ -20,26 +21,16 @@ from oddframe.ops.scan import core
 DIRECTIONS = 4
 
 
-def cross_scan(x_bhwc: Tensor) -> Tensor:
-    """(b, h, w, c) -> (b, l, 4, c): the map read in the four directions."""
-    rows = rearrange(x_bhwc, "b h w c -> b (h w) c")
-    cols = rearrange(x_bhwc, "b h w c -> b (w h) c")
-    return torch.stack((rows, cols, rows.flip(1), cols.flip(1)), 2)
+def two_orders(x_bhwc: Tensor) -> Tensor:
+    """(b, h, w, c) -> (b, l, 2, c): the map row by row and column by column."""
+    cols = x_bhwc.transpose(1, 2)
+    return torch.stack((x_bhwc.flatten(1, 2), cols.flatten(1, 2)), 2)
 
 
-def cross_gather(x_bhwkc: Tensor) -> Tensor:
-    """(b, h, w, 4, c) -> (b, l, 4, c): like `cross_scan`, but each direction has its own map."""
-    rows = rearrange(x_bhwkc[..., 0::2, :], "b h w k c -> k b (h w) c")
-    cols = rearrange(x_bhwkc[..., 1::2, :], "b h w k c -> k b (w h) c")
-    return torch.stack((rows[0], cols[0], rows[1].flip(1), cols[1].flip(1)), 2)
-
-
-def cross_merge(y_blkc: Tensor, h: int, w: int) -> Tensor:
-    """(b, l, 4, c) -> (b, h, w, c): each direction put back in place, and the four added."""
-    rows = y_blkc[:, :, 0] + y_blkc[:, :, 2].flip(1)
-    cols = y_blkc[:, :, 1] + y_blkc[:, :, 3].flip(1)
-    rows = rearrange(rows, "b (h w) c -> b h w c", h=h)
-    return rows + rearrange(cols, "b (w h) c -> b h w c", w=w)
+def merge_orders(y_bl2c: Tensor, h: int, w: int) -> Tensor:
+    """(b, l, 2, c) -> (b, h, w, c): both orders put back in place and added."""
+    rows = y_bl2c[:, :, 0].unflatten(1, (h, w))
+    return rows + y_bl2c[:, :, 1].unflatten(1, (w, h)).transpose(1, 2)
 
 
 class SS2D(nn.Module):
@@ -63,15 +54,21 @@ class SS2D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, c) -> (b, h, w, c)."""
-        h, w = x.shape[1:3]
-        parts = self.project(x).unflatten(-1, (DIRECTIONS, -1))  # b h w 4 (r + 2n)
-        parts = cross_gather(parts)  # b l 4 (r + 2n)
+        b, h, w, _ = x.shape
+        # Both orders of the projections (b, l, 2, 4 (r + 2n)); order o serves directions o, o + 2.
+        parts = two_orders(self.project(x)).unflatten(-1, (2, 2, -1))  # b l order back order' .
+        parts = parts.diagonal(dim1=2, dim2=4).permute(2, 4, 0, 1, 3)  # back order b l (r + 2n)
         low, B, C = parts.split((self.rank, self.state, self.state), -1)
-        low = rearrange(low, "b l k r -> k (b l) r")
-        delta = torch.baddbmm(self.delta_bias[:, None], low, self.delta_weight)
-        delta = rearrange(delta, "k (b l) c -> b l k c", b=len(x))
-        y, _ = core(self.backend)(cross_scan(x), delta, -torch.exp(self.A_log), B, C, True)
-        return cross_merge(y, h, w) + self.D * x
+        delta = torch.baddbmm(
+            self.delta_bias[:, None], low.reshape(DIRECTIONS, b * h * w, -1), self.delta_weight
+        ).unflatten(0, (2, 2))  # back order (b l) c
+        delta = rearrange(delta, "k o (b l) c -> k b l o c", b=b)
+        B, C = (rearrange(v, "k o b l n -> k b l o n") for v in (B, C))
+        A = -torch.exp(self.A_log).unflatten(0, (2, 2))  # back order n c
+        u, run = two_orders(x), core(self.backend)
+        forth, _ = run(u, delta[0], A[0], B[0], C[0], True, False)
+        back, _ = run(u, delta[1], A[1], B[1], C[1], True, True)
+        return merge_orders(forth + back, h, w) + self.D * x
 
     def scan_flops(self, places: int) -> int:
         """Operations of the scan itself for `places` map positions: 9 L D N (VMamba's count)."""

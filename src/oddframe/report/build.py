@@ -69,7 +69,9 @@ def curves(path: Path) -> list[Curve]:
         return []
     header, values = rows[0], np.array(rows[1:], dtype=np.float64)
     first = header.index("loss")
-    return [Curve(name, values[:, 0], values[:, first + i]) for i, name in enumerate(header[first:])]
+    return [
+        Curve(name, values[:, 0], values[:, first + i]) for i, name in enumerate(header[first:])
+    ]
 
 
 def _facts(run: Run, detector: Detector) -> dict[str, object]:
@@ -132,15 +134,19 @@ def _moments(detector: Detector, dataset: Dataset, videos: Sequence[VideoScores]
     for kind, title, v, i in picked:
         image, heat = look(detector, paths[v.name], i)
         truth = masks[v.name][i] if masks is not None and v.name in masks else None
-        caption = (
-            f"{v.name}, frame {i}, {v.time_s[i]:.1f} s: score {v.score[i]:.2f}"
-            + ("" if np.isnan(v.level[i]) else f", level {v.level[i]:.2f}")
+        caption = f"{v.name}, frame {i}, {v.time_s[i]:.1f} s: score {v.score[i]:.2f}" + (
+            "" if np.isnan(v.level[i]) else f", level {v.level[i]:.2f}"
         )
         moments.append(
             Moment(
-                title, caption, image, heat,
+                title,
+                caption,
+                image,
+                heat,
                 truth if truth is not None and truth.any() else None,
-                kind, v.name, float(v.time_s[i]),  # type: ignore[arg-type]
+                kind,
+                v.name,
+                float(v.time_s[i]),  # type: ignore[arg-type]
             )  # fmt: skip
         )
     return moments

@@ -34,6 +34,8 @@ HISTORY_S = 8.0
 CHECK_EVERY = 50
 """Frames between two looks at the free space of the disk."""
 SPARE_BYTES = 2_000_000
+ALPHA = 0.65
+"""Opacity of the hottest places: what is odd has to stay visible below."""
 UNCALIBRATED = 4.0
 """Stands for the threshold in the colours of a run that has none: 4 standard deviations."""
 
@@ -47,7 +49,7 @@ class OverlayWriter:
 
     The picture keeps its size; an odd last row or column is doubled, since codecs want even
     sizes. The colours mean the same in every video of a run: clear below half the threshold,
-    brightest from one and a half times on.
+    brightest from twice the threshold on.
 
     Raises:
         RunError: no encoder, the folder cannot be written, or the disk is full; then, and after
@@ -57,7 +59,7 @@ class OverlayWriter:
     def __init__(self, folder: Path, stem: str, info: SourceInfo, threshold: float | None) -> None:
         self._info, self._threshold = info, threshold
         middle = UNCALIBRATED if threshold is None else threshold
-        self._low, self._high = 0.5 * middle, 1.5 * middle
+        self._low, self._high = 0.5 * middle, 2.0 * middle
         self._history: deque[float] = deque(maxlen=max(2, round(HISTORY_S * info.fps)))
         self._frames = 0
         try:
@@ -93,7 +95,7 @@ class OverlayWriter:
         """Draw and append the next frame."""
         image = frame.image
         if score.heat is not None:
-            image = overlay(image, score.heat, low=self._low, high=self._high)
+            image = overlay(image, score.heat, low=self._low, high=self._high, alpha=ALPHA)
         self._history.append(score.score)
         image = draw_status(
             image, score.score, score.level, score.alarm, score.pts_s,

@@ -128,7 +128,7 @@ def write_csv(path: Path, result: Result) -> None:
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
-            table.writerow([*COLUMNS, *result.terms])
+            table.writerow([*COLUMNS, *(_column(name) for name in result.terms)])
             terms = list(result.terms.values())
             for i in range(len(result)):
                 values = [result.score[i], result.level[i]]
@@ -143,6 +143,11 @@ def write_csv(path: Path, result: Result) -> None:
                 )
 
     write_atomic(path, write)
+
+
+def _column(term: str) -> str:
+    """The column of a raw term; none may be called as a column of the contract is."""
+    return f"term_{term}" if term in COLUMNS else term
 
 
 def _cell(value: float) -> str:

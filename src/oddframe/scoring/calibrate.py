@@ -74,7 +74,7 @@ def calibrate(
     Raises:
         ConfigError: a rate, fps or gap that is not above 0, or no scored frame at all.
     """
-    rates = [float(fps)] * len(scores) if isinstance(fps, int | float) else [float(f) for f in fps]
+    rates = [float(fps)] * len(scores) if isinstance(fps, int | float) else [*map(float, fps)]
     _check(scores, rates, alarms_per_day, gap_s)
     clips = [np.asarray(clip, np.float64) for clip in scores]
     hours = (
@@ -82,7 +82,7 @@ def calibrate(
         / 3600
     )
     found = [separate_peaks(c, gap_s * rate) for c, rate in zip(clips, rates, strict=True)]
-    peaks = np.sort(np.concatenate(found))[::-1]
+    peaks = np.sort(np.concatenate([np.zeros(0), *found]))[::-1]
     if not peaks.size:
         raise ConfigError(
             "Nothing to calibrate on: no frame of the footage has a score. Give normal videos "
@@ -183,12 +183,14 @@ def describe(calibration: Mapping[str, Any]) -> str:
     c = calibration
     footage = f"{_span(c['hours'])} of normal footage with {c['peaks']} separate peaks"
     text = f"threshold {c['threshold']:.3g}"
+    if c["threshold"] <= LOWEST:
+        text += ", the lowest allowed (normal scores lie about 0)"
     rate = f"{c['alarms_per_day']:g} false alarm{'s' * (c['alarms_per_day'] != 1)} a day"
     if c["method"] == "maximum":
         return (
-            f"{text}: {100 * (MARGIN - 1):.0f} % above the largest score of {footage}, too "
-            f"little to say how often it will be passed, let alone {rate}; provisional. Give "
-            f"some hours."
+            f"{text}: at least {100 * (MARGIN - 1):.0f} % above the largest score of {footage}, "
+            f"too little to say how often it will be passed, let alone {rate}; provisional. Give "
+            "some hours."
         )
     text += f" (90 % interval {c['low']:.3g} to {c['high']:.3g}) for {rate}, from {footage}"
     wanted = c["alarms_per_day"] * c["hours"] / 24

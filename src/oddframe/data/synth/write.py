@@ -118,6 +118,25 @@ def write_dataset(root: Path, config: SynthConfig, progress: Progress | None = N
         raise
 
 
+def write_normal(
+    folder: Path, config: SynthConfig, first_seed: int, progress: Progress | None = None
+) -> None:
+    """Write `config.train_clips` more normal clips of the same street as a flat folder of videos.
+
+    first_seed: clip seed of the first one; from `config.train_clips` on, below 1 000 000, they
+    share nothing with the clips of `write_dataset`.
+
+    Raises:
+        DatasetError: a video cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    total = config.train_clips * frame_count(config, config.train_seconds)
+    count = _Count(total, progress)
+    for index in range(config.train_clips):
+        path = folder / f"{index + 1:02d}{SUFFIX}"
+        _write_clip(path, config, first_seed + index, (), count)
+
+
 def _reusable(root: Path, config: SynthConfig) -> bool:
     """Whether `root` already holds this data set; raises where it holds anything else."""
     if not root.exists():

@@ -1,0 +1,243 @@
+"""One code path: score, stream, segments and interleaved streams give the same numbers."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stub_run import HISTORY, street, write_stub
+
+import oddframe
+from oddframe.errors import ConfigError, RunError
+from oddframe.runtime.result import write_csv
+
+ODD = 20
+
+
+@pytest.fixture(scope="session")
+def detector(shared_run):
+    return oddframe.load(shared_run)
+
+
+def test_a_result_holds_one_value_per_frame_and_nan_before_the_history(
+    detector, write_street, tmp_path
+):
+    seen = []
+    folder = write_street(tmp_path / "clip", odd_from=ODD)
+    result = detector.score(folder, progress=lambda done, total: seen.append((done, total)))
+    assert result.name == "clip"
+    for values in (result.score, result.level, result.time_s, result.alarm, *result.terms.values()):
+        assert values.shape == (30,)
+    assert np.isnan(result.score[:HISTORY]).all()
+    assert np.isfinite(result.score[HISTORY:]).all()
+    assert all(np.isnan(term[:HISTORY]).all() for term in result.terms.values())
+    assert result.time_s[-1] == pytest.approx(29 / 25)
+    assert {"psnr", "own", "z_frame", "z_motion", "z_flow"} <= set(result.terms)
+    np.testing.assert_allclose(
+        result.level[HISTORY:], np.maximum(result.score[HISTORY:], 0) / detector.info.threshold
+    )
+    assert result.alarm.dtype == bool
+    assert not result.alarm[:ODD].any()
+    assert result.alarm[ODD + 2 :].any()
+    assert seen[-1] == (30, 30)
+
+
+def test_stream_equals_score_bit_for_bit(detector, write_street, tmp_path):
+    folder = write_street(tmp_path / "clip", odd_from=ODD)
+    result = detector.score(folder)
+    with oddframe.open_source(folder) as source:
+        streamed = list(detector.stream(source))
+    assert [s.index for s in streamed] == list(range(30))
+    np.testing.assert_array_equal([s.score for s in streamed], result.score)
+    np.testing.assert_array_equal([s.alarm for s in streamed], result.alarm)
+
+
+def test_a_score_comes_before_the_next_frame_is_read(detector):
+    given = []
+
+    class Counted(oddframe.sources.Source):
+        def _frames(self):
+            for index in range(8):
+                given.append(index)
+                yield oddframe.Frame(index, index / 25, street(index))
+
+    source = Counted(oddframe.types.SourceInfo("counted", 64, 48, 25.0, None))
+    for score in detector.stream(source):
+        assert given[-1] == score.index
+
+
+def test_segments_with_k_frames_of_overlap_give_the_same_scores(detector, write_street, tmp_path):
+    whole = detector.score(write_street(tmp_path / "whole", range(36), odd_from=ODD)).score
+    k = detector.info.overlap
+    assert k == HISTORY
+    for start, stop in ((0, 13), (13, 25), (25, 36)):
+        early = max(0, start - k)
+        folder = write_street(tmp_path / f"{start}", range(early, stop), odd_from=ODD)
+        part = detector.score(folder, heat=False).score
+        np.testing.assert_array_equal(part[start - early :], whole[start:stop])
+
+
+def test_smoothing_leaves_no_exact_overlap(tmp_path):
+    assert oddframe.load(write_stub(tmp_path / "RUN", smooth=0.5)).info.overlap is None
+
+
+def test_two_interleaved_streams_do_not_touch_each_other(detector):
+    one = [street(i) for i in range(14)]
+    two = [street(i + 50, odd_from=55) for i in range(14)]
+
+    def alone(images):
+        state, found = detector.init_state(), []
+        for image in images:
+            state, score = detector.step(state, image)
+            found.append(score.score)
+        return found
+
+    states = [detector.init_state(), detector.init_state()]
+    found = [[], []]
+    for pair in zip(one, two, strict=True):
+        for camera, image in enumerate(pair):
+            states[camera], score = detector.step(states[camera], image)
+            found[camera].append(score.score)
+    np.testing.assert_array_equal(found[0], alone(one))
+    np.testing.assert_array_equal(found[1], alone(two))
+
+
+def test_an_old_state_can_be_used_again(detector):
+    state = detector.init_state()
+    for i in range(6):
+        state, _ = detector.step(state, street(i))
+    first = detector.step(state, street(6))[1]
+    detector.step(state, street(90))
+    again = detector.step(state, street(6))[1]
+    assert first.score == again.score
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (90, 40), (33, 71)])
+def test_heat_lies_on_the_source_picture(detector, write_street, tmp_path, width, height):
+    folder = write_street(tmp_path / "clip", range(26), ODD, width, height)
+    result = detector.score(folder)
+    heat = result.heat(23)
+    assert heat.shape == (height, width)
+    assert heat.dtype == np.float32
+    row, col = divmod(int(np.argmax(heat)), width)
+    assert row < 26  # the box is at rows 4-16; flow is a mean over 24 of 64 rows
+    assert col > width / 2
+    assert np.isnan(result.heat(0)).all()
+    assert result.maps[23].dtype == np.float16
+    with pytest.raises(IndexError):
+        result.heat(26)
+
+
+def test_heat_that_was_not_kept_is_an_error(detector, write_street, tmp_path):
+    result = detector.score(write_street(tmp_path / "clip", range(8)), heat=False)
+    with pytest.raises(ConfigError, match="heat=True"):
+        result.heat(0)
+
+
+def test_a_run_without_calibration_has_no_levels_and_no_alarms(write_street, tmp_path):
+    detector = oddframe.load(write_stub(tmp_path / "RUN", threshold=None))
+    result = detector.score(write_street(tmp_path / "clip", odd_from=ODD))
+    assert np.isnan(result.level).all()
+    assert not result.alarm.any()
+    assert detector.info.threshold is None
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)],
+    ids=["grey", "float", "empty"],
+)
+def test_what_is_no_picture_is_refused(detector, image):
+    with pytest.raises(ConfigError, match="BGR uint8"):
+        detector.step(detector.init_state(), image)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_an_unknown_device_is_refused(shared_run, device):
+    with pytest.raises(ConfigError, match=device):
+        oddframe.load(shared_run, device)
+
+
+def test_csv_holds_the_contract_columns_and_every_number(detector, write_street, tmp_path):
+    result = detector.score(write_street(tmp_path / "clip", odd_from=ODD))
+    write_csv(tmp_path / "out" / "clip.csv", result)
+    with (tmp_path / "out" / "clip.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:5] == ["frame", "time_s", "score", "level", "alarm"]
+    terms = list(rows[0])[5:]
+    assert [name.removeprefix("term_") for name in terms] == list(result.terms)
+    assert len(set(rows[0])) == 5 + len(result.terms)  # a term called "frame" must not hide it
+    assert [int(r["frame"]) for r in rows] == list(range(30))
+    for row in rows[:HISTORY]:
+        assert row["score"] == row["level"] == row["psnr"] == ""
+        assert row["alarm"] == "0"
+    for i, row in enumerate(rows[HISTORY:], HISTORY):
+        assert float(row["score"]) == pytest.approx(result.score[i], rel=1e-8)
+        assert float(row["level"]) == pytest.approx(result.level[i], rel=1e-8)
+        assert row["alarm"] == str(int(result.alarm[i]))
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["clip.csv"]
+
+
+def test_csv_of_a_video_shorter_than_the_history(detector, write_street, tmp_path):
+    result = detector.score(write_street(tmp_path / "clip", range(3)))
+    write_csv(tmp_path / "clip.csv", result)
+    lines = (tmp_path / "clip.csv").read_text().splitlines()
+    assert lines == [
+        "frame,time_s,score,level,alarm", "0,0.000000,,,0", "1,0.040000,,,0", "2,0.080000,,,0",
+    ]  # fmt: skip
+
+
+def test_csv_into_a_place_that_is_a_file(detector, write_street, tmp_path):
+    (tmp_path / "out").write_text("")
+    result = detector.score(write_street(tmp_path / "clip", range(3)))
+    with pytest.raises(RunError, match="Cannot write"):
+        write_csv(tmp_path / "out" / "clip.csv", result)
+
+
+_QUICK = """
+import sys, time
+start = time.perf_counter()
+import oddframe
+print(time.perf_counter() - start)
+heavy = {"torch", "cv2", "numpy", "typer", "rich"} & set(sys.modules)
+assert not heavy, heavy
+"""
+_NAMES = """
+import oddframe
+assert len(oddframe.__all__) <= 15
+assert oddframe.ops.selective_scan is oddframe.selective_scan
+assert oddframe.metrics.frame_auc([[0.1, 0.9]], [[0, 1]]) == 1.0
+for name in oddframe.__all__:
+    getattr(oddframe, name)
+"""
+
+
+def python(code):
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_importing_the_package_is_quick_and_loads_nothing_heavy():
+    assert min(float(python(_QUICK)) for _ in range(3)) < 0.2
+
+
+def test_every_public_name_is_there_after_a_plain_import():
+    python(_NAMES)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        oddframe.lod  # noqa: B018
+    assert "load" in dir(oddframe)
+
+
+def test_load_takes_a_path_as_text(shared_run):
+    info = oddframe.load(str(shared_run)).info
+    assert info.run == Path(shared_run)
+    assert (info.model, info.size, info.history, info.device) == ("m2s2l-edge", 64, HISTORY, "cpu")
+    assert info.parameters > 1000

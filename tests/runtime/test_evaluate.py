@@ -1,0 +1,132 @@
+"""Rows, floors and localisation on a made data set whose answer is known."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import oddframe
+from oddframe.data import frame_labels, open_dataset
+from oddframe.errors import DatasetError, OddframeError
+from oddframe.metrics import frame_auc
+from oddframe.runtime.evaluate import evaluate, hottest
+from oddframe.scoring.floors import floor_scores
+from oddframe.scoring.protocol import PROTOCOLS, parse_protocols
+from oddframe.sources import open_source
+
+NAME = "m2s2l-edge"
+
+
+@pytest.fixture(scope="module")
+def found(shared_run, labelled):
+    seen = []
+    detector = oddframe.load(shared_run)
+    dataset = open_dataset(labelled)
+    result = evaluate(detector, dataset, parse_protocols("all"), lambda *at: seen.append(at))
+    assert seen[-1] == (88, 88)
+    return result
+
+
+def row(found, method, protocol):
+    return next(r for r in found.rows if (r["method"], r["protocol"]) == (method, protocol))
+
+
+def test_rows_are_the_model_its_parts_and_the_floors(found):
+    floors = ["persistence", "blockdiff", "flowspeed"]
+    got = [(r["method"], r["protocol"]) for r in found.rows]
+    parts = [NAME, f"{NAME}:own", f"{NAME}:frame", f"{NAME}:motion"]
+    assert got == [(m, "paper") for m in [NAME, *floors]] + [
+        (m, "deploy") for m in [*parts, *floors]
+    ]
+    assert [r["method"] for r in found.rows if r["floor"]] == floors * 2
+    for r in found.rows:
+        assert "labels.npz" in r["protocol_text"]
+    assert "averaged over training" in row(found, NAME, "paper")["protocol_text"]
+    assert "alpha 0.5 fixed beforehand" in row(found, NAME, "paper")["protocol_text"]
+
+
+def test_scores_and_floors_are_those_of_separate_passes(found, shared_run, labelled):
+    detector = oddframe.load(shared_run)
+    for video in found.videos:
+        path = labelled / "test" / video.name
+        np.testing.assert_array_equal(detector.score(path).score, video.score)
+        with open_source(path) as source:
+            separate = floor_scores(frame.image for frame in source)
+        for name, values in separate.items():
+            np.testing.assert_array_equal(video.floors[name], values)
+
+
+def test_numbers_are_those_of_the_metrics(found, labelled):
+    truth = frame_labels(open_dataset(labelled))
+    labels = [truth[v.name][16:] for v in found.videos]
+    deploy = frame_auc([v.score[16:] for v in found.videos], labels)
+    paper = frame_auc([-v.terms["psnr"][16:] for v in found.videos], labels, normalise="per_video")
+    own = frame_auc([v.terms["own"][16:] for v in found.videos], labels)
+    assert row(found, NAME, "deploy")["auc"] == deploy
+    assert row(found, NAME, "paper")["auc"] == paper
+    assert row(found, f"{NAME}:own", "deploy")["auc"] == own
+    assert deploy > 0.9  # the blinking box is easy
+
+
+def test_the_hottest_place_of_flagged_frames_is_counted(found):
+    where = found.localisation
+    assert where is not None
+    assert where.abnormal == 14 + 20
+    assert 0 < where.flagged <= where.abnormal
+    assert where.flagged_inside <= where.flagged
+    assert where.flagged_inside / where.flagged > 0.5
+    assert where.chance == pytest.approx(12 * 12 / (48 * 64))
+
+
+@pytest.mark.parametrize(
+    ("at", "size", "expected"),
+    [((0, 0), (48, 64), (3, 4)), ((7, 7), (48, 64), (45, 60)), ((2, 5), (4, 4), (1, 2))],
+)
+def test_the_hottest_cell_maps_to_the_middle_of_its_place(at, size, expected):
+    heat = np.zeros((8, 8), np.float32)
+    heat[at] = 1
+    assert hottest(heat, size) == expected
+
+
+def test_worst_clips_and_plain_values(found):
+    assert found.worst_of == f"{NAME}, deploy"
+    assert {r["video"] for r in found.worst} == {"01", "02"}
+    assert sum(r["points"] for r in found.worst) == pytest.approx(
+        1 - row(found, NAME, "deploy")["auc"]
+    )
+    plain = json.loads(json.dumps(found.plain(), allow_nan=False))
+    assert set(plain) == {"rows", "worst", "localisation"}
+    assert plain["localisation"]["flagged"]["share"] > 0.5
+
+
+def test_without_masks_there_is_no_localisation(shared_run, labelled, tmp_path):
+    root = shutil.copytree(labelled, tmp_path / "set")
+    (root / "pixel_masks.npz").unlink()
+    detector = oddframe.load(shared_run)
+    found = evaluate(detector, open_dataset(root), [PROTOCOLS["paper"]])
+    assert found.localisation is None
+    assert found.worst_of == f"{NAME}, paper"
+    assert {r["protocol"] for r in found.rows} == {"paper"}
+
+
+def test_labels_of_another_length_are_found_before_scoring(shared_run, labelled, tmp_path):
+    root = shutil.copytree(labelled, tmp_path / "set")
+    labels = dict(np.load(root / "labels.npz"))
+    labels["02"] = labels["02"][:-1]
+    np.savez(root / "labels.npz", **labels)
+    seen = []
+    with pytest.raises(DatasetError, match="02 has 44 frames and 43 labels"):
+        evaluate(
+            oddframe.load(shared_run), open_dataset(root), [PROTOCOLS["deploy"]],
+            lambda *at: seen.append(at),
+        )  # fmt: skip
+    assert not seen
+
+
+def test_a_data_set_without_test_videos_is_refused(shared_run, labelled):
+    dataset = open_dataset(labelled / "normal")
+    with pytest.raises(OddframeError, match="no test videos"):
+        evaluate(oddframe.load(shared_run), dataset, [PROTOCOLS["deploy"]])

@@ -1,0 +1,158 @@
+"""Configurations: reading, overriding, and errors for the person who typed."""
+
+from typing import Literal
+
+import pytest
+from pydantic import Field, ValidationError, model_validator
+
+from oddframe.config import Config, known_keys
+from oddframe.errors import ConfigError
+
+
+class Lens(Config):
+    zoom: float = Field(1.0, gt=0, le=10)
+    """Magnification."""
+    kind: Literal["wide", "none", "tele"] = "wide"
+    """Which glass."""
+
+
+class Camera(Config):
+    lens: Lens = Lens()
+    """Its glass."""
+    name: str = "yard"
+    """What it is called."""
+    sizes: tuple[int, ...] = (64, 128)
+    """Picture sizes."""
+
+
+class Site(Config):
+    camera: Camera = Camera()
+    """The one camera."""
+    rate: int = Field(25, ge=1)
+    """Frames per second."""
+    limit: float | None = None
+    """Alarm threshold; None until calibrated."""
+    night: bool = False
+    """Keep running in the dark."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Site":
+        if self.night and self.rate > 50:
+            raise ValueError(f"night needs rate <= 50, got {self.rate}")
+        return self
+
+
+def test_defaults_and_plain_values():
+    assert Site.read({}) == Site()
+    site = Site.read({"camera": {"lens": {"zoom": 2}}, "rate": 5})
+    assert (site.camera.lens.zoom, site.rate, site.camera.name) == (2.0, 5, "yard")
+    assert Site.read(site.model_dump()) == site
+
+
+def test_a_configuration_is_frozen():
+    with pytest.raises(ValidationError):
+        Site().rate = 3  # type: ignore[misc]
+    assert hash(Lens()) == hash(Lens())
+
+
+def test_the_string_under_a_field_is_its_documentation():
+    assert Lens.model_fields["zoom"].description == "Magnification."
+
+
+def test_known_keys_are_dotted():
+    assert known_keys(Site) == [
+        "camera.lens.zoom", "camera.lens.kind", "camera.name", "camera.sizes",
+        "rate", "limit", "night",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "value"),
+    [
+        (["rate=30"], "rate", 30),
+        (["rate = 30"], "rate", 30),
+        (["camera.lens.zoom=2.5"], "camera.lens.zoom", 2.5),
+        (["camera.lens.zoom=5e-1"], "camera.lens.zoom", 0.5),  # YAML 1.1 reads that as text
+        (["camera.lens.kind=none"], "camera.lens.kind", "none"),
+        (["camera.name=a=b"], "camera.name", "a=b"),
+        (["camera.name='7'"], "camera.name", "7"),
+        (["camera.sizes=[1, 2, 3]"], "camera.sizes", (1, 2, 3)),
+        (["limit=0.5"], "limit", 0.5),
+        (["limit=0.5", "limit=null"], "limit", None),
+        (["night=yes"], "night", True),
+        (["rate=1", "rate=2"], "rate", 2),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_override(settings, path, value):
+    site = Site()
+    changed = found = site.override(settings)
+    for key in path.split("."):
+        found = getattr(found, key)
+    assert found == value
+    assert site == Site()  # the old one stays
+    keys = {k for k in known_keys(Site) if look(changed, k) != look(site, k)}
+    assert keys <= {path}
+
+
+def look(config, path):
+    for key in path.split("."):
+        config = getattr(config, key)
+    return config
+
+
+def test_override_of_several_groups_keeps_the_others():
+    site = Site().override(["camera.lens.zoom=3"]).override(["camera.name=gate", "rate=9"])
+    assert site == Site(camera=Camera(lens=Lens(zoom=3), name="gate"), rate=9)
+
+
+def test_no_settings_change_nothing():
+    assert Site().override([]) == Site()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("rate", r"--set expects a\.b=value, got 'rate'"),
+        ("=3", r"--set expects a\.b=value, got '=3'"),
+        ("", "--set expects"),
+        ("rat=3", r"Unknown setting 'rat'\. Did you mean rate\?"),
+        ("camera.lens.zom=3", r"Did you mean camera\.lens\.zoom\?"),
+        ("camera.lense.zoom=3", r"Did you mean camera\.lens\.zoom\?"),
+        ("zoom=3", r"Unknown setting 'zoom'\. Did you mean camera\.lens\.zoom\?"),
+        ("rate.x=3", "Unknown setting 'rate.x'"),
+        ("camera=3", "Unknown setting 'camera'"),  # a whole group is not a value
+        ("camera.lens.zoom=[1", "'\\[1' is not a YAML value"),
+        ("camera.lens.zoom=11", "camera.lens.zoom: .*less than or equal to 10, found 11"),
+        ("camera.lens.zoom=.inf", "camera.lens.zoom: .*finite"),
+        ("camera.lens.kind=fish", "'wide', 'none' or 'tele', found 'fish'"),
+        ("rate=fast", "Setting rate: .*integer.*found 'fast'"),
+        ("rate=", "Setting rate: .*found None"),
+        ("camera.sizes=4", "Setting camera.sizes: .*tuple, found 4"),
+        ("camera.sizes=[1, x]", "Setting camera.sizes.1: .*found 'x'"),
+    ],
+)
+def test_a_wrong_setting_is_explained(setting, said):
+    with pytest.raises(ConfigError, match=said):
+        Site().override([setting])
+
+
+def test_an_unknown_key_lists_what_there_is():
+    with pytest.raises(ConfigError) as error:
+        Site.read({"camera": {"lens": {"zom": 1}}})
+    text = str(error.value)
+    assert text.startswith("Unknown setting 'camera.lens.zom'. Did you mean camera.lens.zoom?")
+    assert "camera.sizes, rate, limit, night" in text
+
+
+def test_every_error_is_named_at_once():
+    with pytest.raises(ConfigError) as error:
+        Site.read({"rate": 0, "camera": {"lens": {"zoom": -1}}})
+    assert "Setting rate" in str(error.value)
+    assert "Setting camera.lens.zoom" in str(error.value)
+
+
+def test_a_check_of_several_keys_speaks_for_itself():
+    with pytest.raises(ConfigError) as error:
+        Site().override(["night=true", "rate=60"])
+    assert str(error.value) == "Setting Site: night needs rate <= 50, got 60."
