@@ -13,7 +13,7 @@ REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "src" / "oddframe"
 
 LAYERS = [
-    {"types", "errors"},
+    {"types", "errors", "process"},
     {"config"},
     {"ops"},
     {"models", "losses"},
@@ -54,9 +54,7 @@ def imported(path):
                 (node.lineno, f"{base}.{a.name}" if base == "oddframe" else base)
                 for a in node.names
             )
-        elif isinstance(node, ast.Constant) and re.fullmatch(
-            r"oddframe(\.\w+)+", str(node.value)
-        ):
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"oddframe(\.\w+)+", str(node.value)):
             yield node.lineno, str(node.value)  # tables of modules by name
 
 

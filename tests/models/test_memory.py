@@ -83,8 +83,9 @@ def test_eval_writes_nothing(read):
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.99, 1.0])
 @pytest.mark.parametrize("count", [1, 4, 60])
-def test_write_equals_its_slow_twin(momentum, count):
-    m = memory(items=7, momentum=momentum)
+@pytest.mark.parametrize("items", [1, 7])  # a lone item is nearest even to what points away
+def test_write_equals_its_slow_twin(momentum, count, items):
+    m = memory(items=items, momentum=momentum)
     x = queries(count)
     want = slow_write(m.items, x, momentum)
     untouched = (want == m.items).all(1)

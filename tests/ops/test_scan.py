@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from oddframe.errors import ConfigError
 from oddframe.ops import BACKENDS, chunked, selective_scan, selective_scan_reference
+from oddframe.ops.scan import core
 
 NAMES = ["auto", *sorted(BACKENDS)]
 INPUTS = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
@@ -228,6 +229,45 @@ def test_chunks_and_batch_groups_do_not_show(monkeypatch, slab, group, length):
     found_grad = gradients(lambda **a: selective_scan(**a, backend="chunked"), args, weight)
     for name, grad in want_grad.items():
         assert float((found_grad[name] - grad).abs().max()) <= 1e-9 * float(grad.abs().max()), name
+
+
+@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize(("slab", "group"), [(1 << 14, 1 << 19), (40, 200)])
+@pytest.mark.parametrize("length", [1, 16, 67])
+@pytest.mark.parametrize("softplus", [False, True])
+def test_a_reverse_scan_is_the_scan_of_the_reversed_sequence(
+    monkeypatch, backend, slab, group, length, softplus
+):
+    monkeypatch.setattr(chunked, "_SLAB", slab)
+    monkeypatch.setattr(chunked, "_GROUP", group)
+    rng = torch.Generator().manual_seed(length)
+    make = lambda *s: torch.randn(*s, generator=rng, dtype=torch.float64)  # noqa: E731
+    sequences = [make(3, length, 2, 3), make(3, length, 2, 3).abs(), *[make(3, length, 2, 2)] * 2]
+    A, weight = -make(2, 2, 3).exp(), make(3, length, 2, 3)
+    run, results = core(backend), []
+    for reverse in (False, True):
+        leaves = [v.clone().requires_grad_() for v in sequences]
+        turned = leaves if reverse else [v.flip(1) for v in leaves]
+        a = A.clone().requires_grad_()
+        u, delta, B, C = turned
+        y, last = run(u, delta, a, B, C, softplus, reverse)
+        y = y if reverse else y.flip(1)
+        grads = torch.autograd.grad((y * weight).sum(), [*leaves, a])
+        results.append([y.detach(), last.detach(), *grads])
+    for found, want in zip(*results, strict=True):
+        torch.testing.assert_close(found, want, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("softplus", [False, True])
+def test_a_mixture_of_precisions_keeps_its_state_in_float32(softplus):
+    """What bf16 autocast hands to the core: only A in float32. A bf16 sum would stop at 0.25."""
+    make = lambda x, *s: torch.full((1, 512, 1, *s), x).bfloat16()  # noqa: E731
+    step = 2**-10
+    delta = make(float(np.log(np.expm1(step))) if softplus else step, 1)
+    A = torch.full((1, 1, 1), -1e-3)
+    y, _ = core("chunked")(make(1.0, 1), delta, A, make(1.0, 1), make(1.0, 1), softplus, False)
+    assert y.dtype == torch.bfloat16
+    assert float(y[0, -1]) == pytest.approx(512 * step, rel=0.02)
 
 
 @given(st.integers(1, 5000), st.integers(0, 40000))

@@ -19,7 +19,7 @@ from typing import Any
 
 import typer
 
-from oddframe import __version__
+from oddframe import __version__, process
 from oddframe.errors import OddframeError
 
 VERBS = ("fit", "calibrate", "score", "evaluate", "evaluate_scores", "info", "demo", "doctor")
@@ -37,8 +37,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     args: without the program's name; sys.argv[1:] by default.
     """
-    # Two busy threads of a loaded machine stall each other when they spin; read at torch's import.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    process.prepare()
     words = list(sys.argv[1:] if args is None else args)
     debug = _take_debug(words)
     try:

@@ -35,6 +35,8 @@ class VADModel(nn.Module):
     """k: frames that one prediction looks at; the first k frames of a video have no score."""
     size: int
     """Rows and columns of the frames that the model takes."""
+    motion_is_next: bool = False
+    """The motion is that to the frame to come, not the last one seen."""
 
     def forward(self, clip: Tensor) -> Prediction:
         """Predict from every window of k frames: (b, t >= k, c, h, w) -> m = t - k + 1 targets.

@@ -54,6 +54,7 @@ from oddframe.models.blocks import (
 )
 from oddframe.models.memory import Memory, Read
 from oddframe.models.temporal import TMB, WindowFusion
+from oddframe.ops.ss2d import SS2D
 
 
 class M2S2LConfig(Config):
@@ -138,13 +139,13 @@ class M2S2LConfig(Config):
 
 
 _EDGE = {
-    "width": 64, "patches": (8, 16, 32), "depths": (2, 2, 2), "expand": 1, "state": 1,
-    "detail_frames": 3, "memory_items": 64, "upscale": 4,
+    "width": 64, "patches": (8, 16, 32), "depths": (1, 2, 2), "expand": 1, "state": 1,
+    "detail_frames": 3, "memory_items": 64, "upscale": 4, "lambda_motion": 4.0,
     "lambda_gradient": 0.0, "lambda_ssim": 0.0,
 }  # fmt: skip
 _SMALL = {
     "width": 128, "depths": (2, 2, 4), "state": 4, "detail_frames": 3, "memory_items": 128,
-    "patches": (8, 16, 32), "upscale": 2, "lambda_gradient": 0.0, "lambda_ssim": 0.0,
+    "patches": (8, 16, 32), "upscale": 2, "lambda_motion": 4.0, "lambda_gradient": 0.0, "lambda_ssim": 0.0,
 }  # fmt: skip
 SIZES: dict[str, dict[str, object]] = {"m2s2l": {}, "m2s2l-small": _SMALL, "m2s2l-edge": _EDGE}
 """Differences of each size from `M2S2LConfig`'s defaults."""
@@ -371,10 +372,8 @@ class M2S2L(VADModel):
         else:
             to_frame = to_motion = self._recall("common", fused)
         change = self.decode_app(to_frame)
-        if self.background is None:
-            frame = last + change
-        else:
-            frame = torch.tanh(self.background + change)
+        direct = self.background is not None
+        frame = torch.tanh(self.background + change) if direct else last + change
         return Prediction(frame, self.decode_motion(to_motion), features)
 
     def _recall(self, part: str, x: Tensor) -> Tensor:
@@ -417,11 +416,16 @@ class M2S2L(VADModel):
         places = [(cfg.size // r) ** 2 for r in cfg.patches]
         total = 0
         for n, encoder in zip(places, self.encoder, strict=True):
-            total += frames * sum(b.block.ss2d.scan_flops(n) for b in encoder)
+            total += frames * sum(_scans(encoder, n))
         for decoder in (self.decode_app, self.decode_motion):
-            total += sum(b.ss2d.scan_flops(places[0]) for b in decoder.blocks)
+            total += sum(_scans(decoder, places[0]))
         p = self.motion_grid[0] * self.motion_grid[1]
         return total + sum(t.scan_flops(p) for t in self.tmb)
+
+
+def _scans(part: nn.Module, places: int) -> list[int]:
+    """Operations of every SS2D inside `part` over `places` tokens."""
+    return [m.scan_flops(places) for m in part.modules() if isinstance(m, SS2D)]
 
 
 def _windows(x: Tensor, length: int, end: int, m: int) -> Tensor:

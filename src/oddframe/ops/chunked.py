@@ -47,11 +47,18 @@ def scan_chunked(
         reverse: scan from the last step to the first.
 
     Returns:
-        y (b, l, g, e) and the last state (b, g, n, e); the state carries no gradient.
+        y (b, l, g, e) in the dtype of u and the last state (b, g, n, e); computed in the dtype of
+        A, float32 at least. The state carries no gradient.
     """
+    if u_blge.is_meta:  # shapes only, so that a model can be counted without walking its steps
+        b, _, g, e = u_blge.shape
+        return torch.empty_like(u_blge), u_blge.new_empty(b, g, A_gne.shape[1], e)
+    # bf16 autocast hands over a mixture; in bf16 a state would lose its small inputs.
+    work = torch.promote_types(A_gne.dtype, torch.float32)
+    args = [x.to(work) for x in (u_blge, delta_blge, A_gne, B_blgn, C_blgn)]
     run: Any = _Scan.apply  # torch does not type it
-    y, last = run(u_blge, delta_blge, A_gne, B_blgn, C_blgn, softplus, reverse)
-    return y, last
+    y, last = run(*args, softplus, reverse)
+    return y.to(u_blge.dtype), last
 
 
 def _plan(length: int, step_elements: int) -> tuple[int, int]:
@@ -68,7 +75,8 @@ def _cut(x: Tensor, plan: tuple[int, int]) -> Tensor:
     chunks, steps = plan
     if chunks * steps != x.shape[1]:
         x = F.pad(x, (0, 0) * (x.dim() - 2) + (0, chunks * steps - x.shape[1]))
-    return x.unflatten(1, plan)
+    cut: Tensor = x.unflatten(1, plan)
+    return cut
 
 
 def _join(x: Tensor, length: int) -> Tensor:

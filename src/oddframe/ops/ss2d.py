@@ -29,8 +29,9 @@ def two_orders(x_bhwc: Tensor) -> Tensor:
 
 def merge_orders(y_bl2c: Tensor, h: int, w: int) -> Tensor:
     """(b, l, 2, c) -> (b, h, w, c): both orders put back in place and added."""
-    rows = y_bl2c[:, :, 0].unflatten(1, (h, w))
-    return rows + y_bl2c[:, :, 1].unflatten(1, (w, h)).transpose(1, 2)
+    rows: Tensor = y_bl2c[:, :, 0].unflatten(1, (h, w))
+    cols: Tensor = y_bl2c[:, :, 1].unflatten(1, (w, h))
+    return rows + cols.transpose(1, 2)
 
 
 class SS2D(nn.Module):

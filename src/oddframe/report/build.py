@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from oddframe.data import Dataset, pixel_masks
-from oddframe.report.content import Curve, Moment, ReportData, VideoTimeline
+from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
 from oddframe.runs import CURVE, Run
 from oddframe.runtime.detector import Detector
 from oddframe.runtime.evaluate import Evaluation, VideoScores
@@ -114,16 +114,17 @@ def _moments(detector: Detector, dataset: Dataset, videos: Sequence[VideoScores]
     """Best moments (one per video), the highest false alarm, the deepest miss."""
     paths = {v.name: v.path for v in dataset.test}
     masks = pixel_masks(dataset)
-    picked: list[tuple[str, str, VideoScores, int]] = []
+    picked: list[tuple[Kind, str, VideoScores, int]] = []
     hits = [(v, _best(v.score, v.labels == 1, highest=True)) for v in videos]
     ranked = sorted(
         ((v, i) for v, i in hits if i is not None), key=lambda p: -float(p[0].score[p[1]])
     )
     picked += [("hit", "Found", v, i) for v, i in ranked[:HITS]]
-    for kind, title, label, highest in (
+    extremes_of: tuple[tuple[Kind, str, int, bool], ...] = (
         ("false-alarm", "Highest false alarm", 0, True),
         ("miss", "Deepest miss", 1, False),
-    ):
+    )
+    for kind, title, label, highest in extremes_of:
         found = [(v, _best(v.score, v.labels == label, highest=highest)) for v in videos]
         extremes = [(v, i) for v, i in found if i is not None]
         if extremes:
@@ -137,18 +138,9 @@ def _moments(detector: Detector, dataset: Dataset, videos: Sequence[VideoScores]
         caption = f"{v.name}, frame {i}, {v.time_s[i]:.1f} s: score {v.score[i]:.2f}" + (
             "" if np.isnan(v.level[i]) else f", level {v.level[i]:.2f}"
         )
-        moments.append(
-            Moment(
-                title,
-                caption,
-                image,
-                heat,
-                truth if truth is not None and truth.any() else None,
-                kind,
-                v.name,
-                float(v.time_s[i]),  # type: ignore[arg-type]
-            )  # fmt: skip
-        )
+        shown = truth if truth is not None and truth.any() else None
+        moment = Moment(title, caption, image, heat, shown, kind, v.name, float(v.time_s[i]))
+        moments.append(moment)
     return moments
 
 

@@ -48,9 +48,7 @@ class Floor(Protocol):
         """Take the next frame (h, w, 3) BGR; return its score, None while there is no past."""
 
 
-def flow_speed(
-    current: NDArray[np.uint8], past: NDArray[np.uint8], lag: int = FLOW_LAG
-) -> Map:
+def flow_speed(current: NDArray[np.uint8], past: NDArray[np.uint8], lag: int = FLOW_LAG) -> Map:
     """Speed at every place of the current grey frame (h, w), in px per frame: (h, w) float32.
 
     current, past: grey uint8 frames of one size, `lag` frames apart.

@@ -168,7 +168,7 @@ class Scorer:
             "psnr_frame": seen.psnr_frame,
             "psnr_motion": seen.psnr_motion,
         }
-        terms |= {name: float(m.max()) for name, m in seen.local.items()}
+        terms |= {f"local_{name}": float(m.max()) for name, m in seen.local.items()}
         return {name: self.scene[name].unusual(m) for name, m in seen.local.items()}, terms
 
 

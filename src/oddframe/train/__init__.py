@@ -1,0 +1,1 @@
+"""Training: which footage, the Lightning adapter, progress and resume, the RUN it leaves."""

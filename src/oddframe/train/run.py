@@ -30,6 +30,7 @@ from oddframe.data.manifest import manifest, manifest_hash
 from oddframe.errors import ConfigError, DatasetError, RunError
 from oddframe.models import build, default_config, entry
 from oddframe.models.base import VADModel
+from oddframe.process import keep_freed_memory
 from oddframe.runs import RESUME, Run, load_run, save_run, write_json
 from oddframe.scoring.calibrate import calibrate
 from oddframe.scoring.scene import SceneFit, StreamScene
@@ -109,6 +110,7 @@ def fit(
         KeyboardInterrupt: stopped on request, after the state was saved.
     """
     started = time.monotonic()
+    keep_freed_memory()
     console = console or Console(stderr=True)
     chosen, out = configs(model, settings), Path(out)
     if minutes is not None and minutes <= 0:

@@ -4,4 +4,12 @@ from oddframe.data.synth.config import ANOMALIES, Box, SynthConfig, SynthFrame
 from oddframe.data.synth.render import render_clip
 from oddframe.data.synth.write import write_dataset, write_normal
 
-__all__ = ["ANOMALIES", "Box", "SynthConfig", "SynthFrame", "render_clip", "write_dataset", "write_normal"]
+__all__ = [
+    "ANOMALIES",
+    "Box",
+    "SynthConfig",
+    "SynthFrame",
+    "render_clip",
+    "write_dataset",
+    "write_normal",
+]
