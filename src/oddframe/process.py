@@ -14,10 +14,14 @@ _NEVER = 2**31 - 1
 def prepare() -> None:
     """Set what must be set before torch is imported; call it first in a program.
 
-    OpenMP threads wait without spinning (two busy ones stall each other on a loaded machine), and
-    large tensors lie in huge pages. Settings that the user made are kept.
+    OpenMP threads spin for microseconds only while they wait: with libgomp's default two busy ones
+    stall each other thirtyfold on a loaded machine, without any spinning a training step takes a
+    third longer (0.50 against 0.66 s on two quiet cores). Large tensors lie in huge pages.
+    Settings that the user made are kept.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     keep_freed_memory()
 

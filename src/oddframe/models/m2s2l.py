@@ -145,7 +145,8 @@ _EDGE = {
 }  # fmt: skip
 _SMALL = {
     "width": 128, "depths": (2, 2, 4), "state": 4, "detail_frames": 3, "memory_items": 128,
-    "patches": (8, 16, 32), "upscale": 2, "lambda_motion": 4.0, "lambda_gradient": 0.0, "lambda_ssim": 0.0,
+    "patches": (8, 16, 32), "upscale": 2, "lambda_motion": 4.0,
+    "lambda_gradient": 0.0, "lambda_ssim": 0.0,
 }  # fmt: skip
 SIZES: dict[str, dict[str, object]] = {"m2s2l": {}, "m2s2l-small": _SMALL, "m2s2l-edge": _EDGE}
 """Differences of each size from `M2S2LConfig`'s defaults."""
