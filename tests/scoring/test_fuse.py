@@ -1,0 +1,48 @@
+"""The fusion of the streams."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oddframe.scoring.fuse import SHARPNESS, fuse, own_streams
+
+z = st.floats(-1e3, 1e3)
+
+
+@given(st.lists(st.floats(-20, 20), min_size=1, max_size=4))
+def test_it_is_the_printed_formula(values):
+    want = math.log(sum(math.exp(SHARPNESS * v) for v in values) / len(values)) / SHARPNESS
+    assert fuse({str(i): v for i, v in enumerate(values)}) == pytest.approx(want, abs=1e-9)
+
+
+@given(st.lists(z, min_size=1, max_size=4))
+def test_it_lies_between_mean_and_maximum_and_stays_finite(values):
+    got = fuse({str(i): v for i, v in enumerate(values)})
+    assert np.mean(values) - 1e-6 <= got <= max(values) + 1e-9
+
+
+@given(z)
+def test_streams_that_agree_keep_their_value(value):
+    assert fuse({"a": value, "b": value, "c": value}) == pytest.approx(value)
+
+
+@given(z, z, st.floats(0.01, 10))
+def test_more_unusual_is_never_less(a, b, more):
+    assert fuse({"a": a + more, "b": b}) >= fuse({"a": a, "b": b})
+
+
+def test_maps_are_fused_place_by_place():
+    maps = {n: np.random.default_rng(i).normal(size=(3, 4)) for i, n in enumerate("abc")}
+    fused = fuse(maps)
+    for row in range(3):
+        for col in range(4):
+            assert fused[row, col] == pytest.approx(fuse({n: m[row, col] for n, m in maps.items()}))
+
+
+def test_own_streams_leave_flow_out():
+    assert own_streams({"frame": 1.0, "flow": 2.0, "motion": 3.0}) == {"frame": 1.0, "motion": 3.0}

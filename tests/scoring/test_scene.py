@@ -1,0 +1,98 @@
+"""Scale and range of a scene: made footage with a known perspective, against slow twins."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from oddframe.errors import RunError
+from oddframe.scoring.scene import (
+    FLOOR,
+    SceneFit,
+    StreamScene,
+    fit_stream,
+    from_json,
+    scene_line,
+    to_json,
+)
+
+
+def footage(n=200, h=64, w=48, top=0.4, bottom=1.0, seed=0):
+    """Local maps of walkers whose activity grows in a straight line from far to near."""
+    rng = np.random.default_rng(seed)
+    scale = np.linspace(top, bottom, h)
+    maps = np.full((n, h, w), 1e-4, np.float32)
+    for t in range(n):
+        for r in rng.integers(h, size=h // 2):
+            c = rng.integers(w)
+            maps[t, r, max(0, c - w // 8) : c + w // 8] = scale[r] * rng.uniform(0.8, 1.2)
+    return maps
+
+
+def test_the_line_finds_the_perspective():
+    top, bottom = scene_line(footage())
+    assert bottom == 1
+    assert top == pytest.approx(0.4, abs=0.08)
+
+
+def test_a_row_without_motion_has_no_say():
+    maps = footage(top=0.4)
+    maps[:, :20] = 1e-4  # sky
+    top, _ = scene_line(maps)
+    assert top == pytest.approx(0.4, abs=0.1)
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0], ids=["nothing moves", "everything is the same"])
+def test_flat_footage_has_a_flat_scale_and_finite_numbers(value):
+    scene = fit_stream(list(np.full((20, 16, 16), value, np.float32)))
+    assert (scene.top, scene.bottom) == pytest.approx((1, 1))
+    assert np.isfinite(scene.unusual(np.full((16, 16), 5.0, np.float32))).all()
+    assert scene.std > 0
+
+
+def test_the_scale_never_falls_below_its_floor():
+    rows = StreamScene(-0.5, 1.0, 0.0, 1.0, 1e-6).rows(100)
+    assert rows.min() == pytest.approx(FLOOR)
+    assert rows.max() == 1
+
+
+def test_unusual_against_a_plain_computation():
+    scene = fit_stream(list(footage()))
+    local = footage(1, seed=3)[0]
+    got = scene.unusual(local)
+    for r, c in ((0, 0), (10, 7), (63, 47)):
+        line = scene.top + (scene.bottom - scene.top) * r / 63
+        scaled = local[r, c] / max(line, FLOOR)
+        want = (math.log(scaled + scene.tiny) - scene.mean) / scene.std
+        assert got[r, c] == pytest.approx(want, rel=1e-4, abs=1e-4)
+
+
+def test_held_out_frames_have_mean_0_and_deviation_1():
+    maps = list(footage())
+    scene = fit_stream(maps)
+    worst = [scene.unusual(m).max() for m in maps]
+    assert np.mean(worst) == pytest.approx(0, abs=1e-3)
+    assert np.std(worst) == pytest.approx(1, abs=1e-3)
+
+
+def test_collecting_in_one_go_or_thinned_out():
+    fit = SceneFit(limit=50)
+    for m in footage(400, 256, 256):
+        fit.add({"flow": m})
+    assert fit.frames == 400
+    assert fit.fit()["flow"].top == pytest.approx(0.4, abs=0.15)
+
+
+def test_too_little_footage_says_so():
+    fit = SceneFit()
+    for m in footage(7):
+        fit.add({"flow": m})
+    with pytest.raises(RunError, match="at least 8"):
+        fit.fit()
+
+
+def test_json_round_trip():
+    scene = {"flow": fit_stream(list(footage()))}
+    assert from_json(to_json(scene)) == scene
