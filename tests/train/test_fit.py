@@ -78,14 +78,14 @@ import oddframe.train.progress as progress
 from oddframe.train.run import fit
 from rich.console import Console
 progress.SAVE_EVERY_S = 0.2
-fit(model="m2s2l-edge", data=sys.argv[1], out=sys.argv[2], epochs=30,
+fit(model="m2s2l-edge", data=sys.argv[1], out=sys.argv[2], epochs=12,
     settings=sys.argv[3:], console=Console(quiet=True))
 """
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
 def test_a_run_stopped_in_an_epoch_resumes_on_the_uninterrupted_curve(normal, tmp_path, how):
-    tiny_fit(normal, tmp_path / "whole", epochs=30)
+    tiny_fit(normal, tmp_path / "whole", epochs=12)
     out = tmp_path / "cut"
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(normal), str(out), *TINY], stderr=subprocess.DEVNULL
@@ -95,7 +95,7 @@ def test_a_run_stopped_in_an_epoch_resumes_on_the_uninterrupted_curve(normal, tm
         # Stop it once a state from the middle of an epoch lies on the disk.
         while time.monotonic() < deadline and child.poll() is None:
             path = out / "train.csv"
-            if path.exists() and path.read_bytes().count(b"\n") > 30:
+            if path.exists() and path.read_bytes().count(b"\n") > 20:
                 break
             time.sleep(0.02)
         assert child.poll() is None, "the child ended before it could be stopped"
@@ -106,7 +106,7 @@ def test_a_run_stopped_in_an_epoch_resumes_on_the_uninterrupted_curve(normal, tm
     assert not (out / "model.json").exists()
     with pytest.raises(RunError, match="--resume"):
         load_run(out)
-    tiny_fit(normal, out, epochs=30, resume=True)
+    tiny_fit(normal, out, epochs=12, resume=True)
     assert curve(out) == curve(tmp_path / "whole")
     whole, cut = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "cut"))
     assert all(torch.equal(whole[k], cut[k]) for k in whole)
