@@ -30,7 +30,9 @@ check: setup
 	$(V)/mypy
 
 bench: setup
-	$(V)/oddframe doctor
+	$(V)/oddframe bench scan
+	$(V)/oddframe bench stream
+	$(V)/oddframe bench train
 
 docs: setup
 	@echo "The docs are plain Markdown: README.md, CONTRIBUTING.md and docs/*.md."

@@ -22,7 +22,17 @@ import typer
 from oddframe import __version__, process
 from oddframe.errors import OddframeError
 
-VERBS = ("fit", "calibrate", "score", "evaluate", "evaluate_scores", "info", "demo", "doctor")
+VERBS = (
+    "fit",
+    "calibrate",
+    "score",
+    "evaluate",
+    "evaluate_scores",
+    "info",
+    "bench",
+    "demo",
+    "doctor",
+)
 """Verbs, each the function `run` of oddframe.cli.VERB; `_` is written `-`."""
 GROUPS = {"data": "Make a data set, or check one."}
 """Groups of verbs and their help: each the table `COMMANDS` of oddframe.cli.GROUP."""
