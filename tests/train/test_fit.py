@@ -16,8 +16,9 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from oddframe.errors import ConfigError, DatasetError, RunError
+from oddframe.errors import ConfigError, DatasetError, RunError, SourceError
 from oddframe.runs import load_run
+from oddframe.train import progress
 from oddframe.train.run import configs, fit
 
 TINY = [
@@ -134,6 +135,15 @@ def test_too_little_video_is_refused_by_name(make_video, tmp_path):
         tiny_fit(short, tmp_path / "run")
 
 
+def test_an_error_before_the_first_step_leaves_nothing(make_video, tmp_path):
+    whole = make_video(tmp_path / "whole.avi", frames=90)
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(SourceError):
+        tiny_fit(cut, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_settings_reach_their_group_and_strangers_get_the_nearest_name():
     chosen = configs("m2s2l-edge", ["model.width=32", "train.lr=0.5", "score.alpha=0.25"])
     assert (chosen.model.width, chosen.train.lr, chosen.score.alpha) == (32, 0.5, 0.25)
@@ -148,3 +158,25 @@ def test_minutes_stops_on_time(normal, tmp_path):
     tiny_fit(normal, tmp_path / "run", epochs=None, minutes=0.05)
     assert time.monotonic() - started < 30
     assert len(curve(tmp_path / "run")) > 2
+
+
+def test_a_disk_that_fills_up_while_training_is_one_error_and_the_state_stays(
+    normal, tmp_path, monkeypatch
+):
+    saves = []
+    real = progress.L.Trainer.save_checkpoint
+
+    def full(trainer, path, *args, **options):
+        saves.append(path)
+        if len(saves) > 1:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        real(trainer, path, *args, **options)
+
+    monkeypatch.setattr(progress.L.Trainer, "save_checkpoint", full)
+    monkeypatch.setattr(progress, "SAVE_EVERY_S", 0.0)
+    with pytest.raises(RunError, match=r"No space left.*--resume"):
+        tiny_fit(normal, tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run" / "resume").glob("state*")] == ["state.ckpt"]
+    monkeypatch.undo()
+    assert tiny_fit(normal, tmp_path / "run", resume=True).threshold

@@ -101,7 +101,8 @@ class OverlayWriter:
             image, score.score, score.level, score.alarm, score.pts_s,
             history=self._history, threshold=self._threshold,
         )  # fmt: skip
-        self._writer.write(_even(image))
+        with quiet_opencv():  # on a full disk it would print a line per frame
+            self._writer.write(_even(image))
         self._frames += 1
         if self._frames % CHECK_EVERY == 0 and self._free() < SPARE_BYTES:
             raise self._full("is full")

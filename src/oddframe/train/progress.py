@@ -17,6 +17,7 @@ import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from oddframe.errors import RunError
 from oddframe.train.module import FitModule
 
 STATE = "state.ckpt"
@@ -51,9 +52,9 @@ class Curve:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Flush and close."""
-        self.flush()
-        self._file.close()
+        """Flush and close; on a full disk what cannot be written is lost, and was reported."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def _rows_before(path: Path, step: int) -> str:
@@ -115,7 +116,8 @@ class Watch(L.Callback):
         assert self._curve is not None
         step, elapsed = trainer.global_step - 1, self.elapsed_s
         lr = trainer.optimizers[0].param_groups[0]["lr"]
-        self._curve.write(step, step / module.epoch_steps, elapsed, lr, module.parts)
+        with self._writing():
+            self._curve.write(step, step / module.epoch_steps, elapsed, lr, module.parts)
         loss = module.parts["loss"]
         self._loss = loss if self._loss != self._loss else 0.98 * self._loss + 0.02 * loss
         by_time = elapsed / self.seconds if self.seconds else 0.0
@@ -140,13 +142,27 @@ class Watch(L.Callback):
     def save(self, trainer: L.Trainer) -> None:
         """Save everything that a resume needs, atomically; the curve first."""
         assert self._curve is not None
-        self._curve.flush()
         path = self.out / "resume" / STATE
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary)
-        temporary.replace(path)
+        with self._writing():
+            self._curve.flush()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                trainer.save_checkpoint(temporary)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
         self._saved = time.monotonic()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"Cannot write to {self.out}: {error.strerror or error}. The state saved last is "
+                "whole: free some space and go on with --resume."
+            ) from None
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         """Close the bar and the curve, whatever happened."""

@@ -6,6 +6,7 @@ open data -> keep a part aside -> decode once -> train -> scene range and thresh
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import platform
 import shutil
@@ -24,14 +25,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from oddframe.config import Config
-from oddframe.data import open_dataset
+from oddframe.data import Dataset, open_dataset
 from oddframe.data.frames import FrameStore
 from oddframe.data.manifest import manifest, manifest_hash
 from oddframe.errors import ConfigError, DatasetError, RunError
 from oddframe.models import build, default_config, entry
 from oddframe.models.base import VADModel
 from oddframe.process import keep_freed_memory
-from oddframe.runs import RESUME, Run, load_run, save_run, write_json
+from oddframe.runs import CURVE, RESUME, Run, load_run, save_run, write_json
 from oddframe.scoring.calibrate import calibrate
 from oddframe.scoring.scene import SceneFit, StreamScene
 from oddframe.scoring.scorer import ScoreConfig, Scorer
@@ -115,13 +116,34 @@ def fit(
     chosen, out = configs(model, settings), Path(out)
     if minutes is not None and minutes <= 0:
         raise ConfigError(f"--minutes must be above 0, found {minutes}.")
-    plan = {"model": model, "config": chosen.plain(), "seed": seed}
-    _open_out(out, resume)
+    _check_out(out, resume)
     dataset = open_dataset(data)
     if not dataset.train:
         raise DatasetError(f"{data} holds no training video (layout {dataset.layout}).")
-    plan["data"] = content = manifest_hash(manifest(dataset))
-    _check_plan(out, plan, resume)
+    content = manifest_hash(manifest(dataset))
+    plan = {"model": model, "config": chosen.plain(), "seed": seed, "data": content}
+    with _started(out, plan, resume):
+        facts, net, store, split = _learn(
+            model, chosen, dataset, out, epochs, minutes, resume, seed, started, device, console
+        )
+    scene, calibration = _finish(net, chosen.score, store, split, device, console)
+    card = {
+        "seed": seed, "training": {**facts, "frames": sum(map(len, split.train)),
+                                   "held_out": sum(map(len, split.held))},
+        "data": {"name": dataset.name, "layout": dataset.layout, "manifest": content,
+                 "videos": len(dataset.train)},
+        "versions": _versions(),
+    }  # fmt: skip
+    save_run(out, model, net, chosen.plain(), scene, calibration, card)
+    shutil.rmtree(out / RESUME / "frames", ignore_errors=True)  # large, and quick to make again
+    return load_run(out)
+
+
+def _learn(
+    model: str, chosen: Configs, dataset: Dataset, out: Path, epochs: int | None,
+    minutes: float | None, resume: bool, seed: int, started: float, device: str, console: Console,
+) -> tuple[dict[str, Any], VADModel, FrameStore, Split]:  # fmt: skip
+    """Decode, keep a part aside, train: all that can be stopped and resumed."""
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("decoding", total=None)
         store = FrameStore.obtain(
@@ -140,23 +162,12 @@ def fit(
     )
     batches = Batches(store, split.train, net.history + train.targets, train.batch, seed)
     net.prepare(_mean_frame(batches))
-    facts = _train(
-        net, batches, chosen.train, out, epochs, minutes, resume, started, device, console
-    )
-    scene, calibration = _finish(net, chosen.score, store, split, device, console)
-    card = {
-        "seed": seed, "training": {**facts, "frames": sum(map(len, split.train)),
-                                   "held_out": sum(map(len, split.held))},
-        "data": {"name": dataset.name, "layout": dataset.layout, "manifest": content,
-                 "videos": len(dataset.train)},
-        "versions": _versions(),
-    }  # fmt: skip
-    save_run(out, model, net, chosen.plain(), scene, calibration, card)
-    shutil.rmtree(out / RESUME / "frames", ignore_errors=True)  # large, and quick to make again
-    return load_run(out)
+    facts = _train(net, batches, train, out, epochs, minutes, resume, started, device, console)
+    return facts, net, store, split
 
 
-def _open_out(out: Path, resume: bool) -> None:
+def _check_out(out: Path, resume: bool) -> None:
+    """A new run needs an empty folder, a resumed one its state."""
     state = out / RESUME / STATE
     if resume and not state.exists():
         raise RunError(
@@ -166,16 +177,27 @@ def _open_out(out: Path, resume: bool) -> None:
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         todo = "add --resume to go on with it, or " if state.exists() else ""
         raise RunError(f"{out} exists and is not empty: {todo}choose another --out folder.")
+
+
+@contextlib.contextmanager
+def _started(out: Path, plan: dict[str, Any], resume: bool) -> Iterator[None]:
+    """The folder of a run that begins; an error before the first state leaves nothing of it."""
+    existed = out.exists()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"Cannot make the folder {out}: {error.strerror or error}.") from None
+        _check_plan(out, plan, resume)
+        yield
+    except BaseException:
+        if not resume and not (out / RESUME / STATE).exists():
+            shutil.rmtree(out / RESUME, ignore_errors=True)
+            (out / CURVE).unlink(missing_ok=True)
+            if not existed:
+                with contextlib.suppress(OSError):
+                    out.rmdir()
+        raise
 
 
 def _check_plan(out: Path, plan: dict[str, Any], resume: bool) -> None:
     """A resumed run must be the one that was interrupted."""
-    import json
-
     path = out / RESUME / PLAN
     if not resume:
         write_json(path, plan)
