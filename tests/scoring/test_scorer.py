@@ -1,0 +1,174 @@
+"""From frames to scores, with a model whose predictions are known in advance."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from oddframe.data import to_model
+from oddframe.metrics import psnr
+from oddframe.models.base import Prediction, VADModel
+from oddframe.scoring.fuse import fuse
+from oddframe.scoring.local import box_mean
+from oddframe.scoring.scene import SceneFit
+from oddframe.scoring.scorer import ScoreConfig, Scorer
+
+SIZE, HISTORY = 64, 3
+
+
+class Copy(VADModel):
+    """Predicts the last frame again, and that nothing has moved."""
+
+    history, size = HISTORY, SIZE
+
+    def init_state(self):
+        return 0
+
+    def step(self, state, frame):
+        seen = state + 1
+        if seen < self.history:
+            return seen, None
+        return seen, Prediction(frame[:, None], torch.zeros_like(frame)[:, None])
+
+
+def walk(n=24, seed=0, size=SIZE):
+    """A bright square that crosses a textured picture: (size, size, 3) BGR frames."""
+    rng = np.random.default_rng(seed)
+    ground = rng.integers(0, 60, (size, size, 3), np.uint8)
+    frames = []
+    for t in range(n):
+        image = ground.copy()
+        x = 2 + (2 * t) % (size - 12)
+        image[20:30, x : x + 8] = rng.integers(150, 255)
+        frames.append(image)
+    return frames
+
+
+def fitted(config=None, **options):
+    config = config or ScoreConfig(block_px=8)
+    fit, scorer = SceneFit(), Scorer(Copy(), config)
+    state = scorer.init_state()
+    for image in walk(seed=1):
+        state, seen = scorer.observe(state, image)
+        if seen is not None:
+            fit.add(seen.local)
+    return Scorer(Copy(), config, fit.fit(), **options)
+
+
+def run(scorer, frames):
+    state, scores = scorer.init_state(), []
+    for i, image in enumerate(frames):
+        state, score = scorer.step(state, image, i / 10)
+        scores.append(score)
+    return scores
+
+
+def test_the_first_k_frames_have_no_score_and_every_later_one_has():
+    scores = run(fitted(), walk())
+    assert [math.isnan(s.score) for s in scores] == [i < HISTORY for i in range(24)]
+    assert [s.index for s in scores] == list(range(24))
+    assert scores[5].pts_s == 0.5
+    assert scores[0].heat is None
+    assert scores[5].heat.shape == (SIZE, SIZE)
+
+
+def test_errors_are_those_of_the_window_that_predicted_the_frame():
+    frames = walk()
+    scorer = fitted()
+    state = scorer.init_state()
+    model = [to_model(f, SIZE) for f in frames]
+    for i, image in enumerate(frames[:10]):
+        state, seen = scorer.observe(state, image)
+    error = ((model[8] - model[9]) ** 2).mean(0)  # V_t again, against V_{t+1}
+    missed = (((model[8] - model[7]) / 2) ** 2).mean(0)  # zero against M_t
+    np.testing.assert_allclose(seen.local["frame"], box_mean(error, 8), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(seen.local["motion"], box_mean(missed, 8), rtol=1e-5, atol=1e-7)
+    assert seen.psnr_frame == pytest.approx(psnr(model[8], model[9], max_value=2), rel=1e-5)
+    zero = np.zeros_like(model[8])
+    want = psnr(zero, (model[8] - model[7]) / 2, max_value=2)
+    assert seen.psnr_motion == pytest.approx(want, rel=1e-5)
+
+
+def test_score_terms_and_heat_belong_together():
+    scorer = fitted(ScoreConfig(block_px=8, alpha=0.25))
+    s = run(scorer, walk())[-1]
+    z = {n: s.terms[f"z_{n}"] for n in ("frame", "motion", "flow")}
+    assert s.score == pytest.approx(fuse(z))
+    assert s.terms["own"] == pytest.approx(fuse({n: z[n] for n in ("frame", "motion")}))
+    paper = 0.25 * s.terms["psnr_frame"] + 0.75 * s.terms["psnr_motion"]
+    assert s.terms["psnr"] == pytest.approx(paper)
+    assert s.heat.max() <= s.score + 1e-5  # all streams at one place, at most their worst places
+
+
+def test_the_future_does_not_reach_back():
+    scorer = fitted()
+    whole = run(scorer, walk())
+    cut = run(scorer, walk()[:12])
+    assert [s.score for s in cut[HISTORY:]] == [s.score for s in whole[HISTORY:12]]
+
+
+def test_a_state_can_be_used_twice():
+    scorer = fitted()
+    frames = walk()
+    state = scorer.init_state()
+    for image in frames[:8]:
+        state, _ = scorer.step(state, image)
+    first = scorer.step(state, frames[8])[1].score
+    scorer.step(scorer.step(state, frames[3])[0], frames[1])
+    assert scorer.step(state, frames[8])[1].score == first
+
+
+def test_something_odd_scores_higher():
+    frames = walk()
+    frames[15][35:60, 5:50] = 255
+    scores = [s.score for s in run(fitted(), frames)]
+    # It comes, goes in the next frame, and the paper's M_t is judged with frame t + 1.
+    assert np.nanargmax(scores) in (15, 16, 17)
+
+
+def test_level_and_alarm_follow_the_threshold():
+    none = run(fitted(), walk())[-1]
+    assert math.isnan(none.level)
+    assert not none.alarm
+    score = none.score
+    assert score > 0
+    below = run(fitted(threshold=2 * score), walk())[-1]
+    above = run(fitted(threshold=0.5 * score), walk())[-1]
+    assert below.level == pytest.approx(0.5)
+    assert not below.alarm
+    assert above.level == pytest.approx(2)
+    assert above.alarm
+
+
+def test_smoothing_is_an_exponential_mean_of_the_past():
+    plain = [s.score for s in run(fitted(), walk())]
+    smooth = [s.score for s in run(fitted(ScoreConfig(block_px=8, smooth=0.75)), walk())]
+    want = plain[HISTORY]
+    for i in range(HISTORY, 24):
+        want = want if i == HISTORY else 0.75 * want + 0.25 * plain[i]
+        assert smooth[i] == pytest.approx(want)
+
+
+def test_without_flow_there_is_no_flow():
+    config = ScoreConfig(block_px=8, flow=False)
+    s = run(fitted(config), walk())[-1]
+    assert not any("flow" in term for term in s.terms)
+    assert s.score == pytest.approx(s.terms["own"])
+
+
+def test_any_picture_size_is_taken():
+    s = run(fitted(), walk(size=96))[-1]
+    assert math.isfinite(s.score)
+    assert s.heat.shape == (SIZE, SIZE)
+
+
+def test_without_a_scene_there_is_no_score():
+    scorer = Scorer(Copy(), ScoreConfig(block_px=8))
+    state = scorer.init_state()
+    for image in walk()[:HISTORY]:
+        state, _ = scorer.step(state, image)
+    with pytest.raises(ValueError, match="SceneFit"):
+        scorer.step(state, walk()[HISTORY])
