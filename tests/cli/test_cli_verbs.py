@@ -298,6 +298,16 @@ def test_evaluate_prints_every_number_with_its_protocol_and_writes_json(
     assert left(target.parent) == ["e.json"]
 
 
+def test_evaluate_writes_a_page(oddframe_main, shared_run, labelled, tmp_path):
+    page = tmp_path / "pages" / "report.html"
+    code, text, _ = oddframe_main(
+        "evaluate", shared_run, "--data", labelled, "--protocol", "deploy", "--report", page
+    )
+    assert code == 0
+    assert f"written to {page}" in text
+    assert "persistence" in page.read_text("utf8")
+
+
 def test_evaluate_with_labels_of_another_length(oddframe_main, shared_run, labelled, tmp_path):
     labels = {k: v[:-3] for k, v in np.load(labelled / "labels.npz").items()}
     np.savez(tmp_path / "other.npz", **labels)

@@ -80,7 +80,7 @@ def test_errors_are_those_of_the_window_that_predicted_the_frame():
     scorer = fitted()
     state = scorer.init_state()
     model = [to_model(f, SIZE) for f in frames]
-    for i, image in enumerate(frames[:10]):
+    for image in frames[:10]:
         state, seen = scorer.observe(state, image)
     error = ((model[8] - model[9]) ** 2).mean(0)  # V_t again, against V_{t+1}
     missed = (((model[8] - model[7]) / 2) ** 2).mean(0)  # zero against M_t

@@ -24,29 +24,48 @@ def run(
     labels: Path | None = typer.Option(
         None, "--labels", help="Use these frame labels instead of those beside the videos."
     ),
+    report: Path | None = typer.Option(
+        None, "--report", metavar="F", help="Also write a page with curves, scores and moments."
+    ),
     device: str = DEVICE,
 ) -> None:
     """Evaluate a run on labelled video, floors without learning beside it."""
+    import time
+
     from oddframe.cli.console import frame_bar, writable_folder
     from oddframe.data import open_dataset
-    from oddframe.runs import write_json
+    from oddframe.runs import load_run, write_json
     from oddframe.runtime.detector import load
     from oddframe.runtime.evaluate import evaluate
     from oddframe.scoring.protocol import format_table, parse_protocols
 
     protocols = parse_protocols(protocol)
     dataset = open_dataset(data, labels)
-    detector = load(run, device)
-    if json is not None:
-        writable_folder(json.parent)
+    loaded = load_run(run)
+    detector = load(loaded, device)
+    for file in (json, report):
+        if file is not None:
+            writable_folder(file.parent)
+    started = time.monotonic()
     with frame_bar("evaluating") as tick:
         found = evaluate(detector, dataset, protocols, tick)
+    speed = sum(len(v.score) for v in found.videos) / (time.monotonic() - started)
     print(f"{detector.info.model} ({run}) on {dataset.name}\n")
     print(format_table(found.rows))
     print("\n" + details(found))
     if json is not None:
         write_json(json, {**found.plain(), "run": str(run), "data": dataset.name})
         print(f"written to {json}")
+    if report is not None:
+        from oddframe.report.build import build_report
+        from oddframe.report.page import write_report
+
+        page = build_report(
+            loaded, detector, dataset, found, title=dataset.name, frames_per_s=speed,
+            subtitle=f"{detector.info.model} ({run})",
+        )  # fmt: skip
+        write_report(report, page)
+        print(f"written to {report}")
 
 
 def details(found: Evaluation) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from oddframe.data import Dataset, pixel_masks
 from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
@@ -53,8 +54,8 @@ def build_report(
         notes=[*notes, *_notes(run, found)],
         localisation=inside,
         frames_per_s=frames_per_s,
-        speed_note=f"{detector.info.device}, {run.card['training']['threads']} threads, from file "
-        "to scores, floors included",
+        speed_note=f"{detector.info.device}, {torch.get_num_threads()} threads, from file to "
+        "scores, floors included",
         heat_range=None if threshold is None else (0.25 * threshold, 1.5 * threshold),
     )
 
@@ -75,22 +76,30 @@ def curves(path: Path) -> list[Curve]:
 
 
 def _facts(run: Run, detector: Detector) -> dict[str, object]:
-    training: Mapping[str, Any] = run.card["training"]
-    data, versions = run.card["data"], run.card["versions"]
+    """What was trained; a RUN that another program made may lack any of it."""
     facts: dict[str, object] = {
         "model": run.name,
         "parameters": f"{detector.info.parameters:,}",
         "input": f"{detector.info.size} x {detector.info.size}, {detector.info.history} frames",
-        "trained on": f"{training['frames']:,} frames of {data['name']} ({data['videos']} videos), "
-        f"{training['held_out']:,} more kept aside",
-        "training": f"{training['minutes']:g} min, {training['steps']:,} steps, "
-        f"{training['epochs']:.1f} epochs",
-        "seed": run.card["seed"],
-        "device": f"{training['device']}, {training['threads']} threads",
-        "versions": ", ".join(f"{k} {v}" for k, v in versions.items()),
     }
+    training: Mapping[str, Any] | None = run.card.get("training")
+    data: Mapping[str, Any] | None = run.card.get("data")
+    if training and data:
+        facts["trained on"] = (
+            f"{training['frames']:,} frames of {data['name']} ({data['videos']} videos), "
+            f"{training['held_out']:,} more kept aside"
+        )
+    if training:
+        facts["training"] = (
+            f"{training['minutes']:g} min, {training['steps']:,} steps, "
+            f"{training['epochs']:.1f} epochs, {training['device']}, {training['threads']} threads"
+        )
+    if "seed" in run.card:
+        facts["seed"] = run.card["seed"]
+    if "versions" in run.card:
+        facts["versions"] = ", ".join(f"{k} {v}" for k, v in run.card["versions"].items())
     if run.calibration is not None:
-        facts["threshold"] = run.calibration["text"]
+        facts["threshold"] = run.calibration.get("text", f"{run.threshold:.3g}")
     return facts
 
 
@@ -102,7 +111,7 @@ def _notes(run: Run, found: Evaluation) -> list[str]:
             f"The clip that costs most is {worst['video']}: {100 * worst['points']:.1f} of the "
             f"missing points of AUC ({found.worst_of})."
         )
-    if run.calibration is not None and run.calibration["provisional"]:
+    if run.calibration is not None and run.calibration.get("provisional"):
         notes.append(
             f"The threshold rests on {60 * run.calibration['hours']:.1f} minutes of normal "
             "footage: enough to show where alarms would be, not to state how many there are a day."
