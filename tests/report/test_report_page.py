@@ -1,5 +1,6 @@
 """The page: well-formed, self-contained, escaped, and written whole or not at all."""
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -251,13 +252,18 @@ def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path):
     assert target.stat().st_mode & 0o444 == 0o444
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def tiny_files():
-    """Every write past 4 kB of a file fails, as on a disk that fills up half-way."""
+    """Every write past 4 kB of a file fails, as on a disk that fills up half-way.
+
+    A context and no fixture: pytest's own output may be a file that is longer than that.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def still_old(folder, error):
@@ -266,10 +272,12 @@ def still_old(folder, error):
     assert os.listdir(folder) == ["report.html"]
 
 
-def test_a_write_that_fails_half_way_leaves_no_trace(tmp_path, request):
+def test_a_write_that_fails_half_way_leaves_no_trace(tmp_path):
     write_report(tmp_path / "report.html", ReportData("old"))
-    request.getfixturevalue("tiny_files")
-    with pytest.raises(RunError, match="cannot be written: File too large") as error:
+    with (
+        tiny_files(),
+        pytest.raises(RunError, match="cannot be written: File too large") as error,
+    ):
         write_report(tmp_path / "report.html", ReportData("new"))
     still_old(tmp_path, error)
 
