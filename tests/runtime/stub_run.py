@@ -40,7 +40,7 @@ def write_stub(folder: Path, smooth: float = 0.0, threshold: float | None = 3.0)
     """Write the RUN, with the scene fitted on the normal street."""
     torch.manual_seed(0)
     net = M2S2L(CONFIG).eval()
-    score = ScoreConfig(smooth=smooth, block_px=8)
+    score = ScoreConfig(smooth=smooth, block_px=32)
     scorer, fitting = Scorer(net, score), SceneFit()
     state = scorer.init_state()
     for index in range(60):

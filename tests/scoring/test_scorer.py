@@ -48,7 +48,7 @@ def walk(n=24, seed=0, size=SIZE):
 
 
 def fitted(config=None, **options):
-    config = config or ScoreConfig(block_px=8)
+    config = config or ScoreConfig(block_px=32)
     fit, scorer = SceneFit(), Scorer(Copy(), config)
     state = scorer.init_state()
     for image in walk(seed=1):
@@ -93,7 +93,7 @@ def test_errors_are_those_of_the_window_that_predicted_the_frame():
 
 
 def test_score_terms_and_heat_belong_together():
-    scorer = fitted(ScoreConfig(block_px=8, alpha=0.25))
+    scorer = fitted(ScoreConfig(block_px=32, alpha=0.25))
     s = run(scorer, walk())[-1]
     z = {n: s.terms[f"z_{n}"] for n in ("frame", "motion", "flow")}
     assert s.score == pytest.approx(fuse(z))
@@ -145,7 +145,7 @@ def test_level_and_alarm_follow_the_threshold():
 
 def test_smoothing_is_an_exponential_mean_of_the_past():
     plain = [s.score for s in run(fitted(), walk())]
-    smooth = [s.score for s in run(fitted(ScoreConfig(block_px=8, smooth=0.75)), walk())]
+    smooth = [s.score for s in run(fitted(ScoreConfig(block_px=32, smooth=0.75)), walk())]
     want = plain[HISTORY]
     for i in range(HISTORY, 24):
         want = want if i == HISTORY else 0.75 * want + 0.25 * plain[i]
@@ -153,7 +153,7 @@ def test_smoothing_is_an_exponential_mean_of_the_past():
 
 
 def test_without_flow_there_is_no_flow():
-    config = ScoreConfig(block_px=8, flow=False)
+    config = ScoreConfig(block_px=32, flow=False)
     s = run(fitted(config), walk())[-1]
     assert not any("flow" in term for term in s.terms)
     assert s.score == pytest.approx(s.terms["own"])
@@ -166,7 +166,7 @@ def test_any_picture_size_is_taken():
 
 
 def test_without_a_scene_there_is_no_score():
-    scorer = Scorer(Copy(), ScoreConfig(block_px=8))
+    scorer = Scorer(Copy(), ScoreConfig(block_px=32))
     state = scorer.init_state()
     for image in walk()[:HISTORY]:
         state, _ = scorer.step(state, image)

@@ -24,7 +24,7 @@ from torch import Tensor
 from oddframe.config import Config
 from oddframe.data.frames import resize_bgr, to_model
 from oddframe.models.base import Prediction, VADModel, motion
-from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, flow_speed
+from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.fuse import fuse, own_streams
 from oddframe.scoring.local import box_mean
 from oddframe.scoring.scene import StreamScene
@@ -40,7 +40,9 @@ class ScoreConfig(Config):
     alpha: float = Field(0.5, ge=0, le=1)
     """Weight of the frame's PSNR in the paper's score (paper: .6 Ped2, .4 Avenue, .5 else)."""
     block_px: int = Field(32, ge=1, le=256)
-    """Window of the local means of the model's errors, in pixels of the working size."""
+    """Window of the local means of the model's errors, in pixels of a 256-px picture.
+
+    Scaled with the working size, the flow's window too: what a window covers stays the same."""
     flow: bool = True
     """Use optical-flow speed as a stream beside the model's own (about 6 ms of one core)."""
     smooth: float = Field(0.0, ge=0, lt=1)
@@ -127,15 +129,19 @@ class Scorer:
         truth = moved if self.model.motion_is_next else state.moved
         error = (state.expected.frame[:, 0] - frame).square().mean(1)[0]  # h w
         missed = (state.expected.motion[:, 0] - truth).square().mean(1)[0]
-        block = min(self.config.block_px, *error.shape)
+        block = self._window(self.config.block_px)
         local = {
             "frame": box_mean(error.cpu().numpy(), block),
             "motion": box_mean(missed.cpu().numpy(), block),
         }
         if self.config.flow:
             speed = flow_speed(greys[-1], greys[0])
-            local["flow"] = box_mean(speed, min(FLOW_BLOCK_PX, *speed.shape))
+            local["flow"] = box_mean(speed, self._window(FLOW_BLOCK_PX))
         return Observation(local, _psnr(error), _psnr(missed))
+
+    def _window(self, px: int) -> int:
+        """A window given for 256 px, in pixels of the working size."""
+        return max(1, round(px * self.model.size / SIZE_PX))
 
     def step(
         self, state: ScorerState, image: Image, pts_s: float = 0.0
