@@ -42,9 +42,11 @@ class ScoreConfig(Config):
     block_px: int = Field(32, ge=1, le=256)
     """Window of the local means of the model's errors, in pixels of a 256-px picture.
 
-    Scaled with the working size, the flow's window too: what a window covers stays the same."""
+    Scaled with the working size: what a window covers stays the same."""
     flow: bool = True
-    """Use optical-flow speed as a stream beside the model's own (about 6 ms of one core)."""
+    """Use optical-flow speed as a stream beside the model's own (about 6 ms of one core).
+
+    Always seen at 256 px, as the floor `flowspeed` sees it."""
     smooth: float = Field(0.0, ge=0, lt=1)
     """Weight of the past in causal exponential smoothing of the score; 0 is none."""
 
@@ -109,7 +111,9 @@ class Scorer:
         frame = torch.from_numpy(to_model(small, size))[None].to(self.device)
         greys = state.greys
         if self.config.flow:
-            grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+            # Small models are for small machines; flow on a small picture loses most of its use.
+            seen = small if size == SIZE_PX else resize_bgr(image, SIZE_PX)
+            grey = np.asarray(cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
             greys = (*greys, grey)[-FLOW_LAG - 1 :]
         moved = None if state.last is None else motion(state.last, frame)
         observation = self._compare(state, frame, moved, greys)
@@ -129,19 +133,16 @@ class Scorer:
         truth = moved if self.model.motion_is_next else state.moved
         error = (state.expected.frame[:, 0] - frame).square().mean(1)[0]  # h w
         missed = (state.expected.motion[:, 0] - truth).square().mean(1)[0]
-        block = self._window(self.config.block_px)
+        block = max(1, round(self.config.block_px * self.model.size / SIZE_PX))
         local = {
             "frame": box_mean(error.cpu().numpy(), block),
             "motion": box_mean(missed.cpu().numpy(), block),
         }
         if self.config.flow:
-            speed = flow_speed(greys[-1], greys[0])
-            local["flow"] = box_mean(speed, self._window(FLOW_BLOCK_PX))
+            speed = box_mean(flow_speed(greys[-1], greys[0]), FLOW_BLOCK_PX)
+            fitted = cv2.resize(speed, error.shape[::-1], interpolation=cv2.INTER_AREA)
+            local["flow"] = np.asarray(fitted, dtype=np.float32)
         return Observation(local, _psnr(error), _psnr(missed))
-
-    def _window(self, px: int) -> int:
-        """A window given for 256 px, in pixels of the working size."""
-        return max(1, round(px * self.model.size / SIZE_PX))
 
     def step(
         self, state: ScorerState, image: Image, pts_s: float = 0.0
