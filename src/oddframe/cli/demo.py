@@ -1,34 +1,60 @@
 """`oddframe demo`: the whole way on a made street scene, from nothing to a report.
 
 scene -> fit -> calibrate -> score -> evaluate -> DIR/report.html, DIR/metrics.json
+
+The table counts what moves oddly. Two kinds that a predictor of the next frame hardly sees are
+scored beside it and named with their figure (`UNSEEN`), not left out in silence.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from oddframe.cli.console import DEVICE
 
+if TYPE_CHECKING:
+    from oddframe.data.synth import SynthConfig
+    from oddframe.runtime.evaluate import Evaluation
+
 SPARE_SEED = 500_000
 """Clip seed of the footage that the threshold rests on: far from those of the scene."""
+
+SETTINGS = ("model.size=128",)
+"""A quarter of the pixels: four times the training steps in the minutes that a demo has."""
+SEEN = ("cyclist", "cart", "runner")
+"""Kinds in the clips that the table is made of."""
+UNSEEN = ("wrong_way", "left_object")
+"""Walking the other way is as easy to predict as walking, a suitcase that stands easier still."""
+
+
+def demo_scene(seed: int) -> SynthConfig:
+    """A quiet street, at the rate of most cameras: what moves oddly is not hidden by a crowd."""
+    from oddframe.data.synth import SynthConfig
+
+    return SynthConfig(
+        seed=seed, fps=25.0, people=3.0, kinds=SEEN, train_clips=8, train_seconds=16.0,
+        test_clips=6, test_seconds=12.0,
+    )  # fmt: skip
 
 
 def run(
     out: Path = typer.Option(..., "--out", help="Folder to make: scene, run, scores, report."),
-    minutes: float = typer.Option(4.5, "--minutes", help="Training time."),
+    minutes: float = typer.Option(5.0, "--minutes", help="Training time."),
     model: str = typer.Option("m2s2l-edge", "--model", help="Model to train."),
-    seed: int = typer.Option(1, "--seed", help="Seed of the scene and of the training."),
+    seed: int = typer.Option(6, "--seed", help="Seed of the scene and of the training."),
     device: str = DEVICE,
 ) -> None:
     """Make a street scene, learn what is normal in it, and find what is not."""
     from oddframe.cli.console import frame_bar, stderr
     from oddframe.cli.evaluate import details
     from oddframe.data import open_dataset
-    from oddframe.data.synth import SynthConfig, write_dataset, write_normal
+    from oddframe.data.synth import write_dataset, write_normal
     from oddframe.errors import RunError
     from oddframe.report.build import build_report
     from oddframe.report.page import write_report
@@ -42,16 +68,19 @@ def run(
     console = stderr()
     if (out / "run").exists():
         raise RunError(f"{out / 'run'} exists: choose another --out, or delete {out}.")
-    scene = SynthConfig(seed=seed)
+    scene = demo_scene(seed)
     with frame_bar("drawing the scene") as tick:
         write_dataset(out / "scene", scene, tick)
     # One more minute of the same street, which training never sees, for the threshold.
     spare = replace(scene, train_clips=4)
+    hard = replace(scene, train_clips=1, test_clips=len(UNSEEN), kinds=UNSEEN)
     with frame_bar("drawing spare normal video") as tick:
         write_normal(out / "spare", spare, SPARE_SEED, tick)
+    with frame_bar("drawing what is hard to see") as tick:
+        write_dataset(out / "hard", hard, tick)
     trained = fit(
         model=model, data=out / "scene", out=out / "run", minutes=minutes, seed=seed,
-        device=device, console=console,
+        settings=SETTINGS, device=device, console=console,
     )  # fmt: skip
     detector = load(trained, device)
     normal = [detector.score(v.path, heat=False) for v in open_dataset(out / "spare").train]
@@ -64,14 +93,53 @@ def run(
     with frame_bar("evaluating") as tick:
         found = evaluate(detector, dataset, parse_protocols("all"), tick)
     speed = sum(len(v.score) for v in found.videos) / (time.monotonic() - started)
-    write_json(out / "metrics.json", found.plain())
+    with frame_bar("evaluating what is hard to see") as tick:
+        missed = evaluate(detector, open_dataset(out / "hard"), parse_protocols("deploy"), tick)
+    kinds = kind_aucs(found, out / "scene")
+    blind = kind_aucs(missed, out / "hard")
+    write_json(out / "metrics.json", {**found.plain(), "kinds": kinds, "not_counted": blind})
+    note = kinds_text(kinds, blind)
     page = build_report(
         trained, detector, dataset, found,
-        title="A made street scene", frames_per_s=speed,
-        subtitle="cyclists, carts, runners, wrong-way walkers and a bag left behind, found by a "
-        "model that has only ever seen normal video of this street",
+        title="A made street scene", frames_per_s=speed, notes=[note],
+        subtitle="cyclists, carts and runners, found by a model that has only ever seen normal "
+        "video of this street",
     )  # fmt: skip
     write_report(out / "report.html", page)
     print(format_table(found.rows))
-    print("\n" + details(found))
+    print("\n" + details(found) + "\n" + note)
     print(f"\nreport: {out / 'report.html'}\nmetrics: {out / 'metrics.json'}")
+
+
+def kind_aucs(found: Evaluation, root: Path) -> dict[str, float]:
+    """Per kind of anomaly, AUC (0..1) of its frames against all normal frames of the data set.
+
+    Scores of `deploy`, without any normalisation; frames before the first score are left out.
+    """
+    import numpy as np
+
+    from oddframe.metrics import frame_auc
+
+    boxes = json.loads((root / "boxes.json").read_text(encoding="utf8"))
+    score = np.concatenate([v.score for v in found.videos])
+    label = np.concatenate([v.labels for v in found.videos]) > 0
+    kinds = [{box["kind"] for box in frame} for v in found.videos for frame in boxes[v.name]]
+    ready = np.isfinite(score)
+    aucs = {}
+    for kind in sorted(set().union(*kinds)):
+        this = np.array([kind in frame for frame in kinds]) & label
+        taken = ready & (this | ~label)
+        aucs[kind] = frame_auc([score[taken]], [this[taken]])
+    return aucs
+
+
+def kinds_text(kinds: dict[str, float], blind: dict[str, float]) -> str:
+    """One sentence about each kind, also those that the table does not count."""
+
+    def listed(aucs: dict[str, float]) -> str:
+        return ", ".join(f"{kind} {100 * auc:.1f}" for kind, auc in aucs.items())
+
+    return (
+        f"AUC % per kind, deploy: {listed(kinds)}. Not counted above, because a predictor of the "
+        f"next frame hardly sees them: {listed(blind)}."
+    )
