@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 SPARE_SEED = 500_000
 """Clip seed of the footage that the threshold rests on: far from those of the scene."""
 
-SETTINGS = ("model.size=128",)
-"""A quarter of the pixels: four times the training steps in the minutes that a demo has."""
+SETTINGS = ("model.size=128", "train.hold_out=0.2")
+"""A quarter of the pixels: four times the training steps in the minutes that a demo has. And two
+whole clips to learn the scene's scale from, not one."""
 SEEN = ("cyclist", "cart", "runner")
 """Kinds in the clips that the table is made of."""
 UNSEEN = ("wrong_way", "left_object")
@@ -38,7 +39,7 @@ def demo_scene(seed: int) -> SynthConfig:
     from oddframe.data.synth import SynthConfig
 
     return SynthConfig(
-        seed=seed, fps=25.0, people=3.0, kinds=SEEN, train_clips=8, train_seconds=16.0,
+        seed=seed, fps=25.0, people=2.5, kinds=SEEN, train_clips=10, train_seconds=16.0,
         test_clips=6, test_seconds=12.0,
     )  # fmt: skip
 
