@@ -294,7 +294,7 @@ def test_evaluate_prints_every_number_with_its_protocol_and_writes_json(
     for row in rows:
         assert row["protocol_text"] in text
     assert "worst-judged clips" in text
-    assert "hottest place inside the true mask" in text
+    assert "hottest place inside the true outline" in text
     assert left(target.parent) == ["e.json"]
 
 

@@ -76,7 +76,7 @@ def test_the_hottest_place_of_flagged_frames_is_counted(found):
     assert where is not None
     assert where.abnormal == 14 + 20
     assert 0 < where.flagged <= where.abnormal
-    assert where.flagged_inside <= where.flagged
+    assert where.flagged_exact <= where.flagged_inside <= where.flagged
     assert where.flagged_inside / where.flagged > 0.5
     assert where.chance == pytest.approx(12 * 12 / (48 * 64))
 

@@ -85,7 +85,8 @@ def details(found: Evaluation) -> str:
         part = where[name]
         share = "-" if part["share"] is None else f"{100 * part['share']:.1f} %"
         lines.append(
-            f"localisation: hottest place inside the true mask in {part['inside']} of "
-            f"{part['frames']} {text} ({share}; by chance {100 * where['chance']:.1f} %)"
+            f"localisation: hottest place inside the true outline in {part['inside']} of "
+            f"{part['frames']} {text} ({share}; by chance {100 * where['chance']:.1f} %; on a "
+            f"pixel of the true mask in {part['exact']})"
         )
     return "\n".join(lines)

@@ -26,7 +26,7 @@ from oddframe.data import (
     resize_bgr,
 )
 from oddframe.data.labels import video_frames
-from oddframe.data.masks import Masks
+from oddframe.data.masks import Masks, outlines
 from oddframe.errors import DatasetError
 from oddframe.runtime.detector import Detector, Progress
 from oddframe.runtime.result import Collector
@@ -55,31 +55,33 @@ class VideoScores:
 
 @dataclass(frozen=True, slots=True)
 class Localisation:
-    """Whether the hottest place of abnormal frames lies inside the true mask.
+    """Whether the hottest place of abnormal frames lies on what is truly abnormal.
 
-    `flagged` are the abnormal frames whose alarm is on: what an operator would look at. `chance`
-    is the mean share of the picture that the mask covers, which a random place would hit.
+    `flagged` are the abnormal frames whose alarm is on: what an operator would look at. `inside`
+    is inside the `outlines` of the mask, `exact` on one of its pixels; `chance` is the mean share
+    of the picture that the outlines cover, which a random place would hit.
     """
 
     abnormal: int
     abnormal_inside: int
+    abnormal_exact: int
     flagged: int
     flagged_inside: int
+    flagged_exact: int
     chance: float
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON; a share of no frames is None."""
+
+        def part(frames: int, inside: int, exact: int) -> dict[str, Any]:
+            return {
+                "frames": frames, "inside": inside, "share": _share(inside, frames),
+                "exact": exact, "exact_share": _share(exact, frames),
+            }  # fmt: skip
+
         return {
-            "flagged": {
-                "frames": self.flagged,
-                "inside": self.flagged_inside,
-                "share": _share(self.flagged_inside, self.flagged),
-            },
-            "abnormal": {
-                "frames": self.abnormal,
-                "inside": self.abnormal_inside,
-                "share": _share(self.abnormal_inside, self.abnormal),
-            },
+            "flagged": part(self.flagged, self.flagged_inside, self.flagged_exact),
+            "abnormal": part(self.abnormal, self.abnormal_inside, self.abnormal_exact),
             "chance": self.chance,
         }
 
@@ -200,30 +202,36 @@ def _score(
 
 
 class _Hits:
-    """Counts abnormal frames whose hottest place lies inside the mask."""
+    """Counts abnormal frames whose hottest place lies on what is abnormal."""
 
     def __init__(self) -> None:
-        self.abnormal = self.abnormal_inside = self.flagged = self.flagged_inside = 0
+        self.abnormal = self.abnormal_inside = self.abnormal_exact = 0
+        self.flagged = self.flagged_inside = self.flagged_exact = 0
         self.covered = 0.0
 
     def add(self, heat: Map, mask: NDArray[np.bool_], alarm: bool) -> None:
         """Take one frame; frames without a mask are normal and do not count."""
         if not mask.any():
             return
-        inside = bool(mask[hottest(heat, mask.shape)])
+        place, whole = hottest(heat, mask.shape), outlines(mask)
+        inside, exact = bool(whole[place]), bool(mask[place])
         self.abnormal += 1
         self.abnormal_inside += inside
+        self.abnormal_exact += exact
         self.flagged += alarm
         self.flagged_inside += inside and alarm
-        self.covered += float(mask.mean())
+        self.flagged_exact += exact and alarm
+        self.covered += float(whole.mean())
 
     def sum(self) -> Localisation:
         """What was counted."""
         return Localisation(
             self.abnormal,
             self.abnormal_inside,
+            self.abnormal_exact,
             self.flagged,
             self.flagged_inside,
+            self.flagged_exact,
             self.covered / max(self.abnormal, 1),
         )
 
