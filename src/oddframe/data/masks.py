@@ -45,7 +45,7 @@ def outlines(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     A pixel-exact mask of a cyclist has holes: the place between the wheels is none of its pixels
     and yet on the cyclist, as annotators draw it who go round a thing.
     """
-    side = max(1, len(mask) // GAPS)
+    side = len(mask) // GAPS | 1  # an even square would shift what it closes
     whole = cv2.morphologyEx(
         mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)
     )
