@@ -1,8 +1,10 @@
 # Each target sets up .venv by itself on a fresh machine.
 PY ?= python3
 V := .venv/bin
-# Two busy OpenMP threads that spin can stall each other on a loaded machine.
+# Two busy OpenMP threads that spin for long can stall each other on a loaded machine, and without
+# any spinning a training step takes a third longer: for microseconds, as src/oddframe/process.py.
 export OMP_WAIT_POLICY := PASSIVE
+export GOMP_SPINCOUNT := 2000
 
 .PHONY: setup demo test test-all check bench docs clean
 
