@@ -46,7 +46,7 @@ def demo_scene(seed: int) -> SynthConfig:
 
 def run(
     out: Path = typer.Option(..., "--out", help="Folder to make: scene, run, scores, report."),
-    minutes: float = typer.Option(5.0, "--minutes", help="Training time."),
+    minutes: float = typer.Option(3.0, "--minutes", help="Training time."),
     model: str = typer.Option("m2s2l-edge", "--model", help="Model to train."),
     seed: int = typer.Option(6, "--seed", help="Seed of the scene and of the training."),
     device: str = DEVICE,
