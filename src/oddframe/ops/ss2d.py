@@ -4,8 +4,8 @@ Letters: b batch, h w rows and columns, l = h w, c channels, r rank of delta, n 
 Directions: 0 row by row, 1 column by column, 2 and 3 the same two backwards. A backward scan runs
 over the same sequence in reverse, so the map is laid out in two orders, not in four.
 
-DEVIATION: none of the three papers says how the four scans are merged; they are added, as VMamba
-does.
+DEVIATION: none of the three papers says how the four scans are merged, nor the rank of delta; they
+are added, as VMamba does, and the rank is a sixteenth of the channels.
 """
 
 from __future__ import annotations

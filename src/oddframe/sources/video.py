@@ -135,8 +135,8 @@ class VideoFile(Source):
             return
         raise SourceError(
             f"{self._path} declares {self._declared} frames, but only {decoded} can be decoded: "
-            "the file is truncated or damaged. Copy it again; to use what is there, pass "
-            "allow_short=True."
+            "the file is truncated or damaged. Copy it again; to use what is there, say "
+            "--allow-short (oddframe score) or allow_short=True (open_source)."
         )
 
 
