@@ -11,7 +11,7 @@ export GOMP_SPINCOUNT := 2000
 setup: .venv/ready
 
 # torch first: in place, it is the CPU build that every other package is content with.
-.venv/ready: pyproject.toml constraints.txt
+.venv/ready: pyproject.toml constraints.txt setup.py $(wildcard src/oddframe/ops/native/*.[ch])
 	$(PY) -m venv .venv
 	$(V)/pip install -q -c constraints.txt torch
 	$(V)/pip install -q -c constraints.txt -e '.[dev]'
@@ -27,8 +27,8 @@ test-all: setup
 	$(V)/pytest -m 'slow or not slow'
 
 check: setup
-	$(V)/ruff check src tests
-	$(V)/ruff format --check src tests
+	$(V)/ruff check src tests setup.py
+	$(V)/ruff format --check src tests setup.py
 	$(V)/mypy
 
 bench: setup

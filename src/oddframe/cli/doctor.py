@@ -41,22 +41,32 @@ def _backends() -> list[str]:
     """Each backend of the selective scan, run once on a small input and held to the reference."""
     import torch
 
-    from oddframe.ops import BACKENDS, selective_scan, selective_scan_reference
+    from oddframe.ops import BACKENDS, selective_scan, selective_scan_reference, unavailable
+    from oddframe.ops.backends import choose
+    from oddframe.ops.native.library import Library, load
 
     generator = torch.Generator().manual_seed(0)
     u, delta = (torch.randn(1, 8, 32, generator=generator) for _ in range(2))
     A = -torch.rand(8, 4, generator=generator)
     B, C = (torch.randn(1, 4, 32, generator=generator) for _ in range(2))
     expected = selective_scan_reference(u, delta, A, B, C, delta_softplus=True)
-    lines = []
+    library = load()
+    notes = {"native": f" ({library.name})" if isinstance(library, Library) else ""}
+    lines = [f"auto takes {choose('auto', u)} on the CPU"]
     for name in BACKENDS:
+        if (reason := unavailable(name)) is not None:
+            lines.append(f"{name}: not here, {reason}")
+            continue
+        device = "cuda" if name == "triton" else "cpu"
+        args = [x.to(device) for x in (u, delta, A, B, C)]
         try:
-            found = selective_scan(u, delta, A, B, C, delta_softplus=True, backend=name)
+            found = selective_scan(*args, delta_softplus=True, backend=name)
         except Exception as error:  # a report has to go on, whatever a backend does
             lines.append(f"{name}: does not run here ({type(error).__name__}: {error})")
             continue
-        gap = float((torch.as_tensor(found) - torch.as_tensor(expected)).abs().max())
-        lines.append(f"{name}: {'ok' if gap < 1e-4 else 'WRONG'}, largest difference {gap:.1e}")
+        gap = float((torch.as_tensor(found).cpu() - torch.as_tensor(expected)).abs().max())
+        verdict = "ok" if gap < 1e-4 else "WRONG"
+        lines.append(f"{name}{notes.get(name, '')}: {verdict}, largest difference {gap:.1e}")
     return lines
 
 

@@ -39,7 +39,10 @@ class Entry:
 
 
 _M2S2L = ("oddframe.models.m2s2l", "M2S2L", "M2S2LConfig")
-_QUICK = {"lr": 1e-3, "halve_every": 0, "targets": 4, "batch": 2, "detach_context": True}
+_QUICK = {
+    "lr": 1e-3, "beta2": 0.99, "halve_every": 0, "calm_after": 600, "targets": 4, "batch": 2,
+    "detach_context": True,
+}  # fmt: skip
 MODELS: dict[str, Entry] = {
     "m2s2l": Entry(*_M2S2L, Published(14.9, 20.1, 45, "M2S2L, Table I")),
     "m2s2l-small": Entry(*_M2S2L, train=_QUICK),

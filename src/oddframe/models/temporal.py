@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from oddframe.ops.scan import core
+from oddframe.ops.backends import BACKENDS, choose
 from oddframe.ops.ss2d import a_log_init, delta_bias_init
 
 
@@ -45,6 +45,7 @@ class TMB(nn.Module):
         self.D = nn.Parameter(torch.ones(inner))
         self.norm = nn.LayerNorm(inner)
         self.out = nn.Linear(inner, width, bias=False)
+        self.backend = "auto"
 
     def project(self, difference: Tensor) -> Tensor:
         """The cacheable part: embedded differences (..., d) -> (..., e)."""
@@ -65,7 +66,7 @@ class TMB(nn.Module):
             delta = self.delta_bias.expand_as(x)
         else:
             delta = self.to_delta(x) + self.delta_bias
-        y, _ = core()(x, delta, -A, B, C, True, False)
+        y, _ = BACKENDS[choose(self.backend, x)](x, delta, -A, B, C, True, False)
         last = y[:, -1, 0] + self.D * x[:, -1, 0]  # (n p) e
         here = newest + self.position[-1]
         last = self.norm(last.unflatten(0, (n, p))) * F.silu(self.gate(here))

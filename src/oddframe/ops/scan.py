@@ -7,63 +7,12 @@ Letters: b batch, d channels, l length, n state size, g groups of channels that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
-from oddframe.errors import ConfigError
-from oddframe.ops.chunked import scan_chunked
-
-Core = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, bool, bool], tuple[Tensor, Tensor]]
-"""(u, delta, A, B, C, softplus, reverse) in the layout of `scan_chunked` -> (y, last state)."""
-
-
-def scan_loop(
-    u_blge: Tensor,
-    delta_blge: Tensor,
-    A_gne: Tensor,
-    B_blgn: Tensor,
-    C_blgn: Tensor,
-    softplus: bool = False,
-    reverse: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Run the recurrence step by step: the slow twin that every backend is held against.
-
-    Plain torch in the dtype of its inputs (float64 included), differentiable by autograd.
-    Shapes as in `oddframe.ops.chunked.scan_chunked`.
-    """
-    if softplus:
-        delta_blge = F.softplus(delta_blge)
-    h = torch.zeros_like(B_blgn[:, 0, :, :, None] * u_blge[:, 0, :, None, :])  # b g n e
-    ys = []
-    order = range(u_blge.shape[1])
-    for t in reversed(order) if reverse else order:
-        delta, u = delta_blge[:, t, :, None, :], u_blge[:, t, :, None, :]  # b g 1 e
-        h = torch.exp(delta * A_gne) * h + delta * u * B_blgn[:, t, :, :, None]
-        ys.append((h * C_blgn[:, t, :, :, None]).sum(-2))
-    return torch.stack(ys[::-1] if reverse else ys, 1), h
-
-
-BACKENDS: dict[str, Core] = {"reference": scan_loop, "chunked": scan_chunked}
-"""Every way to run the recurrence; `auto` picks the fastest that fits the inputs."""
-
-
-def core(backend: str = "auto") -> Core:
-    """Return the function behind a backend name; `auto` is the chunked form.
-
-    Raises:
-        ConfigError: unknown name.
-    """
-    if backend == "auto":
-        return scan_chunked
-    if backend not in BACKENDS:
-        raise ConfigError(
-            f"selective_scan has no backend {backend!r}; use auto, {', '.join(BACKENDS)}."
-        )
-    return BACKENDS[backend]
+from oddframe.ops.backends import BACKENDS, choose
 
 
 def selective_scan(
@@ -92,14 +41,14 @@ def selective_scan(
         delta_bias: (d,), added to delta.
         delta_softplus: apply softplus to delta after the bias.
         return_last_state: also return the state after the last step, (b, d, n).
-        backend: `auto`, or a key of `BACKENDS`.
+        backend: `auto`, or a key of `BACKENDS` (see `oddframe.ops.backends`).
 
     Returns:
         (b, d, l) in the dtype of u; with `return_last_state` a pair with (b, d, n).
         Half-precision inputs are computed in float32.
 
     Raises:
-        ConfigError: unknown backend.
+        ConfigError: unknown backend, or one that does not run here or in float64.
         ValueError: shapes that do not fit together.
     """
     B4, C4 = (x if x.dim() == 4 else x[:, None] for x in (B, C))
@@ -110,7 +59,7 @@ def selective_scan(
     delta = delta.to(work)
     if delta_bias is not None:
         delta = delta + delta_bias.to(work)[:, None]
-    y, last = core(backend)(
+    y, last = BACKENDS[choose(backend, u)](
         rearrange(u.to(work), "b (g e) l -> b l g e", g=groups),
         rearrange(delta, "b (g e) l -> b l g e", g=groups),
         rearrange(A.to(work), "(g e) n -> g n e", g=groups),

@@ -16,9 +16,16 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from oddframe.ops.scan import core
+from oddframe.ops import native
+from oddframe.ops.backends import BACKENDS, Core, choose
 
 DIRECTIONS = 4
+ORDERS = (
+    native.ROWS,
+    native.COLUMNS,
+    native.ROWS + native.BACKWARDS,
+    native.COLUMNS + native.BACKWARDS,
+)
 
 
 def two_orders(x_bhwc: Tensor) -> Tensor:
@@ -55,6 +62,27 @@ class SS2D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, c) -> (b, h, w, c)."""
+        backend = choose(self.backend, x)
+        if backend == "native":
+            return self._in_place(x)
+        return self._in_two_orders(x, BACKENDS[backend])
+
+    def _in_place(self, x: Tensor) -> Tensor:
+        """All four scans in one call that reads the map where it lies."""
+        b, h, w, _ = x.shape
+        parts = self.project(x).view(b, h * w, DIRECTIONS, -1)
+        low, B, C = parts.split((self.rank, self.state, self.state), -1)
+        delta = torch.bmm(low.flatten(0, 1).transpose(0, 1), self.delta_weight)  # k (b l) c
+        delta = delta.unflatten(1, (b, h * w)).permute(1, 2, 0, 3)  # b l k c
+        y, _ = native.scan(
+            x.float().flatten(1, 2)[:, :, None], delta.float(), -torch.exp(self.A_log),
+            B.float(), C.float(), bias=self.delta_bias, D=self.D[None], rows=h,
+            orders=ORDERS, softplus=True,
+        )  # fmt: skip
+        return y.view(x.shape).to(x.dtype)
+
+    def _in_two_orders(self, x: Tensor, run: Core) -> Tensor:
+        """The same with any backend of sequences, over the map laid out in two orders."""
         b, h, w, _ = x.shape
         # Both orders of the projections (b, l, 2, 4 (r + 2n)); order o serves directions o, o + 2.
         parts = two_orders(self.project(x)).unflatten(-1, (2, 2, -1))  # b l order back order' .
@@ -66,7 +94,7 @@ class SS2D(nn.Module):
         delta = rearrange(delta, "k o (b l) c -> k b l o c", b=b)
         B, C = (rearrange(v, "k o b l n -> k b l o n") for v in (B, C))
         A = -torch.exp(self.A_log).unflatten(0, (2, 2))  # back order n c
-        u, run = two_orders(x), core(self.backend)
+        u = two_orders(x)
         forth, _ = run(u, delta[0], A[0], B[0], C[0], True, False)
         back, _ = run(u, delta[1], A[1], B[1], C[1], True, True)
         return merge_orders(forth + back, h, w) + self.D * x

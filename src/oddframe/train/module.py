@@ -28,8 +28,15 @@ class TrainConfig(Config):
 
     lr: float = Field(2e-4, gt=0)
     """Learning rate of Adam."""
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """Decay of Adam's mean squared gradient."""
     halve_every: int = Field(20, ge=0)
-    """Epochs after which the learning rate is halved; 0 keeps it."""
+    """Epochs after which the learning rate is halved; 0 does not."""
+    calm_after: int = Field(0, ge=0)
+    """Step from which the learning rate falls as 1 / sqrt(step); 0 does not.
+
+    A rate that suits a short training breaks out late in a longer one: as the gradients shrink,
+    Adam's steps grow. A schedule by steps, not by the time left, resumes exactly."""
     epochs: int = Field(60, ge=1)
     """Passes over the training targets, where neither --epochs nor --minutes is given."""
     batch: int = Field(2, ge=1)
@@ -114,13 +121,18 @@ class FitModule(L.LightningModule):
         self.averaged.update_parameters(self.model)
 
     def configure_optimizers(self) -> Any:
-        """Adam, halved every so many epochs (paper, section III-A)."""
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.config.lr)
-        every = self.config.halve_every * self.epoch_steps
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: 0.5 ** (step // every) if every else 1.0
+        """Adam, halved every so many epochs (paper, section III-A) or calmed by steps."""
+        optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=self.config.lr, betas=(0.9, self.config.beta2)
         )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def _rate(self, step: int) -> float:
+        """Share of the learning rate at a step."""
+        halve, calm = self.config.halve_every * self.epoch_steps, self.config.calm_after
+        share = 0.5 ** (step // halve) if halve else 1.0
+        return share * math.sqrt(calm / step) if calm and step > calm else share
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the batch after the last one that counted."""

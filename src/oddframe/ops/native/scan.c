@@ -1,0 +1,422 @@
+/* Selective scan on the CPU, forward and backward, in float32.
+ *
+ *     h_t = exp(delta_t A) h_{t-1} + delta_t u_t B_t        y_t = <C_t, h_t>
+ *
+ * One call runs several scans over one map of rows x cols places, each in an order of its own (the
+ * four directions of SS2D; a plain sequence is a map of one row). Tensors stay where they lie on
+ * the map: an order is index arithmetic. A vector holds LANES neighbouring channels; the states of
+ * one vector live in registers for a tile of TILE steps, so that a tile touches short, contiguous
+ * pieces of memory; states are worked off 16, 8, 4, 2 or 1 at a time, so any number of them works.
+ *
+ * Nothing depends on how the work is shared out: results are the same bits for any number of
+ * threads. Letters: b batch, g scans, l places, e channels of a scan, n states. */
+#include "vec.h"
+
+#include <stdlib.h>
+
+#define TILE 32
+#define BACK 8  /* states per pass of the backward sweep: adjoints and gradients fill the registers */
+#define LOG2E 1.44269504088896f
+#define API __attribute__((visibility("default")))
+
+/* Strides are in floats; the last dimension of every tensor is contiguous. */
+typedef struct {
+    int64_t b, g, e, n, rows, cols;
+    int64_t joint;    /* all scans read one u and add up in one y (u_g = y_g = 0) */
+    int64_t softplus; /* delta = softplus(delta + bias) */
+    int64_t threads;
+    int64_t part;     /* channels per piece of the backward sweep */
+    const int64_t *order; /* per scan: 0 row by row, 1 column by column, + 2 backwards */
+    const float *u, *delta, *A, *B, *C, *bias, *D; /* A (g, n, e), bias (g, e), D (g or 1, e) */
+    int64_t u_b, u_l, u_g, delta_b, delta_l, delta_g, B_b, B_l, B_g, C_b, C_l, C_g;
+    float *y;     /* (b, l, g or 1, e) */
+    float *last;  /* (b, g, n, e), or NULL */
+    float *start; /* (b, g, tiles, n, e): states before every tile; NULL in inference */
+    const float *gy; /* like y; from here on the backward sweep's */
+    float *gu, *gdelta;   /* (b, l, g or 1, e), (b, l, g, e) */
+    float *gA, *gbias, *gD; /* (b, g, n, e), (b, g, e), (b, g or 1, e): summed over b by the caller */
+    float *gB, *gC;       /* (parts, b, g, l, n): summed over the parts by the caller */
+} Scan;
+
+INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Places of steps first ... first + steps of an order. */
+static void places(const Scan *s, int64_t order, int64_t first, int64_t steps, int64_t *at) {
+    const int64_t l = s->rows * s->cols, width = order & 1 ? s->rows : s->cols;
+    const int64_t t = order & 2 ? l - 1 - first : first, turn = order & 2 ? -1 : 1;
+    int64_t line = t / width, along = t % width;
+    for (int64_t i = 0; i < steps; i++) {
+        at[i] = order & 1 ? along * s->cols + line : line * s->cols + along;
+        along += turn;
+        if (along < 0) along = width - 1, line--;
+        if (along == width) along = 0, line++;
+    }
+    for (int64_t i = steps; i < TILE; i++) at[i] = at[steps - 1];
+}
+
+/* Rows of B or C of a tile, side by side. */
+static void gather(const float *from, int64_t stride, const int64_t *at, int64_t steps, int64_t n,
+                   float *to) {
+    if (n == 1)
+        for (int64_t t = 0; t < steps; t++) to[t] = from[at[t] * stride];
+    else
+        for (int64_t t = 0; t < steps; t++) memcpy(to + t * n, from + at[t] * stride, (size_t)n * 4);
+}
+
+/* What a tile needs of delta and u, one vector of channels. */
+typedef struct {
+    vf dt[TILE];    /* delta after bias and softplus, kept finite for the exponential */
+    vf x[TILE];     /* delta u */
+    vf u[TILE];
+    vf slope[TILE]; /* d delta / d (delta as given); backward only */
+} Inputs;
+
+INLINE void inputs(const Scan *s, int64_t b, int64_t g, int64_t c, int64_t count,
+                   const int64_t *at, int64_t steps, int backward, Inputs *in) {
+    const float *u = s->u + b * s->u_b + g * s->u_g + c;
+    const float *delta = s->delta + b * s->delta_b + g * s->delta_g + c;
+    const vf bias = s->bias ? load(s->bias + g * s->e + c, count) : (vf){0};
+    for (int64_t t = 0; t < steps; t += K) { /* `at` is filled up: up to K - 1 steps too many */
+        vf d[K];
+        EACH d[j] = load(delta + at[t + j] * s->delta_l, count) + bias;
+        EACH in->u[t + j] = load(u + at[t + j] * s->u_l, count);
+        if (s->softplus) softplusk(d, backward ? in->slope + t : NULL);
+        EACH in->x[t + j] = d[j] * in->u[t + j];
+        EACH in->dt[t + j] = minv(splat(1e20f), d[j]);
+    }
+}
+
+/* `n` states (a constant) of one vector of channels through one tile; y collects <C, h>. */
+INLINE void run(const int n, const vf *rate, vf *state, const Inputs *in, const float *B,
+                const float *C, int64_t stride, int64_t steps, vf *y) {
+    vf h[16], decay[TILE * 2];
+    if (n < K)
+        for (int64_t k = 0; k < steps * n; k += K) {
+            vf e[K];
+            EACH e[j] = in->dt[(k + j) / n] * rate[j % n];
+            exp2k(e, decay + k);
+        }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; i++) h[i] = state[i];
+    for (int64_t t = 0; t < steps; t++) {
+        const vf dt = in->dt[t], x = in->x[t];
+        vf even = y[t], odd = {0};
+        if (n < K) {
+#pragma GCC unroll 2
+            for (int i = 0; i < n; i++) {
+                h[i] = decay[t * n + i] * h[i] + x * B[t * stride + i];
+                even += h[i] * C[t * stride + i];
+            }
+        } else {
+#pragma GCC unroll 4
+            for (int i = 0; i < n; i += K) {
+                vf e[K];
+                EACH e[j] = dt * rate[i + j];
+                exp2k(e, e);
+                EACH h[i + j] = e[j] * h[i + j] + x * B[t * stride + i + j];
+                even += h[i] * C[t * stride + i], odd += h[i + 1] * C[t * stride + i + 1];
+                even += h[i + 2] * C[t * stride + i + 2], odd += h[i + 3] * C[t * stride + i + 3];
+            }
+        }
+        y[t] = even + odd;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; i++) state[i] = h[i];
+}
+
+static void run_all(int64_t n, const vf *rate, vf *state, const Inputs *in, const float *B,
+                    const float *C, int64_t steps, vf *y) {
+    for (int64_t i = 0; i < n;) {
+#define RUN(k)                                                            \
+    if (n - i >= k) {                                                     \
+        run(k, rate + i, state + i, in, B + i, C + i, n, steps, y);       \
+        i += k;                                                           \
+        continue;                                                         \
+    }
+        RUN(16) RUN(8) RUN(4) RUN(2) RUN(1)
+#undef RUN
+    }
+}
+
+/* Memory of one thread. */
+typedef struct {
+    vf *state, *rate, *A, *gA, *gB, *gC; /* (blocks, n), then (TILE, n) for gB and gC */
+    vf *gbias, *gD;                      /* (blocks) */
+    float *B, *C;                        /* (TILE, n) */
+} Work;
+
+static void *room(size_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 64); }
+
+static int work_make(Work *w, int64_t blocks, int64_t n, int backward) {
+    const size_t states = (size_t)(blocks * n) * sizeof(vf), tile = (size_t)(TILE * n);
+    memset(w, 0, sizeof *w);
+    w->state = room(states), w->rate = room(states);
+    w->B = room(tile * 4), w->C = room(tile * 4);
+    int ok = w->state && w->rate && w->B && w->C;
+    if (backward) {
+        w->A = room(states), w->gA = room(states);
+        w->gB = room(tile * sizeof(vf)), w->gC = room(tile * sizeof(vf));
+        w->gbias = room((size_t)blocks * sizeof(vf)), w->gD = room((size_t)blocks * sizeof(vf));
+        ok = ok && w->A && w->gA && w->gB && w->gC && w->gbias && w->gD;
+    }
+    return ok;
+}
+
+static void work_free(Work *w) {
+    free(w->state), free(w->rate), free(w->B), free(w->C);
+    free(w->A), free(w->gA), free(w->gB), free(w->gC), free(w->gbias), free(w->gD);
+}
+
+/* Rates of one scan for channels c0 ... c1: A and A log2(e), kept finite. */
+static void rates(const Scan *s, int64_t g, int64_t c0, int64_t c1, Work *w) {
+    for (int64_t c = c0, k = 0; c < c1; c += LANES, k++)
+        for (int64_t i = 0; i < s->n; i++) {
+            vf a = maxv(splat(-1e18f), load(s->A + (g * s->n + i) * s->e + c, c1 - c));
+            w->rate[k * s->n + i] = a * LOG2E;
+            if (w->A) w->A[k * s->n + i] = a;
+        }
+}
+
+/* Scan g of batch entry b for channels c0 ... c1. */
+static void forward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1, Work *w) {
+    const int64_t l = s->rows * s->cols, n = s->n, tiles = (l + TILE - 1) / TILE;
+    const int64_t y_g = s->joint ? 0 : s->e, y_l = s->joint ? s->e : s->g * s->e;
+    const int add = s->joint && g > 0;
+    int64_t at[TILE];
+    Inputs in;
+    vf y[TILE];
+    memset(w->state, 0, (size_t)((c1 - c0 + LANES - 1) / LANES * n) * sizeof(vf));
+    rates(s, g, c0, c1, w);
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        const int64_t steps = least(TILE, l - tile * TILE);
+        places(s, s->order[g], tile * TILE, steps, at);
+        gather(s->B + b * s->B_b + g * s->B_g, s->B_l, at, steps, n, w->B);
+        gather(s->C + b * s->C_b + g * s->C_g, s->C_l, at, steps, n, w->C);
+        for (int64_t c = c0, k = 0; c < c1; c += LANES, k++) {
+            const int64_t count = c1 - c;
+            vf *state = w->state + k * n;
+            float *out = s->y + b * l * y_l + g * y_g + c;
+            if (s->start)
+                for (int64_t i = 0; i < n; i++)
+                    store(s->start + (((b * s->g + g) * tiles + tile) * n + i) * s->e + c,
+                          state[i], count);
+            const vf D = s->D && !add ? load(s->D + g * y_g + c, count) : (vf){0};
+            inputs(s, b, g, c, count, at, steps, 0, &in);
+            for (int64_t t = 0; t < steps; t++)
+                y[t] = add ? load(out + at[t] * y_l, count) : D * in.u[t];
+            run_all(n, w->rate + k * n, state, &in, w->B, w->C, steps, y);
+            for (int64_t t = 0; t < steps; t++) store(out + at[t] * y_l, y[t], count);
+        }
+    }
+    if (s->last)
+        for (int64_t c = c0, k = 0; c < c1; c += LANES, k++)
+            for (int64_t i = 0; i < n; i++)
+                store(s->last + ((b * s->g + g) * n + i) * s->e + c, w->state[k * n + i], c1 - c);
+}
+
+/* Adjoint of `run`: gx and gdt collect d loss / d (delta u) and d loss / d delta by the decay. */
+INLINE void run_back(const int n, const vf *rate, const vf *A, const vf *begin, vf *adjoint,
+                     vf *gA, const Inputs *in, const vf *gy, const float *B, const float *C,
+                     vf *gB, vf *gC, int64_t stride, int64_t steps, vf *gx, vf *gdt) {
+    vf h[TILE + 1][BACK], decay[TILE][BACK];
+    vf now[BACK];
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i++) h[0][i] = now[i] = begin[i];
+    for (int64_t k = 0; k < steps * n; k += K) {
+        vf e[K];
+        EACH e[j] = in->dt[(k + j) / n] * rate[n < K ? j % n : k % n + j];
+        exp2k(e, e);
+        EACH decay[(k + j) / n][n < K ? j % n : k % n + j] = e[j];
+    }
+    for (int64_t t = 0; t < steps; t++)
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++)
+            h[t + 1][i] = now[i] = decay[t][i] * now[i] + in->x[t] * B[t * stride + i];
+    vf a[BACK], sum[BACK];
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i++) a[i] = adjoint[i], sum[i] = (vf){0};
+    for (int64_t t = steps - 1; t >= 0; t--) {
+        const vf g = gy[t], dt = in->dt[t], x = in->x[t];
+        vf to_x = gx[t], to_dt = gdt[t];
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++) {
+            const int64_t k = t * stride + i;
+            a[i] += g * C[k];
+            gC[k] += g * h[t + 1][i];
+            gB[k] += a[i] * x;
+            to_x += a[i] * B[k];
+            a[i] *= decay[t][i];
+            const vf through = a[i] * h[t][i];
+            to_dt += through * A[i];
+            sum[i] += through * dt;
+        }
+        gx[t] = to_x, gdt[t] = to_dt;
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i++) adjoint[i] = a[i], gA[i] += sum[i];
+}
+
+static void run_back_all(const Scan *s, int64_t b, int64_t g, int64_t tile, int64_t c,
+                         int64_t count, int64_t k, const Inputs *in, const vf *gy, int64_t steps,
+                         Work *w, vf *gx, vf *gdt) {
+    const int64_t n = s->n, tiles = (s->rows * s->cols + TILE - 1) / TILE;
+    const float *start = s->start + ((b * s->g + g) * tiles + tile) * n * s->e + c;
+    for (int64_t i = 0; i < n;) {
+        const int64_t at = k * n + i;
+        vf begin[BACK];
+        for (int64_t j = 0; j < least(BACK, n - i); j++)
+            begin[j] = load(start + (i + j) * s->e, count);
+#define RUN(m)                                                                                  \
+    if (n - i >= m) {                                                                           \
+        run_back(m, w->rate + at, w->A + at, begin, w->state + at, w->gA + at, in, gy,          \
+                 w->B + i, w->C + i, w->gB + i, w->gC + i, n, steps, gx, gdt);                  \
+        i += m;                                                                                 \
+        continue;                                                                               \
+    }
+        RUN(8) RUN(4) RUN(2) RUN(1)
+#undef RUN
+    }
+}
+
+/* Sums over the lanes of a tile's gB or gC, to their places. */
+static void scatter(const vf *from, const int64_t *at, int64_t steps, int64_t n, float *to) {
+    float flat[LANES];
+    for (int64_t k = 0; k < steps * n; k += LANES) {
+        sum_lanes(from + k, flat, LANES);
+        for (int64_t j = 0; j < LANES && k + j < steps * n; j++)
+            to[at[(k + j) / n] * n + (k + j) % n] = flat[j];
+    }
+}
+
+/* Gradients of scan g of batch entry b for channels c0 ... c1, tile by tile from the end. */
+static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1, Work *w) {
+    const int64_t l = s->rows * s->cols, n = s->n, tiles = (l + TILE - 1) / TILE;
+    const int64_t y_g = s->joint ? 0 : s->e, y_l = s->joint ? s->e : s->g * s->e;
+    const int64_t blocks = (c1 - c0 + LANES - 1) / LANES, part = c0 / s->part;
+    const int add = s->joint && g > 0;
+    int64_t at[TILE];
+    Inputs in;
+    vf gy[TILE], gx[TILE], gdt[TILE];
+    memset(w->state, 0, (size_t)(blocks * n) * sizeof(vf));
+    memset(w->gA, 0, (size_t)(blocks * n) * sizeof(vf));
+    memset(w->gbias, 0, (size_t)blocks * sizeof(vf));
+    if (!add) memset(w->gD, 0, (size_t)blocks * sizeof(vf));
+    rates(s, g, c0, c1, w);
+    for (int64_t tile = tiles - 1; tile >= 0; tile--) {
+        const int64_t steps = least(TILE, l - tile * TILE);
+        places(s, s->order[g], tile * TILE, steps, at);
+        gather(s->B + b * s->B_b + g * s->B_g, s->B_l, at, steps, n, w->B);
+        gather(s->C + b * s->C_b + g * s->C_g, s->C_l, at, steps, n, w->C);
+        memset(w->gB, 0, (size_t)(TILE * n) * sizeof(vf));
+        memset(w->gC, 0, (size_t)(TILE * n) * sizeof(vf));
+        for (int64_t c = c0, k = 0; c < c1; c += LANES, k++) {
+            const int64_t count = c1 - c;
+            const float *from = s->gy + b * l * y_l + g * y_g + c;
+            float *gu = s->gu + b * l * y_l + g * y_g + c;
+            float *gdelta = s->gdelta + b * l * s->g * s->e + g * s->e + c;
+            const vf D = s->D && !add ? load(s->D + g * y_g + c, count) : (vf){0};
+            inputs(s, b, g, c, count, at, steps, 1, &in);
+            for (int64_t t = 0; t < steps; t++) {
+                gy[t] = load(from + at[t] * y_l, count);
+                gx[t] = gdt[t] = (vf){0};
+            }
+            run_back_all(s, b, g, tile, c, count, k, &in, gy, steps, w, gx, gdt);
+            for (int64_t t = 0; t < steps; t++) {
+                /* x = delta u: delta is reached through the decay and through x. */
+                const vf d = s->softplus ? (gdt[t] + gx[t] * in.u[t]) * in.slope[t]
+                                         : gdt[t] + gx[t] * in.u[t];
+                vf to_u = gx[t] * in.dt[t];
+                to_u += add ? load(gu + at[t] * y_l, count) : D * gy[t];
+                store(gu + at[t] * y_l, to_u, count);
+                store(gdelta + at[t] * s->g * s->e, d, count);
+                w->gbias[k] += d;
+                if (!add) w->gD[k] += gy[t] * in.u[t];
+            }
+        }
+        const int64_t where = ((part * s->b + b) * s->g + g) * l * n;
+        scatter(w->gB, at, steps, n, s->gB + where);
+        scatter(w->gC, at, steps, n, s->gC + where);
+    }
+    for (int64_t c = c0, k = 0; c < c1; c += LANES, k++) {
+        for (int64_t i = 0; i < n; i++)
+            store(s->gA + ((b * s->g + g) * n + i) * s->e + c, w->gA[k * n + i], c1 - c);
+        store(s->gbias + (b * s->g + g) * s->e + c, w->gbias[k], c1 - c);
+        if (!add) store(s->gD + b * (s->joint ? s->e : s->g * s->e) + g * y_g + c, w->gD[k], c1 - c);
+    }
+}
+
+/* Every piece of the work: batch entries x scans (all of a joint map together) x `part` channels.
+ * Returns 0, or 1 where memory ran out. */
+static int share_out(const Scan *s, int64_t part, int back) {
+    const int64_t parts = (s->e + part - 1) / part, sets = s->joint ? 1 : s->g;
+    const int64_t pieces = s->b * sets * parts;
+    int failed = 0;
+#pragma omp parallel num_threads((int)least(s->threads, pieces)) reduction(| : failed)
+    {
+        Work w;
+        const int ok = work_make(&w, (part + LANES - 1) / LANES, s->n, back);
+        failed |= !ok;
+#pragma omp for schedule(dynamic)
+        for (int64_t i = 0; i < pieces; i++) {
+            const int64_t c0 = i % parts * part, set = i / parts % sets, b = i / parts / sets;
+            const int64_t c1 = least(s->e, c0 + part);
+            for (int64_t g = s->joint ? 0 : set; ok && g < (s->joint ? s->g : set + 1); g++)
+                if (back)
+                    backward(s, b, g, c0, c1, &w);
+                else
+                    forward(s, b, g, c0, c1, &w);
+        }
+        work_free(&w);
+    }
+    return failed;
+}
+
+API int oddframe_scan_forward(const Scan *s) {
+    /* Channels are independent: as few a piece as keeps every thread busy, as many as are left. */
+    const int64_t sets = s->b * (s->joint ? 1 : s->g), blocks = (s->e + LANES - 1) / LANES;
+    const int64_t want = (s->threads + sets - 1) / sets;
+    return share_out(s, least((blocks + want - 1) / want, 8) * LANES, 0);
+}
+
+/* s->part is fixed by the shape alone, for gB and gC are summed part by part. */
+API int oddframe_scan_backward(const Scan *s) { return share_out(s, s->part, 1); }
+
+API int oddframe_lanes(void) { return LANES; }
+API int oddframe_tile(void) { return TILE; }
+
+/* For the tests: the vector functions on n floats, n a multiple of K LANES. */
+API void oddframe_exp2(const float *x, float *y, int64_t n) {
+    for (int64_t i = 0; i < n; i += K * LANES) {
+        vf v[K];
+        memcpy(v, x + i, sizeof v);
+        exp2k(v, v);
+        memcpy(y + i, v, sizeof v);
+    }
+}
+API void oddframe_softplus(const float *x, float *y, float *slope, int64_t n) {
+    for (int64_t i = 0; i < n; i += K * LANES) {
+        vf v[K], s[K];
+        memcpy(v, x + i, sizeof v);
+        softplusk(v, s);
+        memcpy(y + i, v, sizeof v), memcpy(slope + i, s, sizeof s);
+    }
+}
+
+/* What `count` exponentials per thread would cost alone, on values in registers. */
+API float oddframe_exp_bound(int64_t count, int64_t threads) {
+    float sum = 0;
+#pragma omp parallel num_threads((int)threads) reduction(+ : sum)
+    {
+        vf x[2][K], y[K], total = {0};
+        EACH x[0][j] = splat(-0.1f * (float)(j + 1)), x[1][j] = x[0][j] * 1.7f;
+        for (int64_t k = 0; k < count; k += 2 * K * LANES)
+#pragma GCC unroll 2
+            for (int i = 0; i < 2; i++) {
+                EACH x[i][j] -= 1e-3f;
+                exp2k(x[i], y);
+                EACH total += y[j];
+            }
+        for (int i = 0; i < LANES; i++) sum += total[i];
+    }
+    return sum;
+}

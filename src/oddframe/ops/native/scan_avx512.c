@@ -1,0 +1,1 @@
+#include "scan.c" /* compiled with the flags of its instruction set, see setup.py */
