@@ -94,16 +94,16 @@ def slow(u, delta, A, B, C, bias, D, *, rows, orders, softplus):
     length, gu = u.shape[1:3]
     ys = []
     for k, order in enumerate(orders):
-        at = torch.arange(length)
+        at = along = torch.arange(length)
         if order & native.COLUMNS:
             at = at.view(rows, -1).T.reshape(-1)
         if order & native.BACKWARDS:
-            at = at.flip(0)
+            at, along = at.flip(0), along.flip(0)
         one = slice(k, k + 1)
-        step = delta[:, at, one] if bias is None else delta[:, at, one] + bias[one]
+        step = delta[:, along, one] if bias is None else delta[:, along, one] + bias[one]
         y, _ = scan_loop(
             u[:, at, one] if gu > 1 or len(orders) == 1 else u[:, at], step, A[one],
-            B[:, at, one], C[:, at, one], softplus,
+            B[:, along, one], C[:, along, one], softplus,
         )  # fmt: skip
         back = torch.empty_like(at)
         back[at] = torch.arange(length)

@@ -58,9 +58,11 @@ def _backends() -> list[str]:
             lines.append(f"{name}: not here, {reason}")
             continue
         device = "cuda" if name == "triton" else "cpu"
-        args = [x.to(device) for x in (u, delta, A, B, C)]
+        on = [x.to(device) for x in (u, delta, A, B, C)]
         try:
-            found = selective_scan(*args, delta_softplus=True, backend=name)
+            found = selective_scan(
+                on[0], on[1], on[2], on[3], on[4], delta_softplus=True, backend=name
+            )
         except Exception as error:  # a report has to go on, whatever a backend does
             lines.append(f"{name}: does not run here ({type(error).__name__}: {error})")
             continue

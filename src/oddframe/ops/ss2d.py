@@ -70,7 +70,10 @@ class SS2D(nn.Module):
     def _in_place(self, x: Tensor) -> Tensor:
         """All four scans in one call that reads the map where it lies."""
         b, h, w, _ = x.shape
-        parts = self.project(x).view(b, h * w, DIRECTIONS, -1)
+        parts = self.project(x).view(b, h, w, DIRECTIONS, -1)
+        by_column = parts[:, :, :, 1::2].transpose(1, 2)  # a scan's own steps stand in its order
+        parts = torch.stack((parts[:, :, :, ::2].flatten(1, 2), by_column.flatten(1, 2)), 3)
+        parts = parts.flatten(2, 3)  # b l k (r + 2n)
         low, B, C = parts.split((self.rank, self.state, self.state), -1)
         delta = torch.bmm(low.flatten(0, 1).transpose(0, 1), self.delta_weight)  # k (b l) c
         delta = delta.unflatten(1, (b, h * w)).permute(1, 2, 0, 3)  # b l k c

@@ -47,11 +47,12 @@ def scan(
     orders: tuple[int, ...] | None = None,
     softplus: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Selective scans over a map of `rows` rows, in float32.
+    """Run selective scans over a map of `rows` rows, in float32.
 
     Args:
         u: (b, l, g, e), or (b, l, 1, e): one input for all scans, whose outputs are then summed.
-        delta: (b, l, g, e) step sizes before `bias` and softplus.
+        delta: (b, l, g, e) step sizes before `bias` and softplus; of a scan in COLUMNS they stand
+            column by column, as do its B and C. BACKWARDS changes no layout.
         A: (g, n, e), negative.
         B: (b, l, g, n).
         C: (b, l, g, n).
@@ -125,7 +126,10 @@ def _scan_backward(
     call.give("start", start)
     (b, length, gu, e), (g, n, _) = u.shape, A.shape
     parts = -(-e // part_of(e))
-    g_u, g_delta = call.output("gu", *u.shape), call.output("gdelta", b, length, g, e)
+    g_u, g_delta = (
+        call.output("gu", *u.shape),
+        call.output("gdelta", b, g, length, e).transpose(1, 2),
+    )
     g_A, g_bias = call.output("gA", *call.states), call.output("gbias", b, g, e)
     g_D = call.output("gD", b, gu, e)
     g_B, g_C = (call.output(name, parts, b, g, length, n) for name in ("gB", "gC"))
@@ -142,7 +146,7 @@ def _(
     (b, length, gu, e), (g, n, _) = u.shape, A.shape
     g_B, g_C = (u.new_empty(b, g, length, n).transpose(1, 2) for _ in "BC")
     return (
-        u.new_empty(u.shape), u.new_empty(b, length, g, e), u.new_empty(g, n, e), g_B, g_C,
+        u.new_empty(u.shape), u.new_empty(b, g, length, e).transpose(1, 2), u.new_empty(g, n, e), g_B, g_C,
         u.new_empty(g, e), u.new_empty(gu, e),
     )  # fmt: skip
 

@@ -70,7 +70,8 @@ def open_library(name: str, path: Path) -> Library:
     code = ctypes.CDLL(str(path))
     for call in (code.oddframe_scan_forward, code.oddframe_scan_backward):
         call.argtypes, call.restype = [ctypes.POINTER(Scan)], ctypes.c_int
-    code.oddframe_exp_bound.argtypes, code.oddframe_exp_bound.restype = [_I, _I], ctypes.c_float
+    for bound in (code.oddframe_exp_bound, code.oddframe_arithmetic_bound):
+        bound.argtypes, bound.restype = [_I, _I], ctypes.c_float
     for call in (code.oddframe_exp2, code.oddframe_softplus):
         call.restype = None
     return Library(name, code, code.oddframe_tile())

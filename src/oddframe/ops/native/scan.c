@@ -3,10 +3,11 @@
  *     h_t = exp(delta_t A) h_{t-1} + delta_t u_t B_t        y_t = <C_t, h_t>
  *
  * One call runs several scans over one map of rows x cols places, each in an order of its own (the
- * four directions of SS2D; a plain sequence is a map of one row). Tensors stay where they lie on
- * the map: an order is index arithmetic. A vector holds LANES neighbouring channels; the states of
- * one vector live in registers for a tile of TILE steps, so that a tile touches short, contiguous
- * pieces of memory; states are worked off 16, 8, 4, 2 or 1 at a time, so any number of them works.
+ * four directions of SS2D; a plain sequence is a map of one row). u and y lie on the map: an order
+ * is index arithmetic there. delta, B and C belong to one scan each and follow its order: row by
+ * row or column by column, in both cases forwards. A vector holds LANES neighbouring channels; the
+ * states of one vector live in registers for a tile of TILE steps; states are worked off 16, 8, 4,
+ * 2 or 1 at a time, so any number of them works.
  *
  * Nothing depends on how the work is shared out: results are the same bits for any number of
  * threads. Letters: b batch, g scans, l places, e channels of a scan, n states. */
@@ -33,7 +34,7 @@ typedef struct {
     float *last;  /* (b, g, n, e), or NULL */
     float *start; /* (b, g, tiles, n, e): states before every tile; NULL in inference */
     const float *gy; /* like y; from here on the backward sweep's */
-    float *gu, *gdelta;   /* (b, l, g or 1, e), (b, l, g, e) */
+    float *gu, *gdelta;   /* (b, l, g or 1, e), (b, g, l, e) */
     float *gA, *gbias, *gD; /* (b, g, n, e), (b, g, e), (b, g or 1, e): summed over b by the caller */
     float *gB, *gC;       /* (parts, b, g, l, n): summed over the parts by the caller */
 } Scan;
@@ -54,15 +55,6 @@ static void places(const Scan *s, int64_t order, int64_t first, int64_t steps, i
     for (int64_t i = steps; i < TILE; i++) at[i] = at[steps - 1];
 }
 
-/* Rows of B or C of a tile, side by side. */
-static void gather(const float *from, int64_t stride, const int64_t *at, int64_t steps, int64_t n,
-                   float *to) {
-    if (n == 1)
-        for (int64_t t = 0; t < steps; t++) to[t] = from[at[t] * stride];
-    else
-        for (int64_t t = 0; t < steps; t++) memcpy(to + t * n, from + at[t] * stride, (size_t)n * 4);
-}
-
 /* What a tile needs of delta and u, one vector of channels. */
 typedef struct {
     vf dt[TILE];    /* delta after bias and softplus, kept finite for the exponential */
@@ -71,24 +63,25 @@ typedef struct {
     vf slope[TILE]; /* d delta / d (delta as given); backward only */
 } Inputs;
 
-INLINE void inputs(const Scan *s, int64_t b, int64_t g, int64_t c, int64_t count,
-                   const int64_t *at, int64_t steps, int backward, Inputs *in) {
-    const float *u = s->u + b * s->u_b + g * s->u_g + c;
-    const float *delta = s->delta + b * s->delta_b + g * s->delta_g + c;
-    const vf bias = s->bias ? load(s->bias + g * s->e + c, count) : (vf){0};
-    for (int64_t t = 0; t < steps; t += K) { /* `at` is filled up: up to K - 1 steps too many */
-        vf d[K];
-        EACH d[j] = load(delta + at[t + j] * s->delta_l, count) + bias;
-        EACH in->u[t + j] = load(u + at[t + j] * s->u_l, count);
-        if (s->softplus) softplusk(d, backward ? in->slope + t : NULL);
-        EACH in->x[t + j] = d[j] * in->u[t + j];
-        EACH in->dt[t + j] = minv(splat(1e20f), d[j]);
+/* delta at d[t d_hop]; u at u[at[t] u_l], `u_count` of its lanes. */
+INLINE void inputs(const float *d, int64_t d_hop, int64_t count, vf bias, const float *u,
+                   int64_t u_l, int64_t u_count, const int64_t *at, int64_t steps, int softplus,
+                   int backward, Inputs *in) {
+    for (int64_t t = 0; t < steps; t += K) { /* at the end, the last step again */
+        vf step[K];
+        /* Hops of a few kB are beyond the hardware's own foresight. */
+        EACH __builtin_prefetch(d + (t + j + 2 * TILE) * d_hop, 0, 2);
+        EACH step[j] = load(d + least(t + j, steps - 1) * d_hop, count) + bias;
+        EACH in->u[t + j] = load(u + at[t + j] * u_l, u_count);
+        if (softplus) softplusk(step, backward ? in->slope + t : NULL);
+        EACH in->x[t + j] = step[j] * in->u[t + j];
+        EACH in->dt[t + j] = minv(splat(1e20f), step[j]);
     }
 }
 
 /* `n` states (a constant) of one vector of channels through one tile; y collects <C, h>. */
 INLINE void run(const int n, const vf *rate, vf *state, const Inputs *in, const float *B,
-                const float *C, int64_t stride, int64_t steps, vf *y) {
+                int64_t B_hop, const float *C, int64_t C_hop, int64_t steps, vf *y) {
     vf h[16], decay[TILE * 2];
     if (n < K)
         for (int64_t k = 0; k < steps * n; k += K) {
@@ -98,14 +91,14 @@ INLINE void run(const int n, const vf *rate, vf *state, const Inputs *in, const 
         }
 #pragma GCC unroll 16
     for (int i = 0; i < n; i++) h[i] = state[i];
-    for (int64_t t = 0; t < steps; t++) {
+    for (int64_t t = 0; t < steps; t++, B += B_hop, C += C_hop) {
         const vf dt = in->dt[t], x = in->x[t];
         vf even = y[t], odd = {0};
         if (n < K) {
 #pragma GCC unroll 2
             for (int i = 0; i < n; i++) {
-                h[i] = decay[t * n + i] * h[i] + x * B[t * stride + i];
-                even += h[i] * C[t * stride + i];
+                h[i] = decay[t * n + i] * h[i] + x * B[i];
+                even += h[i] * C[i];
             }
         } else {
 #pragma GCC unroll 4
@@ -113,9 +106,9 @@ INLINE void run(const int n, const vf *rate, vf *state, const Inputs *in, const 
                 vf e[K];
                 EACH e[j] = dt * rate[i + j];
                 exp2k(e, e);
-                EACH h[i + j] = e[j] * h[i + j] + x * B[t * stride + i + j];
-                even += h[i] * C[t * stride + i], odd += h[i + 1] * C[t * stride + i + 1];
-                even += h[i + 2] * C[t * stride + i + 2], odd += h[i + 3] * C[t * stride + i + 3];
+                EACH h[i + j] = e[j] * h[i + j] + x * B[i + j];
+                even += h[i] * C[i], odd += h[i + 1] * C[i + 1];
+                even += h[i + 2] * C[i + 2], odd += h[i + 3] * C[i + 3];
             }
         }
         y[t] = even + odd;
@@ -125,13 +118,13 @@ INLINE void run(const int n, const vf *rate, vf *state, const Inputs *in, const 
 }
 
 static void run_all(int64_t n, const vf *rate, vf *state, const Inputs *in, const float *B,
-                    const float *C, int64_t steps, vf *y) {
+                    int64_t B_hop, const float *C, int64_t C_hop, int64_t steps, vf *y) {
     for (int64_t i = 0; i < n;) {
-#define RUN(k)                                                            \
-    if (n - i >= k) {                                                     \
-        run(k, rate + i, state + i, in, B + i, C + i, n, steps, y);       \
-        i += k;                                                           \
-        continue;                                                         \
+#define RUN(k)                                                                    \
+    if (n - i >= k) {                                                             \
+        run(k, rate + i, state + i, in, B + i, B_hop, C + i, C_hop, steps, y);    \
+        i += k;                                                                   \
+        continue;                                                                 \
     }
         RUN(16) RUN(8) RUN(4) RUN(2) RUN(1)
 #undef RUN
@@ -140,31 +133,35 @@ static void run_all(int64_t n, const vf *rate, vf *state, const Inputs *in, cons
 
 /* Memory of one thread. */
 typedef struct {
-    vf *state, *rate, *A, *gA, *gB, *gC; /* (blocks, n), then (TILE, n) for gB and gC */
-    vf *gbias, *gD;                      /* (blocks) */
-    float *B, *C;                        /* (TILE, n) */
+    vf *state, *rate;                /* (blocks, n) */
+    vf *u, *y;                       /* (l): a joint map's, one vector of channels; forward only */
+    vf *A, *gA, *gB, *gC;            /* (blocks, n), then (TILE, n); backward only */
+    vf *gbias, *gD;                  /* (blocks) */
+    float *B, *C;                    /* (TILE, n) */
 } Work;
 
 static void *room(size_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 64); }
 
-static int work_make(Work *w, int64_t blocks, int64_t n, int backward) {
-    const size_t states = (size_t)(blocks * n) * sizeof(vf), tile = (size_t)(TILE * n);
+static int work_make(Work *w, const Scan *s, int64_t blocks, int backward) {
+    const size_t states = (size_t)(blocks * s->n) * sizeof(vf), tile = (size_t)(TILE * s->n);
+    const size_t map = (size_t)(s->rows * s->cols) * sizeof(vf);
     memset(w, 0, sizeof *w);
     w->state = room(states), w->rate = room(states);
-    w->B = room(tile * 4), w->C = room(tile * 4);
-    int ok = w->state && w->rate && w->B && w->C;
-    if (backward) {
-        w->A = room(states), w->gA = room(states);
-        w->gB = room(tile * sizeof(vf)), w->gC = room(tile * sizeof(vf));
-        w->gbias = room((size_t)blocks * sizeof(vf)), w->gD = room((size_t)blocks * sizeof(vf));
-        ok = ok && w->A && w->gA && w->gB && w->gC && w->gbias && w->gD;
+    if (!backward) {
+        if (s->joint) w->u = room(map), w->y = room(map);
+        return w->state && w->rate && (!s->joint || (w->u && w->y));
     }
-    return ok;
+    w->A = room(states), w->gA = room(states);
+    w->gB = room(tile * sizeof(vf)), w->gC = room(tile * sizeof(vf));
+    w->gbias = room((size_t)blocks * sizeof(vf)), w->gD = room((size_t)blocks * sizeof(vf));
+    w->B = room(tile * 4), w->C = room(tile * 4);
+    return w->state && w->rate && w->A && w->gA && w->gB && w->gC && w->gbias && w->gD && w->B &&
+           w->C;
 }
 
 static void work_free(Work *w) {
-    free(w->state), free(w->rate), free(w->B), free(w->C);
-    free(w->A), free(w->gA), free(w->gB), free(w->gC), free(w->gbias), free(w->gD);
+    free(w->state), free(w->rate), free(w->u), free(w->y), free(w->A), free(w->gA);
+    free(w->gB), free(w->gC), free(w->gbias), free(w->gD), free(w->B), free(w->C);
 }
 
 /* Rates of one scan for channels c0 ... c1: A and A log2(e), kept finite. */
@@ -177,41 +174,55 @@ static void rates(const Scan *s, int64_t g, int64_t c0, int64_t c1, Work *w) {
         }
 }
 
-/* Scan g of batch entry b for channels c0 ... c1. */
-static void forward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1, Work *w) {
-    const int64_t l = s->rows * s->cols, n = s->n, tiles = (l + TILE - 1) / TILE;
-    const int64_t y_g = s->joint ? 0 : s->e, y_l = s->joint ? s->e : s->g * s->e;
-    const int add = s->joint && g > 0;
+/* One scan over one vector of channels; u and y are at base + place * stride. */
+static void forward_one(const Scan *s, int64_t b, int64_t g, int64_t c, const float *u, int64_t u_l,
+                        float *y, int64_t y_l, int64_t map_count, int add, vf D, Work *w) {
+    const int64_t l = s->rows * s->cols, n = s->n, tiles = (l + TILE - 1) / TILE, count = s->e - c;
+    const int64_t back = s->order[g] & 2, turn = back ? -1 : 1;
+    const vf bias = s->bias ? load(s->bias + g * s->e + c, count) : (vf){0};
     int64_t at[TILE];
     Inputs in;
-    vf y[TILE];
-    memset(w->state, 0, (size_t)((c1 - c0 + LANES - 1) / LANES * n) * sizeof(vf));
-    rates(s, g, c0, c1, w);
+    vf sum[TILE];
+    memset(w->state, 0, (size_t)n * sizeof(vf));
+    rates(s, g, c, least(s->e, c + LANES), w);
     for (int64_t tile = 0; tile < tiles; tile++) {
-        const int64_t steps = least(TILE, l - tile * TILE);
-        places(s, s->order[g], tile * TILE, steps, at);
-        gather(s->B + b * s->B_b + g * s->B_g, s->B_l, at, steps, n, w->B);
-        gather(s->C + b * s->C_b + g * s->C_g, s->C_l, at, steps, n, w->C);
-        for (int64_t c = c0, k = 0; c < c1; c += LANES, k++) {
-            const int64_t count = c1 - c;
-            vf *state = w->state + k * n;
-            float *out = s->y + b * l * y_l + g * y_g + c;
-            if (s->start)
-                for (int64_t i = 0; i < n; i++)
-                    store(s->start + (((b * s->g + g) * tiles + tile) * n + i) * s->e + c,
-                          state[i], count);
-            const vf D = s->D && !add ? load(s->D + g * y_g + c, count) : (vf){0};
-            inputs(s, b, g, c, count, at, steps, 0, &in);
-            for (int64_t t = 0; t < steps; t++)
-                y[t] = add ? load(out + at[t] * y_l, count) : D * in.u[t];
-            run_all(n, w->rate + k * n, state, &in, w->B, w->C, steps, y);
-            for (int64_t t = 0; t < steps; t++) store(out + at[t] * y_l, y[t], count);
-        }
+        const int64_t first = tile * TILE, steps = least(TILE, l - first);
+        const int64_t from = back ? l - 1 - first : first;
+        const float *delta = s->delta + b * s->delta_b + g * s->delta_g + from * s->delta_l + c;
+        const float *B = s->B + b * s->B_b + g * s->B_g + from * s->B_l;
+        const float *C = s->C + b * s->C_b + g * s->C_g + from * s->C_l;
+        places(s, s->order[g], first, steps, at);
+        if (s->start)
+            for (int64_t i = 0; i < n; i++)
+                store(s->start + (((b * s->g + g) * tiles + tile) * n + i) * s->e + c, w->state[i],
+                      count);
+        inputs(delta, turn * s->delta_l, count, bias, u, u_l, map_count, at, steps,
+               (int)s->softplus, 0, &in);
+        for (int64_t t = 0; t < steps; t++)
+            sum[t] = add ? load(y + at[t] * y_l, map_count) : D * in.u[t];
+        run_all(n, w->rate, w->state, &in, B, turn * s->B_l, C, turn * s->C_l, steps, sum);
+        for (int64_t t = 0; t < steps; t++) store(y + at[t] * y_l, sum[t], map_count);
     }
     if (s->last)
-        for (int64_t c = c0, k = 0; c < c1; c += LANES, k++)
-            for (int64_t i = 0; i < n; i++)
-                store(s->last + ((b * s->g + g) * n + i) * s->e + c, w->state[k * n + i], c1 - c);
+        for (int64_t i = 0; i < n; i++)
+            store(s->last + ((b * s->g + g) * n + i) * s->e + c, w->state[i], count);
+}
+
+/* Every scan of a joint map, or scan g alone, over the vector of channels at c. A joint map is
+ * copied first: places of one column, a large power of two apart, would share a few cache lines. */
+static void forward(const Scan *s, int64_t b, int64_t g, int64_t c, Work *w) {
+    const int64_t l = s->rows * s->cols, count = s->e - c;
+    const vf D = s->D ? load(s->D + (s->joint ? 0 : g) * s->e + c, count) : (vf){0};
+    const float *u = s->u + b * s->u_b + g * s->u_g + c;
+    if (!s->joint) {
+        forward_one(s, b, g, c, u, s->u_l, s->y + (b * l * s->g + g) * s->e + c, s->g * s->e, count,
+                    0, D, w);
+        return;
+    }
+    for (int64_t i = 0; i < l; i++) w->u[i] = load(u + i * s->u_l, count);
+    for (g = 0; g < s->g; g++)
+        forward_one(s, b, g, c, (float *)w->u, LANES, (float *)w->y, LANES, LANES, g > 0, D, w);
+    for (int64_t i = 0; i < l; i++) store(s->y + (b * l + i) * s->e + c, w->y[i], count);
 }
 
 /* Adjoint of `run`: gx and gdt collect d loss / d (delta u) and d loss / d delta by the decay. */
@@ -278,13 +289,13 @@ static void run_back_all(const Scan *s, int64_t b, int64_t g, int64_t tile, int6
     }
 }
 
-/* Sums over the lanes of a tile's gB or gC, to their places. */
-static void scatter(const vf *from, const int64_t *at, int64_t steps, int64_t n, float *to) {
+/* Sums over the lanes of a tile's gB or gC, step by step at a hop of `turn` rows. */
+static void scatter(const vf *from, int64_t steps, int64_t n, int64_t turn, float *to) {
     float flat[LANES];
     for (int64_t k = 0; k < steps * n; k += LANES) {
         sum_lanes(from + k, flat, LANES);
         for (int64_t j = 0; j < LANES && k + j < steps * n; j++)
-            to[at[(k + j) / n] * n + (k + j) % n] = flat[j];
+            to[(k + j) / n * turn * n + (k + j) % n] = flat[j];
     }
 }
 
@@ -293,6 +304,7 @@ static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1
     const int64_t l = s->rows * s->cols, n = s->n, tiles = (l + TILE - 1) / TILE;
     const int64_t y_g = s->joint ? 0 : s->e, y_l = s->joint ? s->e : s->g * s->e;
     const int64_t blocks = (c1 - c0 + LANES - 1) / LANES, part = c0 / s->part;
+    const int64_t turn = s->order[g] & 2 ? -1 : 1;
     const int add = s->joint && g > 0;
     int64_t at[TILE];
     Inputs in;
@@ -304,20 +316,28 @@ static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1
     rates(s, g, c0, c1, w);
     for (int64_t tile = tiles - 1; tile >= 0; tile--) {
         const int64_t steps = least(TILE, l - tile * TILE);
+        const int64_t from = turn < 0 ? l - 1 - tile * TILE : tile * TILE;
+        const float *B = s->B + b * s->B_b + g * s->B_g + from * s->B_l;
+        const float *C = s->C + b * s->C_b + g * s->C_g + from * s->C_l;
         places(s, s->order[g], tile * TILE, steps, at);
-        gather(s->B + b * s->B_b + g * s->B_g, s->B_l, at, steps, n, w->B);
-        gather(s->C + b * s->C_b + g * s->C_g, s->C_l, at, steps, n, w->C);
+        for (int64_t t = 0; t < steps; t++) {
+            memcpy(w->B + t * n, B + t * turn * s->B_l, (size_t)n * 4);
+            memcpy(w->C + t * n, C + t * turn * s->C_l, (size_t)n * 4);
+        }
         memset(w->gB, 0, (size_t)(TILE * n) * sizeof(vf));
         memset(w->gC, 0, (size_t)(TILE * n) * sizeof(vf));
         for (int64_t c = c0, k = 0; c < c1; c += LANES, k++) {
             const int64_t count = c1 - c;
-            const float *from = s->gy + b * l * y_l + g * y_g + c;
+            const float *given = s->gy + b * l * y_l + g * y_g + c;
+            const float *delta = s->delta + b * s->delta_b + g * s->delta_g + from * s->delta_l + c;
+            const vf bias = s->bias ? load(s->bias + g * s->e + c, count) : (vf){0};
             float *gu = s->gu + b * l * y_l + g * y_g + c;
-            float *gdelta = s->gdelta + b * l * s->g * s->e + g * s->e + c;
+            float *gdelta = s->gdelta + ((b * s->g + g) * l + from) * s->e + c;
             const vf D = s->D && !add ? load(s->D + g * y_g + c, count) : (vf){0};
-            inputs(s, b, g, c, count, at, steps, 1, &in);
+            inputs(delta, turn * s->delta_l, count, bias, s->u + b * s->u_b + g * s->u_g + c,
+                   s->u_l, count, at, steps, (int)s->softplus, 1, &in);
             for (int64_t t = 0; t < steps; t++) {
-                gy[t] = load(from + at[t] * y_l, count);
+                gy[t] = load(given + at[t] * y_l, count);
                 gx[t] = gdt[t] = (vf){0};
             }
             run_back_all(s, b, g, tile, c, count, k, &in, gy, steps, w, gx, gdt);
@@ -328,14 +348,14 @@ static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1
                 vf to_u = gx[t] * in.dt[t];
                 to_u += add ? load(gu + at[t] * y_l, count) : D * gy[t];
                 store(gu + at[t] * y_l, to_u, count);
-                store(gdelta + at[t] * s->g * s->e, d, count);
+                store(gdelta + t * turn * s->e, d, count);
                 w->gbias[k] += d;
                 if (!add) w->gD[k] += gy[t] * in.u[t];
             }
         }
-        const int64_t where = ((part * s->b + b) * s->g + g) * l * n;
-        scatter(w->gB, at, steps, n, s->gB + where);
-        scatter(w->gC, at, steps, n, s->gC + where);
+        const int64_t where = (((part * s->b + b) * s->g + g) * l + from) * n;
+        scatter(w->gB, steps, n, turn, s->gB + where);
+        scatter(w->gC, steps, n, turn, s->gC + where);
     }
     for (int64_t c = c0, k = 0; c < c1; c += LANES, k++) {
         for (int64_t i = 0; i < n; i++)
@@ -354,29 +374,24 @@ static int share_out(const Scan *s, int64_t part, int back) {
 #pragma omp parallel num_threads((int)least(s->threads, pieces)) reduction(| : failed)
     {
         Work w;
-        const int ok = work_make(&w, (part + LANES - 1) / LANES, s->n, back);
+        const int ok = work_make(&w, s, (part + LANES - 1) / LANES, back);
         failed |= !ok;
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < pieces; i++) {
-            const int64_t c0 = i % parts * part, set = i / parts % sets, b = i / parts / sets;
-            const int64_t c1 = least(s->e, c0 + part);
-            for (int64_t g = s->joint ? 0 : set; ok && g < (s->joint ? s->g : set + 1); g++)
-                if (back)
-                    backward(s, b, g, c0, c1, &w);
-                else
-                    forward(s, b, g, c0, c1, &w);
+            const int64_t c = i % parts * part, set = i / parts % sets, b = i / parts / sets;
+            if (!ok) continue;
+            if (!back)
+                forward(s, b, set, c, &w);
+            else
+                for (int64_t g = set; g < (s->joint ? s->g : set + 1); g++)
+                    backward(s, b, g, c, least(s->e, c + part), &w);
         }
         work_free(&w);
     }
     return failed;
 }
 
-API int oddframe_scan_forward(const Scan *s) {
-    /* Channels are independent: as few a piece as keeps every thread busy, as many as are left. */
-    const int64_t sets = s->b * (s->joint ? 1 : s->g), blocks = (s->e + LANES - 1) / LANES;
-    const int64_t want = (s->threads + sets - 1) / sets;
-    return share_out(s, least((blocks + want - 1) / want, 8) * LANES, 0);
-}
+API int oddframe_scan_forward(const Scan *s) { return share_out(s, LANES, 0); }
 
 /* s->part is fixed by the shape alone, for gB and gC are summed part by part. */
 API int oddframe_scan_backward(const Scan *s) { return share_out(s, s->part, 1); }
@@ -402,21 +417,32 @@ API void oddframe_softplus(const float *x, float *y, float *slope, int64_t n) {
     }
 }
 
-/* What `count` exponentials per thread would cost alone, on values in registers. */
-API float oddframe_exp_bound(int64_t count, int64_t threads) {
+/* What a scan cannot do without, on values in registers: `count` exponentials per thread, and with
+ * `products` the three multiply-adds and the product that a state takes beside each of them. */
+INLINE float bound(int64_t count, int64_t threads, const int products) {
     float sum = 0;
 #pragma omp parallel num_threads((int)threads) reduction(+ : sum)
     {
-        vf x[2][K], y[K], total = {0};
+        vf x[2][K], y[K], h[2][K], total[K];
         EACH x[0][j] = splat(-0.1f * (float)(j + 1)), x[1][j] = x[0][j] * 1.7f;
+        EACH h[0][j] = h[1][j] = total[j] = (vf){0};
         for (int64_t k = 0; k < count; k += 2 * K * LANES)
 #pragma GCC unroll 2
             for (int i = 0; i < 2; i++) {
                 EACH x[i][j] -= 1e-3f;
-                exp2k(x[i], y);
-                EACH total += y[j];
+                EACH y[j] = products ? x[i][j] * x[0][0] : x[i][j];
+                exp2k(y, y);
+                if (products) {
+                    EACH h[i][j] = y[j] * h[i][j] + x[i][j] * x[1][0];
+                    EACH total[j] += h[i][j] * x[0][1];
+                } else
+                    EACH total[j] += y[j];
             }
-        for (int i = 0; i < LANES; i++) sum += total[i];
+        for (int i = 0; i < LANES; i++) EACH sum += total[j][i] + h[0][j][i] + h[1][j][i];
     }
     return sum;
+}
+API float oddframe_exp_bound(int64_t count, int64_t threads) { return bound(count, threads, 0); }
+API float oddframe_arithmetic_bound(int64_t count, int64_t threads) {
+    return bound(count, threads, 1);
 }

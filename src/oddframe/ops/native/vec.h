@@ -42,7 +42,7 @@ INLINE void store(float *p, vf v, int64_t count) {
         memcpy(p, &v, (size_t)count * 4);
 }
 
-/* The larger one; a NaN in the second wins. */
+/* The larger and the smaller one; a NaN in the second wins. */
 INLINE vf maxv(vf a, vf b) {
 #if LANES == 16
     return (vf)_mm512_max_ps((__m512)a, (__m512)b);
@@ -52,7 +52,15 @@ INLINE vf maxv(vf a, vf b) {
     return pick(a > b, a, b);
 #endif
 }
-INLINE vf minv(vf a, vf b) { return -maxv(-a, -b); }
+INLINE vf minv(vf a, vf b) {
+#if LANES == 16
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif LANES == 8
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return pick(a < b, a, b);
+#endif
+}
 
 /* Functions of K vectors at once, operation by operation: the chains of one vector are long, and
  * a processor looks ahead far enough to overlap two of them, not to fill its units. */
