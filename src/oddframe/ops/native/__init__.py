@@ -146,8 +146,8 @@ def _(
     (b, length, gu, e), (g, n, _) = u.shape, A.shape
     g_B, g_C = (u.new_empty(b, g, length, n).transpose(1, 2) for _ in "BC")
     return (
-        u.new_empty(u.shape), u.new_empty(b, g, length, e).transpose(1, 2), u.new_empty(g, n, e), g_B, g_C,
-        u.new_empty(g, e), u.new_empty(gu, e),
+        u.new_empty(u.shape), u.new_empty(b, g, length, e).transpose(1, 2), u.new_empty(g, n, e),
+        g_B, g_C, u.new_empty(g, e), u.new_empty(gu, e),
     )  # fmt: skip
 
 
