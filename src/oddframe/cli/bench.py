@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from oddframe.cli.console import JSON
+from oddframe.cli.console import JSON, stderr, writable_folder
+
+if TYPE_CHECKING:
+    from oddframe.runtime.bench.timing import Tick
 
 
 def run(
     what: str = typer.Argument(metavar="scan|stream|train", show_default=False),
     json: Path | None = JSON,
+    quick: bool = typer.Option(False, "--quick", help="Tiny shapes: sees only that it all runs."),
 ) -> None:
-    """Time things against each other on this machine; ratios, not promises."""
-    from oddframe.errors import ConfigError
+    """Time things against each other on this machine; ratios, not promises. 1 to 2 minutes."""
     from oddframe.runs import write_json
-    from oddframe.runtime.bench import BENCHES
+    from oddframe.runtime.bench import run as bench
+    from oddframe.runtime.bench import text
 
-    if what not in BENCHES:
-        raise ConfigError(f"bench knows {', '.join(BENCHES)}, found {what!r}.")
-    found = BENCHES[what]()
-    print(
-        f"{found['title']}: minima of interleaved runs, {found['threads']} threads, "
-        f"{found['dtype']}, torch {found['torch']}"
-    )
-    for row in found["rows"]:
-        print(f"  {row['name']:<32}{row['ms']:10.1f} ms{row['ratio']:8.2f}x")
+    if json is not None:
+        writable_folder(json.parent)
+    with _progress() as tick:
+        found = bench(what, quick, tick)
+    print(text(found))
     if json is not None:
         write_json(json, found)
         print(f"written to {json}")
+
+
+@contextmanager
+def _progress() -> Iterator[Tick]:
+    """A bar per group of jobs on a terminal, else a line as each of them starts.
+
+    Drawn between two runs and by no thread of its own, which would disturb them.
+    """
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = stderr()
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%"),
+        TimeElapsedColumn(), console=console, disable=not console.is_terminal, transient=True,
+        auto_refresh=False,
+    )  # fmt: skip
+    tasks = {}
+
+    def tick(title: str, done: int, total: int) -> None:
+        if title not in tasks:
+            tasks[title] = bar.add_task(title, total=total)
+            if not console.is_terminal:
+                console.print(title)
+        bar.update(tasks[title], completed=done, total=total, refresh=True)
+
+    with bar:
+        yield tick

@@ -1,0 +1,208 @@
+"""End to end: a 720p video file to its scores by `Detector`, and how the time divides.
+
+The parts are jobs of their own on the same frames, timed in turn with the whole: what they leave
+of it is the loop, the results and the caches that the parts do not share.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from oddframe.config import Config
+from oddframe.data.frames import resize_bgr, to_model
+from oddframe.errors import SourceError
+from oddframe.models import build, default_config
+from oddframe.models.base import Prediction, VADModel
+from oddframe.runs import save_run
+from oddframe.runtime.bench.table import Column, Row, Table
+from oddframe.runtime.bench.timing import Job, Tick, interleaved
+from oddframe.runtime.detector import Detector, load
+from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
+from oddframe.scoring.local import box_mean
+from oddframe.scoring.scene import StreamScene
+from oddframe.scoring.scorer import ScoreConfig, Scorer
+from oddframe.sources import Source, open_source
+from oddframe.types import Frame, Image
+
+WIDTH, HEIGHT, FRAMES = 1280, 720, 64
+H264 = ("h264", "avc1", "H264", "AVC1")
+"""What OpenCV calls it."""
+CODECS = (("mp4v", ".mp4", "MPEG-4 part 2"), ("VP80", ".webm", "VP8"), ("MJPG", ".avi", "MJPEG"))
+"""Encoders for the video that is made where there is no real one, best first."""
+SCENE = {name: StreamScene(0.5, 1.0, 0.0, 1.0, 1e-6) for name in ("frame", "motion", "flow")}
+"""A made-up scene: the arithmetic costs the same."""
+WHOLE = "file to scores"
+COLUMNS = (
+    Column("ms_per_frame", "ms/frame", "time over the frames of the video"),
+    Column("frames_per_s", "frames/s", "the other way round"),
+    Column("share", "share", f"time over that of {WHOLE!r}; parts are timed by themselves"),
+)
+
+
+def bench_video(
+    name: str, config: Config | None, tick: Tick, width: int = WIDTH, height: int = HEIGHT,
+    frames: int = FRAMES,
+) -> Table:  # fmt: skip
+    """A video of `frames` frames through a freshly initialised model with a made-up scene."""
+    with tempfile.TemporaryDirectory(prefix="oddframe-bench-") as folder:
+        path, what = find_video(height) or make_video(Path(folder), width, height, frames)
+        detector = load(fresh_run(Path(folder) / "RUN", name, config))
+        with open_source(path) as opened:
+            source = Head(opened, frames)
+            jobs, seen = video_jobs(source, detector, name, config)
+            best = interleaved(jobs, title="stream: file to scores", tick=tick)
+    whole = best[WHOLE].seconds
+    rows = [
+        Row(part, 1000 * t.seconds, t.turns, torch.get_num_threads(),
+            {"ms_per_frame": 1000 * t.seconds / seen, "frames_per_s": seen / t.seconds,
+             "share": t.seconds / whole})
+        for part, t in best.items()
+    ]  # fmt: skip
+    rest = 1 - sum(t.seconds for part, t in best.items() if part != WHOLE) / whole
+    info = source.info
+    notes = (
+        f"{seen} frames; the first {detector.info.history} are encoded and not scored",
+        f"what the parts leave of the whole: {100 * rest:.0f} %",
+    )
+    title = f"{name}, {info.width}x{info.height} {what} to scores"
+    return Table(title, COLUMNS, tuple(rows), {"frames": float(seen), "rest_share": rest}, notes)
+
+
+class Head(Source):
+    """The first frames of a source."""
+
+    def __init__(self, source: Source, frames: int) -> None:
+        super().__init__(source.info)
+        self._source, self._limit = source, frames
+
+    def _frames(self) -> Iterator[Frame]:
+        return islice(iter(self._source), self._limit)
+
+
+# ---- what is scored
+
+
+def find_video(height: int) -> tuple[Path, str] | None:
+    """The first H.264 clip of that height or more in ODDFRAME_DATA/clips, and what it is."""
+    root = os.environ.get("ODDFRAME_DATA")
+    for path in sorted(Path(root, "clips").glob("*.mp4")) if root else ():
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        codec = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin1")
+        tall = capture.get(cv2.CAP_PROP_FRAME_HEIGHT) >= height
+        capture.release()
+        if tall and codec in H264:
+            return path, f"H.264 ({path.name})"
+    return None
+
+
+def make_video(folder: Path, width: int, height: int, frames: int) -> tuple[Path, str]:
+    """Write a made video with the best codec that OpenCV has here, and say which.
+
+    Raises:
+        SourceError: OpenCV can write none.
+    """
+    for fourcc, suffix, name in CODECS:
+        path = folder / f"made{suffix}"
+        code = cv2.VideoWriter.fourcc(*fourcc)
+        writer = cv2.VideoWriter(str(path), code, 25.0, (width, height))
+        try:
+            if writer.isOpened():
+                for image in _pictures(width, height, frames):
+                    writer.write(image)
+                return path, f"made {name} (OpenCV encodes no H.264)"
+        finally:
+            writer.release()
+    raise SourceError("OpenCV can write no video here, so there is nothing to time end to end.")
+
+
+def _pictures(width: int, height: int, frames: int) -> Iterator[Image]:
+    """A textured ground with a box that walks and a little noise, as a camera's pictures have."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(40, 200, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
+    ground = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
+    for i in range(frames):
+        image = ground.copy()
+        x = (i * width // 200) % (width - width // 10)
+        image[height // 3 : height // 2, x : x + width // 10] = (60, 70, 200)
+        image += rng.integers(-2, 3, image.shape, dtype=np.int16)
+        yield np.clip(image, 0, 255).astype(np.uint8)
+
+
+def fresh_run(folder: Path, name: str, config: Config | None) -> Path:
+    """A RUN of an untrained model."""
+    torch.manual_seed(0)
+    chosen = config or default_config(name)
+    score = ScoreConfig()
+    configs = {"model": chosen.model_dump(mode="json"), "score": score.model_dump(), "train": {}}
+    save_run(folder, name, build(name, chosen), configs, SCENE, {"threshold": 3.0}, {})
+    return folder
+
+
+# ---- the whole and its parts
+
+
+def video_jobs(
+    source: Source, detector: Detector, name: str, config: Config | None
+) -> tuple[dict[str, Job], int]:
+    """The jobs by what they do, and the number of frames that each of them works off."""
+    images = [frame.image for frame in source]
+    net = build(name, config).eval()
+    small = [resize_bgr(image, net.size) for image in images]
+    inputs = [torch.from_numpy(to_model(image, net.size))[None] for image in small]
+    seen = [resize_bgr(image, SIZE_PX) for image in small]
+    jobs: dict[str, Job] = {
+        WHOLE: lambda: detector.score(source),
+        "decode": lambda: sum(1 for _ in source),
+        "resize": lambda: [resize_bgr(image, net.size) for image in images],
+        "model": lambda: _steps(net, inputs),
+        "flow": lambda: _flow(seen),
+        "score": lambda: _score(net, small),
+    }
+    return jobs, len(images)
+
+
+@torch.inference_mode()
+def _steps(net: VADModel, inputs: Iterable[Tensor]) -> None:
+    """A stream through the model."""
+    state = net.init_state()
+    for frame in inputs:
+        state, _ = net.step(state, frame)
+
+
+def _flow(images: list[Image]) -> None:
+    """Grey pictures, optical flow, local means."""
+    greys = [np.asarray(cv2.cvtColor(i, cv2.COLOR_BGR2GRAY), dtype=np.uint8) for i in images]
+    for past, current in zip(greys, greys[FLOW_LAG:], strict=False):
+        box_mean(flow_speed(current, past), FLOW_BLOCK_PX)
+
+
+def _score(net: VADModel, images: list[Image]) -> None:
+    """Everything around the model: numbers from a picture, errors, local means, the scene."""
+    scorer = Scorer(_Still(net), ScoreConfig(flow=False), SCENE, 3.0)
+    state = scorer.init_state()
+    for image in images:
+        state, _ = scorer.step(state, image)
+
+
+class _Still(VADModel):
+    """A model that takes no time: it predicts the frame that it was given, once it has k."""
+
+    def __init__(self, like: VADModel) -> None:
+        super().__init__()
+        self.history, self.size, self.motion_is_next = like.history, like.size, like.motion_is_next
+
+    def init_state(self) -> int:
+        return 0
+
+    def step(self, state: int, frame: Tensor) -> tuple[int, Prediction | None]:
+        known = state + 1 >= self.history
+        return state + 1, Prediction(frame[:, None], frame[:, None]) if known else None
