@@ -131,11 +131,43 @@ static void run_all(int64_t n, const vf *rate, vf *state, const Inputs *in, cons
     }
 }
 
+/* Where one vector of channels of a tile lies; arguments of `inputs` and of the sums. */
+typedef struct {
+    const float *delta, *u, *B, *C;
+    float *y;
+    int64_t delta_hop, B_hop, C_hop, u_l, y_l, count, map_count, steps;
+    const int64_t *at;
+    vf bias, D;
+} Lane;
+
+/* One state and K steps at a time, all in registers: what `inputs`, `run` and the sums around them
+ * do, for with so little arithmetic per step their buffers cost as much again. */
+INLINE void run_single(const int softplus, const int add, const Lane *p, vf rate, vf *state) {
+    vf h = *state;
+    for (int64_t t = 0; t < p->steps; t += K) {
+        vf dt[K], x[K], sum[K];
+        EACH __builtin_prefetch(p->delta + (t + j + 2 * TILE) * p->delta_hop, 0, 2);
+        EACH dt[j] = load(p->delta + least(t + j, p->steps - 1) * p->delta_hop, p->count) + p->bias;
+        EACH x[j] = load(p->u + p->at[t + j] * p->u_l, p->map_count);
+        EACH sum[j] = add ? load(p->y + p->at[t + j] * p->y_l, p->map_count) : p->D * x[j];
+        if (softplus) softplusk(dt, NULL);
+        EACH x[j] = dt[j] * x[j];
+        EACH dt[j] = minv(splat(1e20f), dt[j]) * rate;
+        exp2k(dt, dt);
+        EACH if (t + j < p->steps) {
+            h = dt[j] * h + x[j] * p->B[(t + j) * p->B_hop];
+            sum[j] += h * p->C[(t + j) * p->C_hop];
+            store(p->y + p->at[t + j] * p->y_l, sum[j], p->map_count);
+        }
+    }
+    *state = h;
+}
+
 /* Memory of one thread. */
 typedef struct {
     vf *state, *rate;                /* (blocks, n) */
-    vf *u, *y;                       /* (l): a joint map's, one vector of channels; forward only */
-    vf *A, *gA, *gB, *gC;            /* (blocks, n), then (TILE, n); backward only */
+    vf *u, *y, *gy;                  /* (blocks, l): a joint map's; y is gu on the way back */
+    vf *A, *gA, *gB, *gC;            /* (blocks, n), then (TILE, n); backward only, as all below */
     vf *gbias, *gD;                  /* (blocks) */
     float *B, *C;                    /* (TILE, n) */
 } Work;
@@ -144,24 +176,60 @@ static void *room(size_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 6
 
 static int work_make(Work *w, const Scan *s, int64_t blocks, int backward) {
     const size_t states = (size_t)(blocks * s->n) * sizeof(vf), tile = (size_t)(TILE * s->n);
-    const size_t map = (size_t)(s->rows * s->cols) * sizeof(vf);
+    const size_t map = (size_t)(blocks * s->rows * s->cols) * sizeof(vf);
     memset(w, 0, sizeof *w);
     w->state = room(states), w->rate = room(states);
-    if (!backward) {
-        if (s->joint) w->u = room(map), w->y = room(map);
-        return w->state && w->rate && (!s->joint || (w->u && w->y));
-    }
+    if (s->joint) w->u = room(map), w->y = room(map);
+    if (!w->state || !w->rate || (s->joint && (!w->u || !w->y))) return 0;
+    if (!backward) return 1;
+    if (s->joint) w->gy = room(map);
     w->A = room(states), w->gA = room(states);
     w->gB = room(tile * sizeof(vf)), w->gC = room(tile * sizeof(vf));
     w->gbias = room((size_t)blocks * sizeof(vf)), w->gD = room((size_t)blocks * sizeof(vf));
     w->B = room(tile * 4), w->C = room(tile * 4);
-    return w->state && w->rate && w->A && w->gA && w->gB && w->gC && w->gbias && w->gD && w->B &&
-           w->C;
+    return w->A && w->gA && w->gB && w->gC && w->gbias && w->gD && w->B && w->C &&
+           (w->gy || !s->joint);
 }
 
 static void work_free(Work *w) {
-    free(w->state), free(w->rate), free(w->u), free(w->y), free(w->A), free(w->gA);
-    free(w->gB), free(w->gC), free(w->gbias), free(w->gD), free(w->B), free(w->C);
+    free(w->state), free(w->rate), free(w->u), free(w->y), free(w->gy), free(w->A);
+    free(w->gA), free(w->gB), free(w->gC), free(w->gbias), free(w->gD), free(w->B), free(w->C);
+}
+
+/* Where u and y (on the way back u, gy and gu as y) of channels c0 ... c1 lie. */
+typedef struct {
+    const float *u, *gy;
+    float *y;
+    int64_t u_l, y_l;  /* from place to place */
+    int64_t u_k, y_k;  /* from one vector of channels to the next */
+    int64_t count;     /* channels that are there; of a copy, all lanes are */
+} Map;
+
+/* The maps of scan g, or copies of a joint one: places of one column, a large power of two apart,
+ * would share a few cache lines. */
+static Map enter(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1, Work *w, int back) {
+    const int64_t l = s->rows * s->cols, y_l = (s->joint ? 1 : s->g) * s->e;
+    const int64_t y0 = b * l * y_l + (s->joint ? 0 : g) * s->e;
+    const float *u = s->u + b * s->u_b + g * s->u_g;
+    float *y = back ? s->gu : s->y;
+    if (!s->joint)
+        return (Map){u + c0, back ? s->gy + y0 + c0 : NULL, y + y0 + c0, s->u_l, y_l, LANES, LANES,
+                     c1 - c0};
+    for (int64_t c = c0, k = 0; c < c1; c += LANES, k++)
+        for (int64_t i = 0; i < l; i++) {
+            w->u[k * l + i] = load(u + i * s->u_l + c, c1 - c);
+            if (back) w->gy[k * l + i] = load(s->gy + y0 + i * y_l + c, c1 - c);
+        }
+    return (Map){(float *)w->u, (float *)w->gy, (float *)w->y, LANES, LANES, l * LANES, l * LANES,
+                 (c1 - c0 + LANES - 1) / LANES * LANES};
+}
+
+static void leave(const Scan *s, int64_t b, int64_t c0, int64_t c1, const Work *w, int back) {
+    const int64_t l = s->rows * s->cols;
+    if (!s->joint) return;
+    for (int64_t c = c0, k = 0; c < c1; c += LANES, k++)
+        for (int64_t i = 0; i < l; i++)
+            store((back ? s->gu : s->y) + (b * l + i) * s->e + c, w->y[k * l + i], c1 - c);
 }
 
 /* Rates of one scan for channels c0 ... c1: A and A log2(e), kept finite. */
@@ -174,12 +242,13 @@ static void rates(const Scan *s, int64_t g, int64_t c0, int64_t c1, Work *w) {
         }
 }
 
-/* One scan over one vector of channels; u and y are at base + place * stride. */
-static void forward_one(const Scan *s, int64_t b, int64_t g, int64_t c, const float *u, int64_t u_l,
-                        float *y, int64_t y_l, int64_t map_count, int add, vf D, Work *w) {
+/* One scan over the vector of channels at c. */
+static void forward(const Scan *s, int64_t b, int64_t g, int64_t c, const Map *m, Work *w) {
     const int64_t l = s->rows * s->cols, n = s->n, tiles = (l + TILE - 1) / TILE, count = s->e - c;
     const int64_t back = s->order[g] & 2, turn = back ? -1 : 1;
     const vf bias = s->bias ? load(s->bias + g * s->e + c, count) : (vf){0};
+    const vf D = s->D ? load(s->D + (s->joint ? 0 : g) * s->e + c, count) : (vf){0};
+    const int add = s->joint && g > 0;
     int64_t at[TILE];
     Inputs in;
     vf sum[TILE];
@@ -196,33 +265,27 @@ static void forward_one(const Scan *s, int64_t b, int64_t g, int64_t c, const fl
             for (int64_t i = 0; i < n; i++)
                 store(s->start + (((b * s->g + g) * tiles + tile) * n + i) * s->e + c, w->state[i],
                       count);
-        inputs(delta, turn * s->delta_l, count, bias, u, u_l, map_count, at, steps,
+        if (n == 1) {
+            const Lane lane = {delta, m->u, B, C, m->y, turn * s->delta_l, turn * s->B_l,
+                               turn * s->C_l, m->u_l, m->y_l, count, m->count, steps, at, bias, D};
+            if (s->softplus && add)
+                run_single(1, 1, &lane, w->rate[0], w->state);
+            else if (s->softplus)
+                run_single(1, 0, &lane, w->rate[0], w->state);
+            else
+                run_single(0, add, &lane, w->rate[0], w->state);
+            continue;
+        }
+        inputs(delta, turn * s->delta_l, count, bias, m->u, m->u_l, m->count, at, steps,
                (int)s->softplus, 0, &in);
         for (int64_t t = 0; t < steps; t++)
-            sum[t] = add ? load(y + at[t] * y_l, map_count) : D * in.u[t];
+            sum[t] = add ? load(m->y + at[t] * m->y_l, m->count) : D * in.u[t];
         run_all(n, w->rate, w->state, &in, B, turn * s->B_l, C, turn * s->C_l, steps, sum);
-        for (int64_t t = 0; t < steps; t++) store(y + at[t] * y_l, sum[t], map_count);
+        for (int64_t t = 0; t < steps; t++) store(m->y + at[t] * m->y_l, sum[t], m->count);
     }
     if (s->last)
         for (int64_t i = 0; i < n; i++)
             store(s->last + ((b * s->g + g) * n + i) * s->e + c, w->state[i], count);
-}
-
-/* Every scan of a joint map, or scan g alone, over the vector of channels at c. A joint map is
- * copied first: places of one column, a large power of two apart, would share a few cache lines. */
-static void forward(const Scan *s, int64_t b, int64_t g, int64_t c, Work *w) {
-    const int64_t l = s->rows * s->cols, count = s->e - c;
-    const vf D = s->D ? load(s->D + (s->joint ? 0 : g) * s->e + c, count) : (vf){0};
-    const float *u = s->u + b * s->u_b + g * s->u_g + c;
-    if (!s->joint) {
-        forward_one(s, b, g, c, u, s->u_l, s->y + (b * l * s->g + g) * s->e + c, s->g * s->e, count,
-                    0, D, w);
-        return;
-    }
-    for (int64_t i = 0; i < l; i++) w->u[i] = load(u + i * s->u_l, count);
-    for (g = 0; g < s->g; g++)
-        forward_one(s, b, g, c, (float *)w->u, LANES, (float *)w->y, LANES, LANES, g > 0, D, w);
-    for (int64_t i = 0; i < l; i++) store(s->y + (b * l + i) * s->e + c, w->y[i], count);
 }
 
 /* Adjoint of `run`: gx and gdt collect d loss / d (delta u) and d loss / d delta by the decay. */
@@ -300,9 +363,10 @@ static void scatter(const vf *from, int64_t steps, int64_t n, int64_t turn, floa
 }
 
 /* Gradients of scan g of batch entry b for channels c0 ... c1, tile by tile from the end. */
-static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1, Work *w) {
+static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1, const Map *m,
+                     Work *w) {
     const int64_t l = s->rows * s->cols, n = s->n, tiles = (l + TILE - 1) / TILE;
-    const int64_t y_g = s->joint ? 0 : s->e, y_l = s->joint ? s->e : s->g * s->e;
+    const int64_t D_g = s->joint ? 0 : g * s->e;
     const int64_t blocks = (c1 - c0 + LANES - 1) / LANES, part = c0 / s->part;
     const int64_t turn = s->order[g] & 2 ? -1 : 1;
     const int add = s->joint && g > 0;
@@ -328,16 +392,17 @@ static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1
         memset(w->gC, 0, (size_t)(TILE * n) * sizeof(vf));
         for (int64_t c = c0, k = 0; c < c1; c += LANES, k++) {
             const int64_t count = c1 - c;
-            const float *given = s->gy + b * l * y_l + g * y_g + c;
+            const int64_t here = m->count - k * LANES;
+            const float *given = m->gy + k * m->y_k;
             const float *delta = s->delta + b * s->delta_b + g * s->delta_g + from * s->delta_l + c;
             const vf bias = s->bias ? load(s->bias + g * s->e + c, count) : (vf){0};
-            float *gu = s->gu + b * l * y_l + g * y_g + c;
+            float *gu = m->y + k * m->y_k;
             float *gdelta = s->gdelta + ((b * s->g + g) * l + from) * s->e + c;
-            const vf D = s->D && !add ? load(s->D + g * y_g + c, count) : (vf){0};
-            inputs(delta, turn * s->delta_l, count, bias, s->u + b * s->u_b + g * s->u_g + c,
-                   s->u_l, count, at, steps, (int)s->softplus, 1, &in);
+            const vf D = s->D && !add ? load(s->D + D_g + c, count) : (vf){0};
+            inputs(delta, turn * s->delta_l, count, bias, m->u + k * m->u_k, m->u_l, here, at,
+                   steps, (int)s->softplus, 1, &in);
             for (int64_t t = 0; t < steps; t++) {
-                gy[t] = load(given + at[t] * y_l, count);
+                gy[t] = load(given + at[t] * m->y_l, here);
                 gx[t] = gdt[t] = (vf){0};
             }
             run_back_all(s, b, g, tile, c, count, k, &in, gy, steps, w, gx, gdt);
@@ -346,8 +411,8 @@ static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1
                 const vf d = s->softplus ? (gdt[t] + gx[t] * in.u[t]) * in.slope[t]
                                          : gdt[t] + gx[t] * in.u[t];
                 vf to_u = gx[t] * in.dt[t];
-                to_u += add ? load(gu + at[t] * y_l, count) : D * gy[t];
-                store(gu + at[t] * y_l, to_u, count);
+                to_u += add ? load(gu + at[t] * m->y_l, here) : D * gy[t];
+                store(gu + at[t] * m->y_l, to_u, here);
                 store(gdelta + t * turn * s->e, d, count);
                 w->gbias[k] += d;
                 if (!add) w->gD[k] += gy[t] * in.u[t];
@@ -361,7 +426,8 @@ static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1
         for (int64_t i = 0; i < n; i++)
             store(s->gA + ((b * s->g + g) * n + i) * s->e + c, w->gA[k * n + i], c1 - c);
         store(s->gbias + (b * s->g + g) * s->e + c, w->gbias[k], c1 - c);
-        if (!add) store(s->gD + b * (s->joint ? s->e : s->g * s->e) + g * y_g + c, w->gD[k], c1 - c);
+        if (!add)
+            store(s->gD + b * (s->joint ? 1 : s->g) * s->e + D_g + c, w->gD[k], c1 - c);
     }
 }
 
@@ -380,11 +446,14 @@ static int share_out(const Scan *s, int64_t part, int back) {
         for (int64_t i = 0; i < pieces; i++) {
             const int64_t c = i % parts * part, set = i / parts % sets, b = i / parts / sets;
             if (!ok) continue;
-            if (!back)
-                forward(s, b, set, c, &w);
-            else
-                for (int64_t g = set; g < (s->joint ? s->g : set + 1); g++)
-                    backward(s, b, g, c, least(s->e, c + part), &w);
+            const int64_t c1 = least(s->e, c + part);
+            const Map map = enter(s, b, set, c, c1, &w, back);
+            for (int64_t g = set; g < (s->joint ? s->g : set + 1); g++)
+                if (back)
+                    backward(s, b, g, c, c1, &map, &w);
+                else
+                    forward(s, b, g, c, &map, &w);
+            leave(s, b, c, c1, &w, back);
         }
         work_free(&w);
     }
