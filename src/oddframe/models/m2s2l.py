@@ -51,6 +51,7 @@ from oddframe.models.blocks import (
     mlp,
     modules,
     resize_tokens,
+    weighted_sum,
 )
 from oddframe.models.memory import Memory, Read
 from oddframe.models.temporal import TMB, WindowFusion
@@ -342,10 +343,7 @@ class M2S2L(VADModel):
         if newest is None or len(frames) < self.history:
             return state, None
         weights = self.frame_weights.softmax(0)
-        pooled = tuple(
-            torch.stack([w * g for w, g in zip(weights, scale, strict=True)]).sum(0)
-            for scale in zip(*frames, strict=True)
-        )
+        pooled = tuple(weighted_sum(weights, scale) for scale in zip(*frames, strict=True))
         windows = [
             torch.stack([past[j] for past in motions[-tmb.length :]], 1)
             for j, tmb in enumerate(self.tmb)
