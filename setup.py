@@ -13,6 +13,7 @@ import sys
 from setuptools import Extension, setup
 
 FOLDER = "src/oddframe/ops/native"
+PARTS = ("scan.c", "scan.h", "forward.h", "backward.h", "probe.h", "vec.h")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 SETS = {"plain": []}
 if X86:
@@ -41,7 +42,7 @@ def extensions() -> list[Extension]:
         Extension(
             f"oddframe.ops.native.scan_{name}",
             sources=[f"{FOLDER}/scan_{name}.c"],
-            depends=[f"{FOLDER}/scan.c", f"{FOLDER}/vec.h"],
+            depends=[f"{FOLDER}/{name}" for name in PARTS],
             extra_compile_args=[*flags, *threads, *isa],
             optional=True,
         )

@@ -19,6 +19,7 @@
 #define LANES 4
 #endif
 
+#define API __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vf __attribute__((vector_size(4 * LANES)));
