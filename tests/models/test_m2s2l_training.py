@@ -11,6 +11,9 @@ from oddframe.errors import ConfigError
 from oddframe.models import MODELS, build, default_config, entry
 from oddframe.models.base import Prediction, motion
 from oddframe.models.m2s2l import ABLATIONS, M2S2L, SIZES, M2S2LConfig, ablation
+from oddframe.models.temporal import TMB
+from oddframe.ops import unavailable
+from oddframe.ops.ss2d import SS2D
 
 
 def truth(model, clip):
@@ -247,3 +250,26 @@ def test_sizes_are_small_changes_of_the_paper():
     assert (paper.patches, paper.windows) == ((4, 8, 16), (4, 8, 16))
     weights = (paper.lambda_motion, paper.lambda_separate, paper.lambda_gradient)
     assert weights == (0.5, 0.1, 0.2)
+
+
+@pytest.mark.skipif(bool(unavailable("native")), reason=str(unavailable("native")))
+@pytest.mark.parametrize("state", [1, 4])
+def test_every_backend_learns_along_the_same_curve(state):
+    """Same weights, same clips: the losses of 40 steps agree to 1e-3 whatever runs the scan."""
+    curves = {}
+    for backend in ("chunked", "native"):
+        net = copy.deepcopy(made(state=state)).train()
+        for part in net.modules():
+            if isinstance(part, SS2D | TMB):
+                part.backend = backend
+        adam, clip, losses = torch.optim.Adam(net.parameters(), lr=1e-3), video(7, b=2), []
+        for _ in range(40):
+            total = torch.stack(list(net.losses(net(clip[:, :-1]), clip).values())).sum()
+            adam.zero_grad()
+            total.backward()
+            adam.step()
+            losses.append(float(total.detach()))
+        curves[backend] = torch.tensor(losses)
+    assert curves["chunked"][-1] < 0.8 * curves["chunked"][0]
+    gap = ((curves["native"] - curves["chunked"]) / curves["chunked"]).abs().max()
+    assert float(gap) < 1e-3
