@@ -318,6 +318,10 @@ def test_what_does_not_fit_is_refused():
         native.scan(u.double(), u, A, B, B)
     with pytest.raises(ValueError, match="6, 1, 4"):
         native.scan(u, u, A, B, B[:, :5])
+    with pytest.raises(ValueError, match="bias"):
+        native.scan(u, u, A, B, B, bias=torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="'D'"):
+        native.scan(u, u, A, B, B, D=torch.zeros(4))
     with pytest.raises(ValueError, match="4 rows"):
         native.scan(u, u, A, B, B, rows=4)
     with pytest.raises(ConfigError, match="counts in float32"):

@@ -197,6 +197,7 @@ class _Call:
         fits = (
             delta.shape == (b, length, g, e) and B.shape == C.shape == (b, length, g, n)
             and gu in (1, g) and A.shape[2] == e and len(orders) == g and length % rows == 0
+            and (bias is None or bias.shape == (g, e)) and (D is None or D.shape == (gu, e))
         )  # fmt: skip
         if not fits:
             shapes = {name: tuple(x.shape) for name, x in given.items() if x is not None}

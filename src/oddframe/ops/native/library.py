@@ -59,7 +59,7 @@ def load(name: str | None = None) -> Library | str:
             continue
         try:
             return open_library(choice, Path(spec.origin))
-        except OSError as error:
+        except (OSError, AttributeError) as error:  # the latter from a library of an older source
             missing = f"the C extension does not load ({error})"
     return missing
 
