@@ -170,7 +170,7 @@ def test_frame_weights_start_on_the_newest():
 def test_tmb_is_a_loop_over_time_on_differences_plus_positions(literal, length):
     m = shaken(TMB(8, length, state=3, literal=literal))
     x = noise(2, length, 4, 8)
-    found = m(m.project(x), x[:, -1])
+    found = m(m.project(x.transpose(1, 2)), x[:, -1])
     for i in range(2):
         close(found[i], plain.tmb(weights(m), x[i], literal))
 

@@ -34,7 +34,8 @@ def same(a, b):
 
 
 def tensors(state):
-    return tree_leaves([getattr(state, f.name) for f in fields(state)])
+    leaves = tree_leaves([getattr(state, f.name) for f in fields(state)])
+    return [x for x in leaves if x is not None]
 
 
 # In float32 an untrained model; the shaken ones magnify rounding (LayerNorm over four channels).
@@ -71,6 +72,41 @@ def test_interleaved_streams_do_not_touch_each_other(case):
             found[which].append(prediction)
     for mixed, own in zip(found, alone, strict=True):
         assert all(same(x, y) for x, y in zip(mixed, own, strict=True))
+
+
+@pytest.mark.parametrize("case", ["default", "literal", "detail", "mha", "everything"])
+def test_streams_of_any_age_in_one_call_equal_each_alone(case):
+    """One ready, one a frame short of it, one new, and one of two cameras: joined and parted."""
+    model = made(**CASES[case]).double()
+    k = model.history
+    lengths, batches = (k + 1, k - 2, 0, k), (1, 1, 1, 2)
+    videos = [
+        video(n + 3, b=b, seed=i, dtype=torch.float64)
+        for i, (n, b) in enumerate(zip(lengths, batches, strict=True))
+    ]
+    alone = [stream(model, v) for v in videos]
+    states = []
+    for v, n in zip(videos, lengths, strict=True):
+        state = model.init_state()
+        for i in range(n):
+            state, _ = model.step(state, v[:, i])
+        states.append(state)
+    for step in range(3):
+        frames = [v[:, n + step] for v, n in zip(videos, lengths, strict=True)]
+        before = [[t.clone() for t in tensors(s)] for s in states]
+        old, (states, found) = states, model.step_batch(states, frames)
+        for s, kept in zip(old, before, strict=True):
+            assert all(torch.equal(x, y) for x, y in zip(tensors(s), kept, strict=True))
+        for prediction, own, n in zip(found, alone, lengths, strict=True):
+            want = own[n + step]
+            assert (prediction is None) == (want is None) == (n + step < k - 1)
+            if want is not None:
+                torch.testing.assert_close(prediction.frame, want.frame, rtol=0, atol=1e-10)
+                torch.testing.assert_close(prediction.motion, want.motion, rtol=0, atol=1e-10)
+                assert set(prediction.features) == set(want.features)
+                for name, feature in want.features.items():
+                    found_feature = prediction.features[name]
+                    torch.testing.assert_close(found_feature, feature, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("frames", [1, 3, 6])

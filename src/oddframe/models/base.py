@@ -6,9 +6,11 @@ c h w colour, rows, columns. Frames are float32 RGB in [-1, 1].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -53,6 +55,17 @@ class VADModel(nn.Module):
         """Take one new frame (b, c, h, w); None until k frames are in. The state is not changed."""
         raise NotImplementedError
 
+    def step_batch(
+        self, states: Sequence[Any], frames: Sequence[Tensor]
+    ) -> tuple[list[Any], list[Prediction | None]]:
+        """`step` for one new frame (b, c, h, w) of each of several streams, in one call.
+
+        What one step gives for each stream, to rounding; models that can work them off together
+        do. Streams may be of any age, and none touches another.
+        """
+        results = [self.step(s, f) for s, f in zip(states, frames, strict=True)]
+        return [state for state, _ in results], [prediction for _, prediction in results]
+
     def losses(self, prediction: Prediction, clip: Tensor) -> dict[str, Tensor]:
         """Named losses, weighted, whose sum is minimised; clip (b, t + 1, c, h, w)."""
         raise NotImplementedError
@@ -70,4 +83,15 @@ class VADModel(nn.Module):
 
 def motion(previous: Tensor, current: Tensor) -> Tensor:
     """M_t = (V_t - V_{t-1}) / 2: the RGB difference, scaled to [-1, 1]."""
-    return (current - previous) / 2
+    return (current - previous).mul_(0.5)
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """Batches of several streams as one; a single one as it is."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def split(joined: Sequence[Tensor], like: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """Each stream's share of every joined batch; streams are as long as those of `like`."""
+    sizes = [len(x) for x in like]
+    return list(zip(*(x.split(sizes) for x in joined), strict=True))

@@ -47,10 +47,21 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, H, W) -> (b, H/r, W/r, d)."""
-        # A convolution r x r with stride r, written as the matrix product that it is.
-        x = rearrange(x, "b c (h p) (w q) -> b h w (c p q)", p=self.patch, q=self.patch)
-        out: Tensor = self.norm(self.project(x))
+        out: Tensor = self.norm(self.project(self._patches(x)))
         return out
+
+    def portions(self, x: Tensor, count: int) -> tuple[Tensor, ...]:
+        """What x adds as each `count`-th of the channels: (b, c / count, H, W) -> (b, h, w, d).
+
+        Their sum over all parts of an input, plus the bias, is the embedding without its norm: so
+        what one frame adds to several inputs is computed once.
+        """
+        weight = self.project.weight.unflatten(1, (count, -1)).transpose(0, 1).flatten(0, 1)
+        return F.linear(self._patches(x), weight).chunk(count, -1)
+
+    def _patches(self, x: Tensor) -> Tensor:
+        # A convolution r x r with stride r, written as the matrix product that it is.
+        return rearrange(x, "b c (h p) (w q) -> b h w (c p q)", p=self.patch, q=self.patch)
 
 
 class VSSB(nn.Module):

@@ -32,8 +32,9 @@ DEVIATION (10): no skip from encoder to decoder: through it anomalies would come
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Self
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self, cast
 
 import torch
 from einops import rearrange
@@ -42,7 +43,7 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, VADModel, motion
+from oddframe.models.base import Prediction, VADModel, join, motion, split
 from oddframe.models.blocks import (
     MSVSSB,
     Decoder,
@@ -184,8 +185,8 @@ class M2S2LState:
     """Per cached frame, per scale: beta_i G_i, (b, h_i, w_i, d)."""
     motions: tuple[tuple[Tensor, ...], ...] = ()
     """Per cached difference, per window: its projection, (b, p, e)."""
-    details: tuple[Tensor, ...] = ()
-    """The newest differences, (b, c, h, w)."""
+    details: tuple[tuple[Tensor, ...], ...] = ()
+    """Per newest difference: what it adds at the finest grid at every age, oldest first."""
 
 
 class M2S2L(VADModel):
@@ -269,7 +270,7 @@ class M2S2L(VADModel):
     def temporal(self, windows: list[Tensor], newest: Tensor) -> Tensor:
         """H_temporal from each window's projected differences and the newest embedding.
 
-        windows: per j (n, w, p, e); newest (n, p, d) -> (n, h, w, d).
+        windows: per j (n, p, w, e); newest (n, p, d) -> (n, h, w, d).
         """
         parts = [tmb(x, newest) for tmb, x in zip(self.tmb, windows, strict=True)]
         fused = self.fuse(torch.stack(parts, 1))  # n p d
@@ -308,7 +309,7 @@ class M2S2L(VADModel):
         differences = motion(clip[:, :-1], clip[:, 1:])  # b (t-1) c h w
         embedded = self.motion_embed(differences.flatten(0, 1)).flatten(1, 2)  # b(t-1) p d
         windows = [
-            _windows(tmb.project(embedded).unflatten(0, (b, t - 1)), tmb.length, k - 1, m)
+            _windows(tmb.project(embedded).unflatten(0, (b, t - 1)), tmb.length, k - 1, m, 2)
             for tmb in self.tmb
         ]
         newest = embedded.unflatten(0, (b, t - 1))[:, k - 2 :].flatten(0, 1)
@@ -328,31 +329,74 @@ class M2S2L(VADModel):
         return M2S2LState()
 
     def step(self, state: M2S2LState, frame: Tensor) -> tuple[M2S2LState, Prediction | None]:
-        """One new frame (b, c, h, w); encodes only it and its difference to the one before."""
-        frames = (*state.frames, self.encode(frame))[-self.history :]
-        motions, details = state.motions, state.details
-        newest = None
-        if state.last is not None:
-            difference = motion(state.last, frame)
-            newest = self.motion_embed(difference).flatten(1, 2)
-            projected = tuple(tmb.project(newest) for tmb in self.tmb)
-            motions = (*motions, projected)[-(self.history - 1) :]
-            if self.detail is not None:
-                details = (*details, difference)[-self.config.detail_frames :]
-        state = M2S2LState(frame, frames, motions, details)
-        if newest is None or len(frames) < self.history:
-            return state, None
+        """One new frame (b, c, h, w) of one stream, or of b that began together."""
+        states, predictions = self.step_batch([state], [frame])
+        return states[0], predictions[0]
+
+    def step_batch(
+        self, states: Sequence[M2S2LState], frames: Sequence[Tensor]
+    ) -> tuple[list[M2S2LState], list[Prediction | None]]:
+        """One new frame of each stream: encodes only them and their differences, all at once."""
+        encoded = split(self.encode(join(frames)), frames)
+        new = [
+            replace(s, last=f, frames=(*s.frames, maps)[-self.history :])
+            for s, f, maps in zip(states, frames, encoded, strict=True)
+        ]
+        newest = self._difference(states, new)
+        ready = [i for i in newest if len(new[i].frames) == self.history]
+        if not ready:
+            return new, [None] * len(new)
         weights = self.frame_weights.softmax(0)
-        pooled = tuple(weighted_sum(weights, scale) for scale in zip(*frames, strict=True))
+        pooled = tuple(
+            join([weighted_sum(weights, [f[i] for f in new[r].frames]) for r in ready])
+            for i in range(len(self.encoder))
+        )
         windows = [
-            torch.stack([past[j] for past in motions[-tmb.length :]], 1)
+            join([torch.stack([p[j] for p in new[r].motions[-tmb.length :]], 2) for r in ready])
             for j, tmb in enumerate(self.tmb)
         ]
-        h = self.temporal(windows, newest)
+        h = self.temporal(windows, join([newest[r] for r in ready]))
         if self.detail is not None:
-            h = h + self.detail(torch.cat(details, 1))
-        out = self.decode(self.spatial(pooled), h, frame)
-        return state, Prediction(out.frame[:, None], out.motion[:, None], out.features)
+            h = h + join([self._detail(new[r].details) for r in ready])
+        of_ready = [frames[r] for r in ready]
+        out = self.decode(self.spatial(pooled), h, join(of_ready))
+        names = tuple(out.features)
+        parts = split((out.frame, out.motion, *out.features.values()), of_ready)
+        found: dict[int, Prediction] = {
+            r: Prediction(frame[:, None], moved[:, None], dict(zip(names, rest, strict=True)))
+            for r, (frame, moved, *rest) in zip(ready, parts, strict=True)
+        }
+        return new, [found.get(i) for i in range(len(new))]
+
+    def _difference(self, old: Sequence[M2S2LState], new: list[M2S2LState]) -> dict[int, Tensor]:
+        """Take the newest differences into `new`; their embeddings (b, p, d) by stream."""
+        moved = [i for i, s in enumerate(old) if s.last is not None]
+        if not moved:
+            return {}
+        differences = [motion(cast(Tensor, old[i].last), cast(Tensor, new[i].last)) for i in moved]
+        now = join(differences)
+        newest = self.motion_embed(now).flatten(1, 2)
+        projected = split(tuple(tmb.project(newest) for tmb in self.tmb), differences)
+        ages = (
+            split(self.detail.portions(now, self.config.detail_frames), differences)
+            if self.detail is not None
+            else [()] * len(moved)
+        )
+        for i, p, d in zip(moved, projected, ages, strict=True):
+            new[i] = replace(
+                new[i],
+                motions=(*old[i].motions, p)[-(self.history - 1) :],
+                details=(*old[i].details, d)[-self.config.detail_frames :] if d else (),
+            )
+        return dict(zip(moved, newest.split([len(d) for d in differences]), strict=True))
+
+    def _detail(self, details: tuple[tuple[Tensor, ...], ...]) -> Tensor:
+        """`self.detail` of the newest differences from what each of them adds at its age."""
+        assert self.detail is not None
+        total = details[0][0] + self.detail.project.bias
+        for age, portions in enumerate(details[1:], 1):
+            total = total + portions[age]
+        return total
 
     def decode(self, g: Tensor, h: Tensor, last: Tensor) -> Prediction:
         """Fusion, decomposition, memories, decoders (section II-D); all (n, ...)."""
@@ -427,7 +471,10 @@ def _scans(part: nn.Module, places: int) -> list[int]:
     return [m.scan_flops(places) for m in part.modules() if isinstance(m, SS2D)]
 
 
-def _windows(x: Tensor, length: int, end: int, m: int) -> Tensor:
-    """The last `length` entries before end, end + 1, ...: (b, t, ...) -> (b m, length, ...)."""
-    parts = [x[:, end + i - length : end + i] for i in range(m)]
-    return torch.stack(parts, 1).flatten(0, 1)
+def _windows(x: Tensor, length: int, end: int, m: int, at: int = 1) -> Tensor:
+    """The last `length` entries before end, end + 1, ... as dimension `at` of (b m, ...).
+
+    x: (b, t, ...).
+    """
+    x = x.movedim(1, at)
+    return torch.stack([x.narrow(at, end + i - length, length) for i in range(m)], 1).flatten(0, 1)

@@ -6,7 +6,7 @@ j windows.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -53,10 +53,9 @@ class TMB(nn.Module):
         return out
 
     def forward(self, projected: Tensor, newest: Tensor) -> Tensor:
-        """Projected window (n, w, p, e) and newest embedding (n, p, d) -> (n, p, d)."""
-        n, _, p, _ = projected.shape
-        x = F.silu(projected + self.main(self.position)[:, None])
-        x = rearrange(x, "n w p e -> (n p) w 1 e")
+        """Projected window (n, p, w, e) and newest embedding (n, p, d) -> (n, p, d)."""
+        n, p = projected.shape[:2]
+        x = F.silu(projected + self.main(self.position)).flatten(0, 1)[:, :, None]  # (n p) w 1 e
         B, C = self.to_BC(x).chunk(2, -1)  # (n p) w 1 s
         A = torch.exp(self.A_log)
         if self.literal:
@@ -65,7 +64,8 @@ class TMB(nn.Module):
             A, B, C = torch.exp(F.softplus(self.delta_bias)) * A, F.silu(B), F.silu(C)
             delta = self.delta_bias.expand_as(x)
         else:
-            delta = self.to_delta(x) + self.delta_bias
+            low, up = self.to_delta[0](x), cast(Tensor, self.to_delta[1].weight)
+            delta = F.linear(low, up, self.delta_bias)  # the bias costs no pass of its own
         y, _ = BACKENDS[choose(self.backend, x)](x, delta, -A, B, C, True, False)
         last = y[:, -1, 0] + self.D * x[:, -1, 0]  # (n p) e
         here = newest + self.position[-1]
