@@ -14,8 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from oddframe.errors import ConfigError
 from oddframe.models import build, default_config
 from oddframe.ops.backends import BACKENDS, unavailable
+from oddframe.ops.chunked import scan_chunked
 from oddframe.runtime import bench
 from oddframe.runtime.bench import bounds, scan, stream, table, timing, train, unet, video
+from oddframe.runtime.bench.chunks import scan_by_autograd
 from oddframe.runtime.bench.timing import Timing
 
 NATIVE = pytest.mark.skipif(
@@ -84,6 +86,21 @@ def test_every_backend_scans_the_same_and_has_the_same_gradients(backend):
     ours = torch.autograd.grad(there(x), x.tensors, gy)
     for a, b in zip(ours, torch.autograd.grad(scan.scan_in_place(x), x.tensors, gy), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [1, 7, 64, 700])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_chunks_that_autograd_differentiates_are_the_scan(length, reverse):
+    b, g, e, n = 2, 2, 3, 4
+    torch.manual_seed(0)
+    shapes = (b, length, g, e), (b, length, g, e), (g, n, e), (b, length, g, n), (b, length, g, n)
+    u, delta, A, B, C = (torch.randn(*s, dtype=torch.float64) for s in shapes)
+    inputs = [x.requires_grad_() for x in (u, delta, -A.exp(), B, C)]
+    found, want = (run(*inputs, True, reverse) for run in (scan_by_autograd, scan_chunked))
+    torch.testing.assert_close(found, want, rtol=1e-10, atol=1e-10)
+    gy = torch.randn_like(u)
+    for a, c in zip(*(torch.autograd.grad(y, inputs, gy) for y, _ in (found, want)), strict=True):
+        torch.testing.assert_close(a, c, rtol=1e-9, atol=1e-10)
 
 
 def test_bounds_are_bytes_over_bandwidth_and_what_the_library_took():

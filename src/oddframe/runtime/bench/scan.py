@@ -27,15 +27,19 @@ from oddframe.ops.ss2d import (
     two_orders,
 )
 from oddframe.runtime.bench.bounds import Bounds, bound_jobs, bounds
+from oddframe.runtime.bench.chunks import scan_by_autograd
 from oddframe.runtime.bench.table import Column, Row, Table
 from oddframe.runtime.bench.timing import LEAST, Job, Tick, Timing, interleaved, on_cuda, on_threads
 
 SLOWEST_S = 15.0
 """The loop's backward is left out where one run would take longer: it gets four of them."""
 FORWARD, BOTH = "forward", "fwd + bwd"
+AUTOGRAD = "autograd"
+"""The chunked scan, but differentiated by autograd instead of its own backward."""
 COLUMNS = (
     Column("ratio_loop", "x loop", "how many times faster than the loop does the same"),
     Column("ratio_chunked", "x chunk", "how many times faster than the chunked scan does it"),
+    Column("ratio_autograd", "x auto", "than autograd through the chunked form"),
     Column("ratio_memory", "/mem", "time over the memory bound: every tensor once"),
     Column("ratio_exp", "/exp", "time over the bound of one exponential per l, d, n, direction"),
     Column("ratio_arithmetic", "/arith", "time over the bound of that exponential and its sums"),
@@ -199,6 +203,7 @@ def scans_here(left_out: list[str]) -> dict[str, Scan]:
     scans: dict[str, Scan] = {
         "loop": partial(scan_in_two_orders, BACKENDS["reference"]),
         "chunked": partial(scan_in_two_orders, BACKENDS["chunked"]),
+        AUTOGRAD: partial(scan_in_two_orders, scan_by_autograd),
     }
     if (reason := unavailable("native")) is None:
         scans["native"] = scan_in_place
@@ -248,9 +253,10 @@ def rows_of(timed: dict[str, tuple[Case, Timing]], found: Bounds) -> list[Row]:
     rows = []
     for name, (case, timing) in timed.items():
         values, s = {}, timing.seconds
-        for base in ("loop", "chunked"):
+        bases = {"loop": "loop", "chunked": "chunked", "autograd": AUTOGRAD}
+        for column, base in bases.items():
             if (other := timed.get(f"{base}, {case.part}")) is not None:
-                values[f"ratio_{base}"] = other[1].seconds / s
+                values[f"ratio_{column}"] = other[1].seconds / s
         if case.part == FORWARD:
             values |= {f"ratio_{bound}": s / least for bound, least in found.seconds.items()}
         else:
