@@ -92,7 +92,7 @@ def save_run(
     from safetensors.torch import save
 
     weights = save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
-    write_atomic(path / WEIGHTS, lambda p: _keep(p.write_bytes(weights)))
+    write_atomic(path / WEIGHTS, lambda p: p.write_bytes(weights))
     values = {
         "format": FORMAT, "model": name, "config": dict(configs), "scene": to_json(scene),
         "calibration": calibration, **card,
@@ -149,10 +149,10 @@ def write_calibration(run: Run, calibration: Mapping[str, Any]) -> None:
 def write_json(path: Path, values: Any) -> None:
     """Write JSON atomically; NaN is refused (it is not JSON)."""
     text = json.dumps(values, indent=2, allow_nan=False) + "\n"
-    write_atomic(path, lambda p: _keep(p.write_text(text, "utf8")))
+    write_atomic(path, lambda p: p.write_text(text, "utf8"))
 
 
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it into place.
 
     Raises:
@@ -175,7 +175,3 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def _keep(_: int) -> None:
-    """Turn the count that write_text returns into nothing."""

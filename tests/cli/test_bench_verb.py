@@ -10,7 +10,10 @@ from oddframe.cli import main
 
 
 def test_bench_prints_a_table_and_writes_what_it_printed(tmp_path, capsys):
-    assert main(["bench", "train", "--quick", "--json", str(tmp_path / "new" / "b.json")]) == 0
+    picture = tmp_path / "new" / "b.svg"
+    files = ["--json", str(tmp_path / "new" / "b.json"), "--picture", str(picture)]
+    assert main(["bench", "train", "--quick", *files]) == 0
+    assert "chunked" in picture.read_text("utf8")
     out, err = capsys.readouterr()
     found = json.loads((tmp_path / "new" / "b.json").read_text("utf8"))
     assert found["bench"] == "train"

@@ -18,21 +18,30 @@ if TYPE_CHECKING:
 def run(
     what: str = typer.Argument(metavar="scan|stream|train", show_default=False),
     json: Path | None = JSON,
+    picture: Path | None = typer.Option(
+        None, "--picture", metavar="F", help="Also draw the bars into this SVG file."
+    ),
     quick: bool = typer.Option(False, "--quick", help="Tiny shapes: sees only that it all runs."),
 ) -> None:
     """Time things against each other on this machine; ratios, not promises. 1 to 2 minutes."""
-    from oddframe.runs import write_json
+    from oddframe.report.bench import bench_svg
+    from oddframe.runs import write_atomic, write_json
     from oddframe.runtime.bench import run as bench
     from oddframe.runtime.bench import text
 
-    if json is not None:
-        writable_folder(json.parent)
+    for file in (json, picture):
+        if file is not None:
+            writable_folder(file.parent)
     with _progress() as tick:
         found = bench(what, quick, tick)
     print(text(found))
     if json is not None:
         write_json(json, found)
         print(f"written to {json}")
+    if picture is not None:
+        drawn = bench_svg(found)
+        write_atomic(picture, lambda path: path.write_text(drawn, "utf8"))
+        print(f"drawn in {picture}")
 
 
 @contextmanager

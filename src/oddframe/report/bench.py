@@ -1,0 +1,99 @@
+"""The picture of a bench: a bar per row, and where a whole divides into parts, one bar of parts.
+
+SVG without scripts or fonts of its own, on white, so that it can stand in a README.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+WIDTH, MARGIN, LABELS = 760, 20, 190
+"""Pixels: the picture, its border, the column of names."""
+ROW, BAR, TITLE = 24, 15, 34
+"""Pixels: from row to row, height of a bar, height of a table's title."""
+COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#a463f2", "#9c9c9c")
+INK, FAINT = "#1b1e23", "#666c75"
+
+
+def bench_svg(found: dict[str, Any]) -> str:
+    """Draw what `oddframe.runtime.bench.run` gives, tables below one another, as an SVG."""
+    parts, y = [], MARGIN
+    for table in found["tables"]:
+        parts.append(_text(MARGIN, y + 14, table["title"], INK, weight=600))
+        draw = _whole if any(c["key"] == "share" for c in table["columns"]) else _bars
+        drawn, y = draw(table["rows"], y + TITLE)
+        parts += [*drawn]
+        y += ROW
+    m = found["machine"]
+    line = (
+        f"{m['threads']} threads on {m['cores']} cores ({m['cpu_capability']}), torch {m['torch']}"
+    )
+    parts.append(_text(MARGIN, y, line, FAINT))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + MARGIN}" '
+        f'viewBox="0 0 {WIDTH} {y + MARGIN}" font-family="system-ui, sans-serif" font-size="12">'
+        f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
+    )
+
+
+def _bars(rows: list[dict[str, Any]], y: int) -> tuple[list[str], int]:
+    """A bar per row on one scale, its milliseconds beside it; the y below."""
+    room = WIDTH - LABELS - 2 * MARGIN - 70
+    longest = max(row["ms"] for row in rows)
+    parts = []
+    for row in rows:
+        x, width = MARGIN + LABELS, max(1.0, room * row["ms"] / longest)
+        parts += [
+            _text(x - 8, y + 12, row["name"], INK, anchor="end"),
+            _box(x, y, width, COLOURS[0]),
+            _text(x + width + 6, y + 12, f"{_short(row['ms'])} ms", FAINT),
+        ]
+        y += ROW
+    return parts, y
+
+
+def _whole(rows: list[dict[str, Any]], y: int) -> tuple[list[str], int]:
+    """The first row as one bar, divided into the others and the rest, with a legend; the y below.
+
+    Parts that overlap, as a thread's do, may take longer together than the whole: then they set
+    the scale and a line marks the whole.
+    """
+    whole, pieces = rows[0]["ms"], [(row["name"], row["ms"]) for row in rows[1:]]
+    if (rest := whole - sum(ms for _, ms in pieces)) > 0:
+        pieces.append(("rest", rest))
+    scale = (WIDTH - 2 * MARGIN) / max(whole, sum(ms for _, ms in pieces))
+    per_frame = rows[0]["ms_per_frame"] / whole
+    parts, x, at = [], float(MARGIN), float(MARGIN)
+    for (name, ms), colour in zip(pieces, COLOURS, strict=False):
+        parts.append(_box(x, y, ms * scale, colour))
+        label = f"{name} {_short(ms * per_frame)}"
+        parts += [
+            f'<rect x="{at:.1f}" y="{y + ROW}" width="10" height="10" fill="{colour}"/>',
+            _text(at + 14, y + ROW + 9, label, INK),
+        ]
+        x, at = x + ms * scale, at + 24 + 6.6 * len(label)
+    end = MARGIN + whole * scale
+    parts += [
+        f'<path d="M{end:.1f} {y - 4}v{BAR + 8}" stroke="{INK}" stroke-width="1.5"/>',
+        _text(MARGIN, y + 2 * ROW + 9, f"the line: {_short(whole * per_frame)} ms a frame", FAINT),
+    ]
+    return parts, y + 3 * ROW
+
+
+def _box(x: float, y: float, width: float, colour: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colour}"/>'
+
+
+def _text(
+    x: float, y: float, text: str, colour: str, *, anchor: str = "start", weight: int = 400
+) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y}" fill="{colour}" text-anchor="{anchor}" '
+        f'font-weight="{weight}">{escape(text)}</text>'
+    )
+
+
+def _short(ms: float) -> str:
+    """Three digits that count."""
+    return f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}"
