@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -175,6 +176,42 @@ def test_a_made_video_has_the_frames_and_size_asked_for(tmp_path):
         head = video.Head(opened, 3)
         assert [len(list(head)), len(list(head))] == [3, 3]
     assert "H.264" in what
+
+
+@pytest.fixture
+def no_ffmpeg(monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setenv("PATH", "")
+
+
+def test_without_an_encoder_for_h264_opencv_makes_the_video(tmp_path, no_ffmpeg):
+    assert video.find_ffmpeg() is None
+    _, what = video.make_video(tmp_path, 64, 48, 5)
+    assert "made MPEG-4 part 2" in what
+    assert "oddframe[bench]" in what
+
+
+@pytest.mark.parametrize("script", ["exit 1", "cat > /dev/null; exit 1"], ids=["pipe", "end"])
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for ffmpeg")
+def test_an_ffmpeg_that_cannot_encode_h264_is_left_alone(tmp_path, monkeypatch, script):
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(video, "find_ffmpeg", lambda: str(program))
+    path, what = video.make_video(tmp_path, 640, 480, 5)
+    assert "made MPEG-4" in what
+    with video.open_source(path) as opened:
+        assert len(list(opened)) == 5
+
+
+def test_with_an_encoder_the_video_is_h264(tmp_path, monkeypatch):
+    if video.find_ffmpeg() is None:
+        pytest.skip("no ffmpeg: pip install 'oddframe[bench]'")
+    (tmp_path / "clips").mkdir()
+    path, what = video.make_video(tmp_path / "clips", 64, 48, 5)
+    assert "made H.264" in what
+    monkeypatch.setenv("ODDFRAME_DATA", str(tmp_path))
+    assert video.find_video(48) == (path, "H.264 (made.mp4)")  # OpenCV says so too
 
 
 def test_a_real_clip_is_taken_where_there_is_one(tmp_path, monkeypatch, make_video, real_data):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 from stub_run import HISTORY, street, write_stub
 
 import oddframe
-from oddframe.errors import ConfigError, RunError
+from oddframe.errors import ConfigError, RunError, SourceError
+from oddframe.runtime.detector import AHEAD
 from oddframe.runtime.result import write_csv
 
 ODD = 20
@@ -56,18 +59,111 @@ def test_stream_equals_score_bit_for_bit(detector, write_street, tmp_path):
     np.testing.assert_array_equal([s.alarm for s in streamed], result.alarm)
 
 
-def test_a_score_comes_before_the_next_frame_is_read(detector):
-    given = []
+def readers():
+    return [t for t in threading.enumerate() if t.name == "oddframe-ahead"]
 
-    class Counted(oddframe.sources.Source):
-        def _frames(self):
-            for index in range(8):
-                given.append(index)
-                yield oddframe.Frame(index, index / 25, street(index))
 
-    source = Counted(oddframe.types.SourceInfo("counted", 64, 48, 25.0, None))
-    for score in detector.stream(source):
-        assert given[-1] == score.index
+class Made(oddframe.sources.Source):
+    """Pictures of the street, and a note of every one that was asked for."""
+
+    def __init__(self, frames=8, live=False, odd_from=10**6, pause_s=0.0):
+        super().__init__(oddframe.types.SourceInfo("made", 64, 48, 25.0, None))
+        self.frames, self.live, self.odd_from, self.pause_s = frames, live, odd_from, pause_s
+        self.given, self.ended, self.closed_in_use = [], True, False
+
+    def _frames(self):
+        self.ended = False
+        try:
+            for index in range(self.frames):
+                self.given.append(index)
+                time.sleep(self.pause_s)
+                yield oddframe.Frame(index, index / 25, street(index, odd_from=self.odd_from))
+        finally:
+            self.ended = True
+
+    def close(self):
+        super().close()
+        self.closed_in_use = not self.ended
+
+
+def test_a_live_score_comes_before_the_next_frame_is_read(detector):
+    camera = Made(live=True)
+    for score in detector.stream(camera):
+        assert camera.given[-1] == score.index
+        assert not readers()
+
+
+def test_a_file_is_read_a_few_frames_ahead_and_no_more(detector):
+    source = Made(frames=20)
+    lead = [source.given[-1] - score.index for score in detector.stream(source)]
+    assert 1 <= max(lead) <= AHEAD
+
+
+def everything(score):
+    """All of a score, so that equal means equal in every bit (and NaN equals itself)."""
+    heat = None if score.heat is None else score.heat.tobytes()
+    return repr(
+        (score.index, score.pts_s, score.score, score.level, score.alarm, score.terms)
+    ), heat
+
+
+def test_reading_ahead_changes_no_bit_of_what_step_gives(detector):
+    source = Made(frames=30, odd_from=ODD)
+    state, one_by_one = detector.init_state(), []
+    for frame in source:
+        state, score = detector.step(state, frame.image, frame.pts_s)
+        one_by_one.append(everything(score))
+    assert any(heat for _, heat in one_by_one)
+    assert [everything(s) for s in detector.stream(source)] == one_by_one
+    assert [everything(s) for s in detector.stream(Made(30, live=True, odd_from=ODD))] == one_by_one
+
+
+def test_two_interleaved_sources_do_not_touch_each_other(detector):
+    alone = [[everything(s) for s in detector.stream(Made(20, odd_from=o))] for o in (8, ODD)]
+    pairs = zip(*(detector.stream(Made(20, odd_from=o)) for o in (8, ODD)), strict=True)
+    both = [list(side) for side in zip(*pairs, strict=True)]
+    assert [[everything(s) for s in side] for side in both] == alone
+    assert alone[0] != alone[1]
+
+
+def test_a_damaged_frame_is_an_error_after_the_scores_before_it(detector, write_street, tmp_path):
+    folder = write_street(tmp_path / "clip", range(12))
+    (folder / "0007.png").write_bytes(b"")
+    seen = []
+    with pytest.raises(SourceError, match=r"0007\.png"):
+        seen.extend(score.index for score in detector.stream(folder))
+    assert seen == list(range(7))
+    assert not readers()
+
+
+def test_a_source_that_gives_no_picture_is_refused(detector, monkeypatch):
+    monkeypatch.setattr("test_detector.street", lambda *_, **__: np.zeros((4, 4), np.uint8))
+    with pytest.raises(ConfigError, match="BGR uint8"):
+        list(detector.stream(Made()))
+
+
+@pytest.mark.parametrize("verb", ["score", "stream", "follow"])
+def test_a_source_is_not_closed_while_it_is_read(detector, monkeypatch, verb):
+    source = Made(frames=50, pause_s=0.01)
+    monkeypatch.setattr("oddframe.runtime.detector.open_source", lambda _: source)
+
+    def enough(done, _):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    if verb == "score":
+        with pytest.raises(KeyboardInterrupt):
+            detector.score("clip", progress=enough)
+    else:
+        scores = getattr(detector, verb)("clip")
+        for _ in range(3):
+            next(scores)
+        assert len(readers()) == 1
+        scores.close()
+    assert len(source.given) < 50
+    assert source.ended
+    assert not source.closed_in_use
+    assert not readers()
 
 
 def test_segments_with_k_frames_of_overlap_give_the_same_scores(detector, write_street, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from oddframe.data import to_model
 from oddframe.metrics import psnr
 from oddframe.models.base import Prediction, VADModel
+from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.fuse import fuse
 from oddframe.scoring.local import box_mean
 from oddframe.scoring.scene import SceneFit
@@ -119,6 +121,36 @@ def test_a_state_can_be_used_twice():
     first = scorer.step(state, frames[8])[1].score
     scorer.step(scorer.step(state, frames[3])[0], frames[1])
     assert scorer.step(state, frames[8])[1].score == first
+
+
+def test_frames_prepared_elsewhere_give_the_same_scores_and_the_same_state():
+    scorer, frames = fitted(), walk(size=96)
+    want = [(s.score, s.terms, s.heat) for s in run(scorer, frames)]
+    greys, ready = (), []
+    for image in frames[:15]:
+        ready.append(scorer.prepare(image, greys))
+        greys = ready[-1].greys
+    state, found = scorer.init_state(), []
+    for image in [*ready, *frames[15:]]:  # and `step` can go on where they end
+        state, score = scorer.step(state, image)
+        found.append((score.score, score.terms, score.heat))
+    np.testing.assert_equal(found, want)
+
+
+def test_prepare_is_flow_over_the_last_two_frames():
+    scorer, frames = fitted(), walk(4, size=SIZE_PX)
+    greys, flows = (), []
+    for image in frames:
+        ready = scorer.prepare(image, greys)
+        greys = ready.greys
+        flows.append(ready.flow)
+        np.testing.assert_array_equal(ready.frame, to_model(image, SIZE))
+    assert flows[:FLOW_LAG] == [None] * FLOW_LAG
+    grey = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in frames]
+    speed = box_mean(flow_speed(grey[3], grey[1]), FLOW_BLOCK_PX)
+    want = cv2.resize(speed, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(flows[3], want)
+    assert len(greys) == FLOW_LAG + 1
 
 
 def test_something_odd_scores_higher():

@@ -1,6 +1,7 @@
 """A trained run at work: `step` for one frame, `stream` for a source, `score` for a whole video.
 
-All three are one code path, `Scorer.step`. A score looks at its own frame and the k before it, so
+All three are one code path, `Scorer.step`; `stream` and `score` decode and prepare the frames of
+files ahead of it, in a thread of their own. A score looks at its own frame and the k before it, so
 
 - `stream` and `score` give the same numbers, and any number of streams can be interleaved;
 - a file cut into segments gives the same scores if every segment starts `info.overlap` frames
@@ -10,8 +11,8 @@ All three are one code path, `Scorer.step`. A score looks at its own frame and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,18 @@ import torch
 
 from oddframe.errors import ConfigError
 from oddframe.runs import Run, load_run
+from oddframe.runtime.ahead import ahead
 from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.floors import FLOW_LAG
-from oddframe.scoring.scorer import Scorer, ScorerState
+from oddframe.scoring.scorer import Greys, Prepared, Scorer, ScorerState
 from oddframe.sources import Source, open_source
 from oddframe.types import Frame, Image, Score
 
 SourceLike = Source | str | Path | int
 Progress = Callable[[int, int | None], None]
 """Called with the frames done and the frames expected (a hint, or None)."""
+AHEAD = 2
+"""Frames of a file that are decoded and prepared ahead (3 MB each at 720p)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +92,37 @@ class Detector:
         Raises:
             ConfigError: no BGR uint8 picture.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise ConfigError(
-                f"A frame must be BGR uint8 (h, w, 3), found {image.dtype} {image.shape}."
-            )
-        return self._scorer.step(state, image, pts_s)
+        return self._scorer.step(state, _picture(image), pts_s)
 
-    def follow(self, source: SourceLike) -> Iterator[tuple[Frame, Score]]:
-        """Every frame of a source with its score, as soon as it is there."""
-        with _opened(source) as opened:
+    def follow(self, source: SourceLike) -> Generator[tuple[Frame, Score], None, None]:
+        """Every frame of a source with its score, as soon as it is there; see `stream`."""
+        with _opened(source) as opened, closing(self._prepared(opened)) as frames:
             state = self.init_state()
-            for frame in opened:
-                state, score = self.step(state, frame.image, frame.pts_s)
+            for frame, prepared in frames:
+                state, score = self._scorer.step(state, prepared, frame.pts_s)
                 yield frame, score
 
-    def stream(self, source: SourceLike) -> Iterator[Score]:
+    def _prepared(self, source: Source) -> Generator[tuple[Frame, Prepared], None, None]:
+        """The frames of a source, prepared; those of files by a thread, ahead of the model.
+
+        Cameras are read when a score is wanted and not before: a frame that waits here is as old
+        as the model is slow, and a thread that waits for a camera cannot be ended.
+        """
+        made = self._prepare_all(source)
+        return made if source.live else ahead(made, AHEAD)
+
+    def _prepare_all(self, source: Source) -> Generator[tuple[Frame, Prepared], None, None]:
+        greys: Greys = ()
+        for frame in source:
+            prepared = self._scorer.prepare(_picture(frame.image), greys)
+            greys = prepared.greys
+            yield frame, prepared
+
+    def stream(self, source: SourceLike) -> Generator[Score, None, None]:
         """One score per new frame of a source, causal: no frame after it is used.
+
+        The frames of files are read a few frames ahead of their scores, in a thread that has
+        ended when the generator has; cameras are read frame by frame.
 
         Args:
             source: what `open_source` gives (left open at the end), or what it takes.
@@ -111,8 +130,9 @@ class Detector:
         Raises:
             SourceError: the source cannot be opened, or turns out to be damaged.
         """
-        for _, score in self.follow(source):
-            yield score
+        with closing(self.follow(source)) as followed:
+            for _, score in followed:
+                yield score
 
     def score(
         self, source: SourceLike, *, heat: bool = True, progress: Progress | None = None
@@ -127,10 +147,10 @@ class Detector:
         Raises:
             SourceError: the source cannot be opened, or turns out to be damaged.
         """
-        with _opened(source) as opened:
+        with _opened(source) as opened, closing(self.stream(opened)) as scores:
             info, hint = opened.info, opened.frame_hint
             collector = Collector(info.name, (info.height, info.width), heat)
-            for done, score in enumerate(self.stream(opened), 1):
+            for done, score in enumerate(scores, 1):
                 collector.add(score)
                 if progress is not None:
                     progress(done, hint)
@@ -176,6 +196,15 @@ def pick_device(device: str) -> torch.device:
             f"{torch.cuda.device_count()} CUDA devices. Use --device cpu, or install a CUDA build."
         )
     return found
+
+
+def _picture(image: Image) -> Image:
+    """The picture, if it is one."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ConfigError(
+            f"A frame must be BGR uint8 (h, w, 3), found {image.dtype} {image.shape}."
+        )
+    return image
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """From a frame to its score: one `step` for files, evaluation and live cameras alike.
 
-    frame -> model.step -> error maps -> local means -> unusualness per stream -> score -> level
+    frame -> prepare -> model.step -> error maps -> local means -> unusualness per stream -> score
+          -> level
 
+`prepare` is all that needs neither the model nor its state, so it can run ahead in another thread.
 The score of a frame looks only at that frame and those before it, and at statistics of held-out
 normal footage of the scene: nothing of the test video's future, nothing of its other frames.
 
@@ -30,6 +32,9 @@ from oddframe.scoring.local import box_mean
 from oddframe.scoring.scene import StreamScene
 from oddframe.types import Image, Map, Score
 
+Greys = tuple[NDArray[np.uint8], ...]
+"""The last grey pictures of a stream, (256, 256) each, oldest first: what optical flow looks at."""
+
 PEAK = 2.0
 """MAX of the PSNR: the span of values in [-1, 1], frames and scaled motion alike."""
 
@@ -49,6 +54,18 @@ class ScoreConfig(Config):
     Always seen at 256 px, as the floor `flowspeed` sees it."""
     smooth: float = Field(0.0, ge=0, lt=1)
     """Weight of the past in causal exponential smoothing of the score; 0 is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is known of a frame without the model: plain arrays, so torch stays in one thread."""
+
+    frame: NDArray[np.float32]
+    """V_t, (c, h, w) RGB in [-1, 1]."""
+    flow: Map | None
+    """Local means of its optical flow, (h, w); None without flow and in the first two frames."""
+    greys: Greys
+    """Its own grey picture and those before it, for `prepare` with the next frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +92,7 @@ class ScorerState:
     """What the model predicted for the frame that comes."""
     moved: Tensor | None = None
     """M_{t-1}, which goes with `expected.motion`."""
-    greys: tuple[NDArray[np.uint8], ...] = ()
+    greys: Greys = ()
     smooth: float | None = field(default=None)
 
 
@@ -103,30 +120,45 @@ class Scorer:
         """State of a stream that has seen no frame."""
         return ScorerState(self.model.init_state())
 
-    @torch.inference_mode()
-    def observe(self, state: ScorerState, image: Image) -> tuple[ScorerState, Observation | None]:
-        """Take one frame (h, w, 3) BGR uint8 of any size; None until the model has its history."""
+    def prepare(self, image: Image, greys: Greys = ()) -> Prepared:
+        """Everything about a frame (h, w, 3) BGR uint8, any size, that needs no model.
+
+        greys: those of the frame before, empty for a stream's first. Safe in any thread.
+        """
         size = self.model.size
         small = resize_bgr(image, size)
-        frame = torch.from_numpy(to_model(small, size))[None].to(self.device)
-        greys = state.greys
+        speed: Map | None = None
         if self.config.flow:
             # Small models are for small machines; flow on a small picture loses most of its use.
             seen = small if size == SIZE_PX else resize_bgr(image, SIZE_PX)
             grey = np.asarray(cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
             greys = (*greys, grey)[-FLOW_LAG - 1 :]
+            if len(greys) > FLOW_LAG:
+                means = box_mean(flow_speed(grey, greys[0]), FLOW_BLOCK_PX)
+                fitted = cv2.resize(means, (size, size), interpolation=cv2.INTER_AREA)
+                speed = np.asarray(fitted, dtype=np.float32)
+        return Prepared(to_model(small, size), speed, greys)
+
+    @torch.inference_mode()
+    def observe(
+        self, state: ScorerState, image: Image | Prepared
+    ) -> tuple[ScorerState, Observation | None]:
+        """Take the next frame; None until the model has its history.
+
+        image: (h, w, 3) BGR uint8 of any size, or what `prepare` made of it.
+        """
+        ready = image if isinstance(image, Prepared) else self.prepare(image, state.greys)
+        frame = torch.from_numpy(ready.frame)[None].to(self.device)
         moved = None if state.last is None else motion(state.last, frame)
-        observation = self._compare(state, frame, moved, greys)
+        observation = self._compare(state, frame, moved, ready.flow)
         model_state, expected = self.model.step(state.model, frame)
-        new = ScorerState(model_state, state.index + 1, frame, expected, moved, greys, state.smooth)
+        new = ScorerState(
+            model_state, state.index + 1, frame, expected, moved, ready.greys, state.smooth
+        )
         return new, observation
 
     def _compare(
-        self,
-        state: ScorerState,
-        frame: Tensor,
-        moved: Tensor | None,
-        greys: tuple[NDArray[np.uint8], ...],
+        self, state: ScorerState, frame: Tensor, moved: Tensor | None, flow: Map | None
     ) -> Observation | None:
         if state.expected is None or state.moved is None or moved is None:
             return None
@@ -138,16 +170,14 @@ class Scorer:
             "frame": box_mean(error.cpu().numpy(), block),
             "motion": box_mean(missed.cpu().numpy(), block),
         }
-        if self.config.flow:
-            speed = box_mean(flow_speed(greys[-1], greys[0]), FLOW_BLOCK_PX)
-            fitted = cv2.resize(speed, error.shape[::-1], interpolation=cv2.INTER_AREA)
-            local["flow"] = np.asarray(fitted, dtype=np.float32)
+        if flow is not None:
+            local["flow"] = flow
         return Observation(local, _psnr(error), _psnr(missed))
 
     def step(
-        self, state: ScorerState, image: Image, pts_s: float = 0.0
+        self, state: ScorerState, image: Image | Prepared, pts_s: float = 0.0
     ) -> tuple[ScorerState, Score]:
-        """Score one frame (h, w, 3) BGR uint8; the first k frames get NaN."""
+        """Score the next frame, as `observe` takes it; the first k frames get NaN."""
         index = state.index
         state, seen = self.observe(state, image)
         if seen is None:

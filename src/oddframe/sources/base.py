@@ -33,6 +33,9 @@ class Source(ABC):
 
     Files and frame folders may be iterated again, each time from the first frame; cameras and
     streams go on where they were. `close` may be called twice; iterating after it is an error.
+
+    `Detector` iterates a source that is not `live` in a thread of its own, ahead of the scores: a
+    picture belongs to its frame, and no buffer is filled again once it was handed over.
     """
 
     live: bool = False
