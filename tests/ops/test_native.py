@@ -150,6 +150,20 @@ def test_vector_functions_keep_their_stated_errors(library):
 
 
 @each_library
+def test_the_exponential_keeps_its_stated_ends(library):
+    low = [-126.1, -127, -149, -1e3, -(2.0**18), -3e6, -2e7, -1e30, -3e38]
+    high = [128, 1e3, 2.0**18, 3e6, 2e7, 1e30, 3e38]
+    t = np.array([*low, *high, np.nan] + [0.0] * (64 - len(low) - len(high) - 1), dtype=np.float32)
+    y = np.empty_like(t)
+    library.code.oddframe_exp2(t.ctypes, y.ctypes, t.size)
+    small, large = np.split(y[: len(low) + len(high)], [len(low)])
+    assert ((small >= 0) & (small <= 2.0**-126)).all()
+    assert (large > 3e38).all()
+    assert np.isnan(y[len(low) + len(high)])
+    assert (y[len(low) + len(high) + 1 :] == 1).all()
+
+
+@each_library
 @given(shapes())
 @settings(max_examples=60, deadline=None)
 def test_equals_the_loop(library, shape):

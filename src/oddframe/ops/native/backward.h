@@ -99,7 +99,7 @@ static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1
         const int64_t from = turn < 0 ? l - 1 - tile * TILE : tile * TILE;
         const float *B = s->B + b * s->B_b + g * s->B_g + from * s->B_l;
         const float *C = s->C + b * s->C_b + g * s->C_g + from * s->C_l;
-        places(s, s->order[g], tile * TILE, steps, at);
+        places(s, s->order[g], tile * TILE, steps, m->pitch, at);
         for (int64_t t = 0; t < steps; t++) {
             memcpy(w->B + t * n, B + t * turn * s->B_l, (size_t)n * 4);
             memcpy(w->C + t * n, C + t * turn * s->C_l, (size_t)n * 4);
@@ -115,8 +115,12 @@ static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1
             float *gu = m->y + k * m->y_k;
             float *gdelta = s->gdelta + ((b * s->g + g) * l + from) * s->e + c;
             const vf D = s->D && !add ? load(s->D + D_g + c, count) : (vf){0};
-            inputs(delta, turn * s->delta_l, count, bias, m->u + k * m->u_k, m->u_l, here, at,
-                   steps, (int)s->softplus, 1, &in);
+            if (steps == TILE && count >= LANES)
+                inputs(1, delta, turn * s->delta_l, count, bias, m->u + k * m->u_k, m->u_l, here,
+                       at, steps, (int)s->softplus, 1, &in);
+            else
+                inputs(0, delta, turn * s->delta_l, count, bias, m->u + k * m->u_k, m->u_l, here,
+                       at, steps, (int)s->softplus, 1, &in);
             for (int64_t t = 0; t < steps; t++) {
                 gy[t] = load(given + at[t] * m->y_l, here);
                 gx[t] = gdt[t] = (vf){0};

@@ -31,16 +31,18 @@ typedef struct {
 
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Places of steps first ... first + steps of an order. */
-static void places(const Scan *s, int64_t order, int64_t first, int64_t steps, int64_t *at) {
+/* Places of steps first ... first + steps of an order, rows `pitch` places apart; then the last one
+ * again, up to a whole tile. */
+static void places(const Scan *s, int64_t order, int64_t first, int64_t steps, int64_t pitch,
+                   int64_t *at) {
     const int64_t l = s->rows * s->cols, width = order & 1 ? s->rows : s->cols;
-    const int64_t t = order & 2 ? l - 1 - first : first, turn = order & 2 ? -1 : 1;
-    int64_t line = t / width, along = t % width;
-    for (int64_t i = 0; i < steps; i++) {
-        at[i] = order & 1 ? along * s->cols + line : line * s->cols + along;
-        along += turn;
-        if (along < 0) along = width - 1, line--;
-        if (along == width) along = 0, line++;
+    const int64_t turn = order & 2 ? -1 : 1, from = order & 2 ? l - 1 - first : first;
+    const int64_t next_line = order & 1 ? 1 : pitch, hop = order & 1 ? pitch : 1;
+    for (int64_t i = 0; i < steps;) { /* as far as a line goes */
+        const int64_t line = (from + turn * i) / width, along = (from + turn * i) % width;
+        const int64_t here = least(steps - i, order & 2 ? along + 1 : width - along);
+        for (int64_t j = 0; j < here; j++) at[i + j] = line * next_line + (along + turn * j) * hop;
+        i += here;
     }
     for (int64_t i = steps; i < TILE; i++) at[i] = at[steps - 1];
 }
@@ -53,21 +55,26 @@ typedef struct {
     vf slope[TILE]; /* d delta / d (delta as given); backward only */
 } Inputs;
 
-/* delta at d[t d_hop]; u at u[at[t] u_l], `u_count` of its lanes. */
-INLINE void inputs(const float *d, int64_t d_hop, int64_t count, vf bias, const float *u,
-                   int64_t u_l, int64_t u_count, const int64_t *at, int64_t steps, int softplus,
-                   int backward, Inputs *in) {
-    for (int64_t t = 0; t < steps; t += K) { /* at the end, the last step again */
+/* delta at d[t d_hop], u at u[at[t] u_l]. Whole tiles of whole vectors (a constant) are free of the
+ * tests that the edges need: the first `steps` steps, `count` and `u_count` lanes. */
+INLINE void inputs(const int whole, const float *d, int64_t d_hop, int64_t count, vf bias,
+                   const float *u, int64_t u_l, int64_t u_count, const int64_t *at, int64_t steps,
+                   int softplus, int backward, Inputs *in) {
+    for (int64_t t = 0; t < (whole ? TILE : steps); t += K) { /* at the end, the last step again */
         vf step[K];
-        /* Hops of a few kB are beyond the hardware's own foresight. */
-        EACH __builtin_prefetch(d + (t + j + 2 * TILE) * d_hop, 0, 2);
-        EACH step[j] = load(d + least(t + j, steps - 1) * d_hop, count) + bias;
-        EACH in->u[t + j] = load(u + at[t + j] * u_l, u_count);
+        EACH step[j] = whole ? load(d + (t + j) * d_hop, LANES)
+                             : load(d + least(t + j, steps - 1) * d_hop, count);
+        EACH step[j] += bias;
+        EACH in->u[t + j] = load(u + at[t + j] * u_l, whole ? LANES : u_count);
         if (softplus) softplusk(step, backward ? in->slope + t : NULL);
         EACH in->x[t + j] = step[j] * in->u[t + j];
         EACH in->dt[t + j] = minv(splat(1e20f), step[j]);
     }
 }
+
+/* Rows of a copied map lie an odd number of vectors apart: places of one column, a large power of
+ * two apart, would share a few cache lines. */
+INLINE int64_t odd(int64_t cols) { return cols | 1; }
 
 /* Memory of one thread. */
 typedef struct {
@@ -82,7 +89,7 @@ static void *room(size_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 6
 
 static int work_make(Work *w, const Scan *s, int64_t blocks, int backward) {
     const size_t states = (size_t)(blocks * s->n) * sizeof(vf), tile = (size_t)(TILE * s->n);
-    const size_t map = (size_t)(blocks * s->rows * s->cols) * sizeof(vf);
+    const size_t map = (size_t)(blocks * s->rows * odd(s->cols)) * sizeof(vf);
     memset(w, 0, sizeof *w);
     w->state = room(states), w->rate = room(states);
     if (s->joint) w->u = room(map), w->y = room(map);
@@ -109,33 +116,36 @@ typedef struct {
     int64_t u_l, y_l;  /* from place to place */
     int64_t u_k, y_k;  /* from one vector of channels to the next */
     int64_t count;     /* channels that are there; of a copy, all lanes are */
+    int64_t pitch;     /* from row to row, in places */
 } Map;
 
-/* The maps of scan g, or copies of a joint one: places of one column, a large power of two apart,
- * would share a few cache lines. */
+/* The maps of scan g, or copies of a joint one. */
 static Map enter(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1, Work *w, int back) {
-    const int64_t l = s->rows * s->cols, y_l = (s->joint ? 1 : s->g) * s->e;
+    const int64_t cols = s->cols, l = s->rows * cols, y_l = (s->joint ? 1 : s->g) * s->e;
     const int64_t y0 = b * l * y_l + (s->joint ? 0 : g) * s->e;
+    const int64_t pitch = odd(cols), area = s->rows * pitch;
     const float *u = s->u + b * s->u_b + g * s->u_g;
     float *y = back ? s->gu : s->y;
     if (!s->joint)
         return (Map){u + c0, back ? s->gy + y0 + c0 : NULL, y + y0 + c0, s->u_l, y_l, LANES, LANES,
-                     c1 - c0};
+                     c1 - c0, cols};
     for (int64_t c = c0, k = 0; c < c1; c += LANES, k++)
-        for (int64_t i = 0; i < l; i++) {
-            w->u[k * l + i] = load(u + i * s->u_l + c, c1 - c);
-            if (back) w->gy[k * l + i] = load(s->gy + y0 + i * y_l + c, c1 - c);
-        }
-    return (Map){(float *)w->u, (float *)w->gy, (float *)w->y, LANES, LANES, l * LANES, l * LANES,
-                 (c1 - c0 + LANES - 1) / LANES * LANES};
+        for (int64_t row = 0, i = 0; row < s->rows; row++)
+            for (int64_t at = k * area + row * pitch, end = at + cols; at < end; at++, i++) {
+                w->u[at] = load(u + i * s->u_l + c, c1 - c);
+                if (back) w->gy[at] = load(s->gy + y0 + i * y_l + c, c1 - c);
+            }
+    return (Map){(float *)w->u, (float *)w->gy, (float *)w->y, LANES, LANES, area * LANES,
+                 area * LANES, (c1 - c0 + LANES - 1) / LANES * LANES, pitch};
 }
 
 static void leave(const Scan *s, int64_t b, int64_t c0, int64_t c1, const Work *w, int back) {
-    const int64_t l = s->rows * s->cols;
+    const int64_t cols = s->cols, l = s->rows * cols, pitch = odd(cols), area = s->rows * pitch;
     if (!s->joint) return;
     for (int64_t c = c0, k = 0; c < c1; c += LANES, k++)
-        for (int64_t i = 0; i < l; i++)
-            store((back ? s->gu : s->y) + (b * l + i) * s->e + c, w->y[k * l + i], c1 - c);
+        for (int64_t row = 0, i = 0; row < s->rows; row++)
+            for (int64_t at = k * area + row * pitch, end = at + cols; at < end; at++, i++)
+                store((back ? s->gu : s->y) + (b * l + i) * s->e + c, w->y[at], c1 - c);
 }
 
 /* Rates of one scan for channels c0 ... c1: A and A log2(e), kept finite. */
