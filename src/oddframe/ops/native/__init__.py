@@ -31,7 +31,7 @@ def available() -> str | None:
 
 def part_of(e: int) -> int:
     """Channels per piece of the backward sweep: a function of the shape alone (determinism)."""
-    return 64 if e <= 512 else 128
+    return 32 if e <= 64 else 64
 
 
 def scan(

@@ -80,15 +80,14 @@ INLINE int64_t odd(int64_t cols) { return cols | 1; }
 typedef struct {
     vf *state, *rate;                /* (blocks, n) */
     vf *u, *y, *gy;                  /* (blocks, l): a joint map's; y is gu on the way back */
-    vf *A, *gA, *gB, *gC;            /* (blocks, n), then (TILE, n); backward only, as all below */
+    vf *A, *gA;                      /* (blocks, n); backward only, as all below */
     vf *gbias, *gD;                  /* (blocks) */
-    float *B, *C;                    /* (TILE, n) */
 } Work;
 
 static void *room(size_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 64); }
 
 static int work_make(Work *w, const Scan *s, int64_t blocks, int backward) {
-    const size_t states = (size_t)(blocks * s->n) * sizeof(vf), tile = (size_t)(TILE * s->n);
+    const size_t states = (size_t)(blocks * s->n) * sizeof(vf);
     const size_t map = (size_t)(blocks * s->rows * odd(s->cols)) * sizeof(vf);
     memset(w, 0, sizeof *w);
     w->state = room(states), w->rate = room(states);
@@ -97,16 +96,13 @@ static int work_make(Work *w, const Scan *s, int64_t blocks, int backward) {
     if (!backward) return 1;
     if (s->joint) w->gy = room(map);
     w->A = room(states), w->gA = room(states);
-    w->gB = room(tile * sizeof(vf)), w->gC = room(tile * sizeof(vf));
     w->gbias = room((size_t)blocks * sizeof(vf)), w->gD = room((size_t)blocks * sizeof(vf));
-    w->B = room(tile * 4), w->C = room(tile * 4);
-    return w->A && w->gA && w->gB && w->gC && w->gbias && w->gD && w->B && w->C &&
-           (w->gy || !s->joint);
+    return w->A && w->gA && w->gbias && w->gD && (w->gy || !s->joint);
 }
 
 static void work_free(Work *w) {
     free(w->state), free(w->rate), free(w->u), free(w->y), free(w->gy), free(w->A);
-    free(w->gA), free(w->gB), free(w->gC), free(w->gbias), free(w->gD), free(w->B), free(w->C);
+    free(w->gA), free(w->gbias), free(w->gD);
 }
 
 /* Where u and y (on the way back u, gy and gu as y) of channels c0 ... c1 lie. */
