@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from stub_run import HISTORY, street, write_stub
@@ -164,6 +165,81 @@ def test_a_source_is_not_closed_while_it_is_read(detector, monkeypatch, verb):
     assert source.ended
     assert not source.closed_in_use
     assert not readers()
+
+
+def test_streams_in_one_call_get_what_each_gets_alone(detector):
+    """One older than the others, one of another picture size, one that has just begun."""
+    sizes, ages = ((64, 48), (96, 80), (64, 48)), (7, 3, 0)
+    videos = [
+        [cv2.resize(street(i, odd_from=8), size) for i in range(age + 15)]
+        for size, age in zip(sizes, ages, strict=True)
+    ]
+    alone = [[], [], []]
+    states = []
+    for video, age, scores in zip(videos, ages, alone, strict=True):
+        state = detector.init_state()
+        for i, image in enumerate(video):
+            if i == age:
+                states.append(state)
+            state, score = detector.step(state, image, i / 25)
+            scores.append(score)
+    for i in range(15):
+        images = [video[age + i] for video, age in zip(videos, ages, strict=True)]
+        times = [(age + i) / 25 for age in ages]
+        states, scores = detector.step_batch(states, images, times)
+        for score, own, age in zip(scores, alone, ages, strict=True):
+            want = own[age + i]
+            assert (score.index, score.pts_s, score.alarm) == (want.index, want.pts_s, want.alarm)
+            np.testing.assert_allclose(score.score, want.score, rtol=1e-4, atol=1e-4)
+            assert score.terms.keys() == want.terms.keys()
+
+
+def test_streams_that_do_not_match_their_pictures_are_refused(detector):
+    state, image = detector.init_state(), street(0)
+    with pytest.raises(ConfigError, match="found 2 states, 1 images"):
+        detector.step_batch([state, state], [image])
+    with pytest.raises(ConfigError, match="BGR uint8"):
+        detector.step_batch([state], [image[..., 0]])
+    assert detector.step_batch([], []) == ([], [])
+
+
+def test_bfloat16_moves_the_scores_a_little(detector, shared_run):
+    fast = oddframe.load(shared_run, precision="bfloat16")
+    assert (detector.info.precision, fast.info.precision) == ("float32", "bfloat16")
+    images = [street(i, odd_from=ODD) for i in range(30)]
+    whole, moved = ([], [])
+    for each, scores in ((detector, whole), (fast, moved)):
+        state = each.init_state()
+        for image in images:
+            state, score = each.step(state, image)
+            scores.append(score.terms.get("psnr_frame", np.nan))
+    known = np.isfinite(whole)
+    assert not np.array_equal(np.array(whole)[known], np.array(moved)[known])
+    np.testing.assert_allclose(np.array(moved)[known], np.array(whole)[known], atol=1.0)
+
+
+def test_an_unknown_precision_names_the_known_ones(shared_run):
+    with pytest.raises(ConfigError, match="float32 or bfloat16, found 'half'"):
+        oddframe.load(shared_run, precision="half")
+
+
+def test_compiling_without_a_compiler_is_one_sentence(shared_run, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler"):
+        oddframe.load(shared_run, compiled=True)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_gives_the_same_scores(detector, shared_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    compiled = oddframe.load(shared_run, compiled=True)
+    states, found = [detector.init_state(), compiled.init_state()], ([], [])
+    for i in range(HISTORY + 6):
+        for which, each in enumerate((detector, compiled)):
+            states[which], score = each.step(states[which], street(i))
+            found[which].append(score.score)
+    assert any(tmp_path.iterdir())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-3, atol=1e-3)
 
 
 def test_segments_with_k_frames_of_overlap_give_the_same_scores(detector, write_street, tmp_path):

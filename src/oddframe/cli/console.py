@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 RUN = typer.Argument(
     metavar="RUN", help="RUN folder that `oddframe fit --out` wrote.", show_default=False
 )
+PRECISION = typer.Option(
+    "float32", "--precision", help="float32 or bfloat16 (faster for large sizes where it pays)."
+)
+COMPILED = typer.Option(
+    False, "--compile", help="Rewrite the model by torch.compile: slow to start, then faster."
+)
 DEVICE = typer.Option("cpu", "--device", help="cpu, cuda, cuda:N, or auto.")
 JSON = typer.Option(None, "--json", metavar="F", help="Also write the results to this file.")
 PROTOCOL = typer.Option(

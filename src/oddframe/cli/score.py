@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import typer
 
-from oddframe.cli.console import DEVICE, RUN
+from oddframe.cli.console import COMPILED, DEVICE, PRECISION, RUN
 
 if TYPE_CHECKING:
     from oddframe.runtime.detector import Detector
     from oddframe.runtime.result import Result
+    from oddframe.scoring.scorer import Precision
 
 
 def run(
@@ -27,13 +28,15 @@ def run(
         False, "--allow-short", help="Accept video files that end before their declared length."
     ),
     device: str = DEVICE,
+    precision: str = PRECISION,
+    compiled: bool = COMPILED,
 ) -> None:
     """Score videos: one CSV each, `frame,time_s,score,level,alarm` and the raw terms."""
     from oddframe.cli.console import writable_folder
     from oddframe.runtime.detector import load
 
     stems = _stems(videos, allow_short)
-    detector = load(run, device)
+    detector = load(run, device, precision=cast("Precision", precision), compiled=compiled)
     writable_folder(out)
     if detector.info.threshold is None:
         print("the run is not calibrated: levels stay empty and no alarm is raised")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,9 @@ class VADModel(nn.Module):
     """Rows and columns of the frames that the model takes."""
     motion_is_next: bool = False
     """The motion is that to the frame to come, not the last one seen."""
+
+    heavy: ClassVar[tuple[str, ...]] = ()
+    """Methods of `step` that `torch.compile` may take: all its arithmetic, none of its cache."""
 
     def forward(self, clip: Tensor) -> Prediction:
         """Predict from every window of k frames: (b, t >= k, c, h, w) -> m = t - k + 1 targets.

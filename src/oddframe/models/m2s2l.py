@@ -192,6 +192,8 @@ class M2S2LState:
 class M2S2L(VADModel):
     """The model; see the head of this file for the paper, the letters and the deviations."""
 
+    heavy = ("encode", "temporal", "decode")
+
     def __init__(self, config: M2S2LConfig) -> None:
         super().__init__()
         self.config = cfg = config

@@ -11,11 +11,11 @@ files ahead of it, in a thread of their own. A score looks at its own frame and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -23,9 +23,10 @@ import torch
 from oddframe.errors import ConfigError
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
+from oddframe.runtime.compile import compile_parts
 from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.floors import FLOW_LAG
-from oddframe.scoring.scorer import Greys, Prepared, Scorer, ScorerState
+from oddframe.scoring.scorer import Greys, Precision, Prepared, Scorer, ScorerState
 from oddframe.sources import Source, open_source
 from oddframe.types import Frame, Image, Score
 
@@ -55,16 +56,25 @@ class DetectorInfo:
     calibration: dict[str, Any] | None
     """How the threshold was found, as stored in model.json."""
     device: str
+    precision: Precision
+    """Of the model's matrix products and convolutions."""
 
 
 class Detector:
     """Scores frames of one scene; made by `oddframe.load`."""
 
-    def __init__(self, run: Run, device: str = "cpu") -> None:
+    def __init__(
+        self, run: Run, device: str = "cpu", *, precision: Precision = "float32",
+        compiled: bool = False,
+    ) -> None:  # fmt: skip
         """Build the model and load its weights; see `load`."""
+        if precision not in get_args(Precision):
+            raise ConfigError(f"precision is float32 or bfloat16, found {precision!r}.")
         where = pick_device(device)
         model = run.model()
-        self._scorer = Scorer(model, run.score_config, run.scene, run.threshold, where)
+        if compiled:
+            compile_parts(model, where)
+        self._scorer = Scorer(model, run.score_config, run.scene, run.threshold, where, precision)
         self.info = DetectorInfo(
             run=run.path,
             model=run.name,
@@ -75,6 +85,7 @@ class Detector:
             threshold=run.threshold,
             calibration=run.calibration,
             device=str(where),
+            precision=precision,
         )
         self.score_config = run.score_config
 
@@ -93,6 +104,31 @@ class Detector:
             ConfigError: no BGR uint8 picture.
         """
         return self._scorer.step(state, _picture(image), pts_s)
+
+    def step_batch(
+        self,
+        states: Sequence[ScorerState],
+        images: Sequence[Image],
+        pts_s: Sequence[float] | None = None,
+    ) -> tuple[list[ScorerState], list[Score]]:
+        """`step` for the next frame of each of several streams, in one call of the model.
+
+        For cameras that look at scenes alike enough for one RUN: all are worked off together,
+        which is where a GPU gets its speed. Streams may be of any age and picture size; each gets
+        what `step` alone gives it, to rounding. One state and one image per stream, in one order.
+
+        Raises:
+            ConfigError: no BGR uint8 pictures, or not as many as states.
+        """
+        times = [0.0] * len(images) if pts_s is None else pts_s
+        if not len(states) == len(images) == len(times):
+            raise ConfigError(
+                f"One state, image and time per stream: found {len(states)} states, "
+                f"{len(images)} images and {len(times)} times."
+            )
+        if not states:
+            return [], []
+        return self._scorer.step_batch(states, [_picture(i) for i in images], times)
 
     def follow(self, source: SourceLike) -> Generator[tuple[Frame, Score], None, None]:
         """Every frame of a source with its score, as soon as it is there; see `stream`."""
@@ -157,23 +193,32 @@ class Detector:
         return collector.result()
 
 
-def load(run: str | Path | Run, device: str = "cpu") -> Detector:
+def load(
+    run: str | Path | Run, device: str = "cpu", *, precision: Precision = "float32",
+    compiled: bool = False,
+) -> Detector:  # fmt: skip
     """Load a RUN folder as a detector.
 
     Args:
         run: the folder that `oddframe fit --out` wrote.
         device: cpu, cuda, cuda:N, or auto (cuda where there is one).
+        precision: float32, or bfloat16 for the model's matrix products and convolutions: faster
+            for the large sizes where the processor has it. Scores move a little (docs/speed.md);
+            calibrate with the precision that you score with.
+        compiled: let `torch.compile` rewrite the model. The first frames then wait for a C++
+            compiler, a minute or more; what it made is kept for the next time.
 
     Raises:
         RunError: no RUN, unfinished, damaged, or of another version.
-        ConfigError: the device is not there.
+        ConfigError: the device is not there, an unknown precision, no C++ compiler.
 
     Example:
         >>> detector = oddframe.load("RUN")                    # doctest: +SKIP
         >>> result = detector.score("clip.mp4")                # doctest: +SKIP
         >>> float(np.nanmax(result.level)), result.heat(100)   # doctest: +SKIP
     """
-    return Detector(run if isinstance(run, Run) else load_run(run), device)
+    found = run if isinstance(run, Run) else load_run(run)
+    return Detector(found, device, precision=precision, compiled=compiled)
 
 
 def pick_device(device: str) -> torch.device:

@@ -12,9 +12,9 @@ Letters: h w rows and columns of the working size, c colour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -32,6 +32,7 @@ from oddframe.scoring.local import box_mean
 from oddframe.scoring.scene import StreamScene
 from oddframe.types import Image, Map, Score
 
+Precision = Literal["float32", "bfloat16"]
 Greys = tuple[NDArray[np.uint8], ...]
 """The last grey pictures of a stream, (256, 256) each, oldest first: what optical flow looks at."""
 
@@ -101,6 +102,7 @@ class Scorer:
 
     scene: {stream: StreamScene} from `SceneFit`; None while it is being fitted (`observe` works).
     threshold: score of the alarm, None before calibration.
+    precision: of the model's matrix products and convolutions; everything else stays float32.
     """
 
     def __init__(
@@ -110,11 +112,12 @@ class Scorer:
         scene: Mapping[str, StreamScene] | None = None,
         threshold: float | None = None,
         device: str | torch.device = "cpu",
+        precision: Precision = "float32",
     ) -> None:
         self.model = model.to(device).eval()
         self.config = config or ScoreConfig()
         self.scene, self.threshold = scene, threshold
-        self.device = torch.device(device)
+        self.device, self.precision = torch.device(device), precision
 
     def init_state(self) -> ScorerState:
         """State of a stream that has seen no frame."""
@@ -139,7 +142,6 @@ class Scorer:
                 speed = np.asarray(fitted, dtype=np.float32)
         return Prepared(to_model(small, size), speed, greys)
 
-    @torch.inference_mode()
     def observe(
         self, state: ScorerState, image: Image | Prepared
     ) -> tuple[ScorerState, Observation | None]:
@@ -147,15 +149,36 @@ class Scorer:
 
         image: (h, w, 3) BGR uint8 of any size, or what `prepare` made of it.
         """
-        ready = image if isinstance(image, Prepared) else self.prepare(image, state.greys)
-        frame = torch.from_numpy(ready.frame)[None].to(self.device)
-        moved = None if state.last is None else motion(state.last, frame)
-        observation = self._compare(state, frame, moved, ready.flow)
-        model_state, expected = self.model.step(state.model, frame)
-        new = ScorerState(
-            model_state, state.index + 1, frame, expected, moved, ready.greys, state.smooth
-        )
-        return new, observation
+        states, seen = self.observe_batch([state], [image])
+        return states[0], seen[0]
+
+    @torch.inference_mode()
+    def observe_batch(
+        self, states: Sequence[ScorerState], images: Sequence[Image | Prepared]
+    ) -> tuple[list[ScorerState], list[Observation | None]]:
+        """`observe` for the next frame of each of several streams, in one call of the model."""
+        ready = [
+            image if isinstance(image, Prepared) else self.prepare(image, state.greys)
+            for state, image in zip(states, images, strict=True)
+        ]
+        frames = [torch.from_numpy(r.frame)[None].to(self.device) for r in ready]
+        moved = [
+            None if state.last is None else motion(state.last, frame)
+            for state, frame in zip(states, frames, strict=True)
+        ]
+        seen = [
+            self._compare(state, frame, m, r.flow)
+            for state, frame, m, r in zip(states, frames, moved, ready, strict=True)
+        ]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            known, expected = self.model.step_batch([state.model for state in states], frames)
+        new = [
+            ScorerState(model, s.index + 1, frame, prediction, m, r.greys, s.smooth)
+            for s, model, frame, prediction, m, r in zip(
+                states, known, frames, expected, moved, ready, strict=True
+            )
+        ]
+        return new, seen
 
     def _compare(
         self, state: ScorerState, frame: Tensor, moved: Tensor | None, flow: Map | None
@@ -178,8 +201,25 @@ class Scorer:
         self, state: ScorerState, image: Image | Prepared, pts_s: float = 0.0
     ) -> tuple[ScorerState, Score]:
         """Score the next frame, as `observe` takes it; the first k frames get NaN."""
-        index = state.index
-        state, seen = self.observe(state, image)
+        states, scores = self.step_batch([state], [image], [pts_s])
+        return states[0], scores[0]
+
+    def step_batch(
+        self,
+        states: Sequence[ScorerState],
+        images: Sequence[Image | Prepared],
+        pts_s: Sequence[float],
+    ) -> tuple[list[ScorerState], list[Score]]:
+        """`step` for the next frame of each of several streams, in one call of the model."""
+        known, seen = self.observe_batch(states, images)
+        found = [self._score(*each) for each in zip(known, seen, pts_s, strict=True)]
+        return [state for state, _ in found], [score for _, score in found]
+
+    def _score(
+        self, state: ScorerState, seen: Observation | None, pts_s: float
+    ) -> tuple[ScorerState, Score]:
+        """What was seen of the newest frame of `state` as a score."""
+        index = state.index - 1
         if seen is None:
             return state, Score(index, pts_s, float("nan"), float("nan"), False)
         unusual, terms = self.unusual(seen)
@@ -190,9 +230,7 @@ class Scorer:
         if self.config.smooth and state.smooth is not None:
             value = self.config.smooth * state.smooth + (1 - self.config.smooth) * value
         level = float("nan") if self.threshold is None else max(value, 0.0) / self.threshold
-        state = ScorerState(
-            state.model, state.index, state.last, state.expected, state.moved, state.greys, value
-        )
+        state = replace(state, smooth=value)
         return state, Score(index, pts_s, value, level, level >= 1, terms, fuse_maps(unusual))
 
     def unusual(self, seen: Observation) -> tuple[dict[str, Map], dict[str, float]]:
