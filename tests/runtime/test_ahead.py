@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from itertools import count
 
 import pytest
 
-from oddframe.runtime.ahead import ahead
+from oddframe.runtime.ahead import NICE, ahead
 
 
 def readers():
@@ -122,6 +123,16 @@ def test_one_that_was_never_asked_has_no_thread():
     early.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a rank of their own on Linux")
+def test_the_thread_gives_way_and_its_consumer_keeps_its_rank():
+    def rank():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = rank()
+    assert list(ahead((rank() for _ in range(3)), 2)) == [min(19, before + NICE)] * 3
+    assert rank() == before
+
+
 def test_two_side_by_side_do_not_mix():
     pairs = zip(ahead(range(50), 2), ahead(range(100, 150), 1), strict=True)
     assert list(pairs) == [(i, 100 + i) for i in range(50)]
@@ -164,7 +175,7 @@ def test_an_error_is_no_cycle_that_holds_pictures():
 ABANDONED = """
 import time
 from itertools import count
-from oddframe.runtime.ahead import ahead
+from oddframe.runtime.ahead import NICE, ahead
 def slow():
     try:
         for i in count():
@@ -186,7 +197,7 @@ def test_a_program_that_leaves_one_open_ends_all_the_same():
 
 STUCK = """
 import time
-from oddframe.runtime.ahead import ahead
+from oddframe.runtime.ahead import NICE, ahead
 def slow():
     yield 0
     time.sleep(1.5)

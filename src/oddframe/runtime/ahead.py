@@ -9,6 +9,9 @@ It pays where making an item lets go of Python's lock, as OpenCV's decoding and 
 from __future__ import annotations
 
 import atexit
+import contextlib
+import os
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -16,6 +19,9 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+NICE = 10
+"""Rank of the thread below the others. On two cores, `m2s2l-edge` from 720p H.264: 22.9 ms a frame
+instead of 27.8 at one rank, and 24.9 without a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,18 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
         found = None  # else the error holds this frame by its traceback, and this frame the error
 
 
+def _give_way() -> None:
+    """Let the consumer's threads go first where cores are few.
+
+    A model's two threads wait for each other many times a frame: while a third of the same rank
+    holds one of two cores, both stand still, and reading ahead costs more than it saves.
+    """
+    if sys.platform == "linux":  # elsewhere the rank belongs to the whole process
+        with contextlib.suppress(OSError):
+            me = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, me, os.getpriority(os.PRIO_PROCESS, me) + NICE)
+
+
 def _make(
     items: Iterable[T],
     room: threading.Semaphore,
@@ -86,6 +104,7 @@ def _make(
     stopped: threading.Event,
 ) -> None:
     """The thread: make items while there is room, then hand over how it ended."""
+    _give_way()
     try:
         source = iter(items)
         try:
