@@ -23,7 +23,7 @@ from oddframe.ops.native.library import Library, load, open_library
 GIVEN = os.environ.get("ODDFRAME_TEST_LIBRARY")
 """A library to test instead: the build with sanitizers."""
 SOURCES = Path(native.__file__).parent
-NAMES = ("u", "delta", "A", "B", "C", "bias", "D")
+NAMES = ("u", "delta", "A", "B", "C", "bias", "D", "up")
 
 
 def libraries():
@@ -65,11 +65,12 @@ def shapes(draw, longest=400):
         "e": draw(st.one_of(st.integers(1, 40), st.sampled_from([16, 64, 65, 130]))),
         "n": draw(st.integers(1, 32)), "joint": joint, "softplus": draw(st.booleans()),
         "extras": draw(st.booleans()), "seed": draw(st.integers(0, 2**31)),
+        "rank": draw(st.sampled_from([0, 0, 1, 3, 9])),
         "orders": draw(st.tuples(*[st.integers(0, 3)] * g)),
     }  # fmt: skip
 
 
-def made(*, b, rows, cols, g, e, n, joint, softplus, extras, seed, orders):
+def made(*, b, rows, cols, g, e, n, joint, softplus, extras, seed, orders, rank=0):
     """float64 tensors that float32 holds exactly, and the settings; u with 0 and +-1000."""
     rng = np.random.default_rng(seed)
     length, gu = rows * cols, 1 if joint else g
@@ -79,19 +80,26 @@ def made(*, b, rows, cols, g, e, n, joint, softplus, extras, seed, orders):
     delta = 10.0 ** rng.uniform(-4, 1, (b, length, g, e))
     if softplus:  # the same steps, before softplus
         delta = delta + np.log(-np.expm1(-delta))
+    up = None
+    if rank:  # products of one sign in a scan, so that their size is that of their terms
+        sign = rng.choice([-1, 1], (g, 1, 1)) if softplus else 1
+        up = sign * 10 ** rng.uniform(-2, 0, (g, rank, e))
+        delta = 10 ** rng.uniform(-2, 0.5, (b, length, g, rank))
     arrays = [
         u, delta, -np.exp(rng.uniform(-3, 3, (g, n, e))), rng.standard_normal((b, length, g, n)),
         rng.standard_normal((b, length, g, n)),
         rng.uniform(0, 0.5, (g, e)) if extras else None,
         rng.standard_normal((gu, e)) if extras else None,
+        up,
     ]  # fmt: skip
     tensors = [None if x is None else torch.tensor(x.astype(np.float32)).double() for x in arrays]
     return tensors, {"rows": rows, "orders": orders, "softplus": softplus}
 
 
-def slow(u, delta, A, B, C, bias, D, *, rows, orders, softplus):
+def slow(u, delta, A, B, C, bias, D, up, *, rows, orders, softplus):
     """`native.scan` by the loop: one scan at a time, over the places in its order."""
     length, gu = u.shape[1:3]
+    delta = delta if up is None else torch.einsum("blgr,gre->blge", delta, up)
     ys = []
     for k, order in enumerate(orders):
         at = along = torch.arange(length)
@@ -112,13 +120,13 @@ def slow(u, delta, A, B, C, bias, D, *, rows, orders, softplus):
     return y if D is None else y + D * u
 
 
-def fast(u, delta, A, B, C, bias, D, **settings):
-    return native.scan(u, delta, A, B, C, bias=bias, D=D, **settings)[0]
+def fast(u, delta, A, B, C, bias, D, up, **settings):
+    return native.scan(u, delta, A, B, C, bias=bias, D=D, up=up, **settings)[0]
 
 
 def size_of(tensors, settings):
     """Every output's size if no terms cancelled: what rounding is measured against."""
-    keep = {"delta", "A", "bias"}
+    keep = {"delta", "A", "bias", "up"}
     parts = [x if x is None or k in keep else x.abs() for k, x in zip(NAMES, tensors, strict=True)]
     return slow(*parts, **settings)
 
@@ -194,7 +202,7 @@ def long_case(rows, cols, n):
 def test_equals_the_loop_over_thousands_of_steps(library, rows, cols, n):
     tensors, how, want, size, weight, exact = long_case(rows, cols, n)
     with running(library):
-        found = fast(*(x.float() for x in tensors), **how)
+        found = fast(*(None if x is None else x.float() for x in tensors), **how)
         grads = gradients(fast, tensors, how, weight, torch.float32)
     assert ((found.double() - want).abs() <= 2e-5 * size).all()
     for name, grad in exact.items():
@@ -210,7 +218,7 @@ def test_gradients_equal_those_of_the_loop(library, shape):
     weight = torch.randn(tensors[0].shape, dtype=torch.float64)
     want = gradients(slow, tensors, how, weight, torch.float64)
     # As above: rounding is measured against what the gradient would be if nothing cancelled.
-    keep = {"delta", "A", "bias"}
+    keep = {"delta", "A", "bias", "up"}
     sizes = [x if x is None or k in keep else x.abs() for k, x in zip(NAMES, tensors, strict=True)]
     size = gradients(slow, sizes, how, weight.abs(), torch.float64)
     with running(library):
@@ -251,7 +259,7 @@ def test_the_same_bits_every_time_and_for_any_number_of_threads(library):
         with running(library):
             for threads in (1, 2, 3, 2):
                 torch.set_num_threads(threads)
-                y = fast(*(x.float() for x in tensors), **how)
+                y = fast(*(None if x is None else x.float() for x in tensors), **how)
                 results.append([y, *gradients(fast, tensors, how, weight, torch.float32).values()])
     finally:
         torch.set_num_threads(before)
@@ -290,13 +298,14 @@ def test_a_thousand_calls_leave_no_memory_behind(library):
         assert calls(1000) - before < 8000  # kB; one leaked work space per call would be 200 MB
 
 
-def test_torch_library_finds_nothing_wrong():
+@pytest.mark.parametrize("rank", [0, 2])
+def test_torch_library_finds_nothing_wrong(rank):
     shape = {
         "b": 1, "rows": 3, "cols": 5, "g": 2, "e": 7, "n": 3, "joint": True, "seed": 2,
-        "softplus": True, "extras": True, "orders": (0, 3),
+        "softplus": True, "extras": True, "orders": (0, 3), "rank": rank,
     }  # fmt: skip
     tensors, how = made(**shape)
-    leaves = [x.float().requires_grad_() for x in tensors]
+    leaves = [None if x is None else x.float().requires_grad_() for x in tensors]
     for save in (False, True):
         torch.library.opcheck(
             native._scan, (*leaves, how["rows"], list(how["orders"]), True, save),
@@ -315,6 +324,14 @@ def test_the_flop_counter_sees_it():
     with FlopCounterMode(display=False) as counter:
         y.sum().backward()
     assert counter.get_total_flops() == 21 * 2 * 30 * 4 * 8 * 3
+    low, up = torch.randn(2, 30, 4, 5), torch.randn(4, 5, 8, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        y, _ = native.scan(u, low, A, B, B, up=up, softplus=True)
+    product = 2 * 2 * 30 * 4 * 8 * 5
+    assert counter.get_total_flops() == 9 * 2 * 30 * 4 * 8 * 3 + product
+    with FlopCounterMode(display=False) as counter:
+        y.sum().backward()
+    assert counter.get_total_flops() == 21 * 2 * 30 * 4 * 8 * 3 + 3 * product
 
 
 def test_torch_compile_takes_it_whole():
@@ -334,6 +351,8 @@ def test_what_does_not_fit_is_refused():
         native.scan(u, u, A, B, B[:, :5])
     with pytest.raises(ValueError, match="bias"):
         native.scan(u, u, A, B, B, bias=torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="'up'"):
+        native.scan(u, B, A, B, B, up=torch.zeros(1, 3, 4))
     with pytest.raises(ValueError, match="'D'"):
         native.scan(u, u, A, B, B, D=torch.zeros(4))
     with pytest.raises(ValueError, match="4 rows"):

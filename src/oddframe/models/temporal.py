@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from oddframe.ops import native
 from oddframe.ops.backends import BACKENDS, choose
 from oddframe.ops.ss2d import a_log_init, delta_bias_init
 
@@ -56,22 +57,32 @@ class TMB(nn.Module):
         """Projected window (n, p, w, e) and newest embedding (n, p, d) -> (n, p, d)."""
         n, p = projected.shape[:2]
         x = F.silu(projected + self.main(self.position)).flatten(0, 1)[:, :, None]  # (n p) w 1 e
+        last = self._scan(x)[:, -1, 0] + self.D * x[:, -1, 0]  # (n p) e
+        here = newest + self.position[-1]
+        last = self.norm(last.unflatten(0, (n, p))) * F.silu(self.gate(here))
+        out: Tensor = here + self.out(last)
+        return out
+
+    def _scan(self, x: Tensor) -> Tensor:
+        """(n p, w, 1, e) -> the same shape, D left out."""
         B, C = self.to_BC(x).chunk(2, -1)  # (n p) w 1 s
         A = torch.exp(self.A_log)
+        backend = choose(self.backend, x)
         if self.literal:
             # Eq. 4-6: A = -exp(delta) Lambda, B = delta sigma(.), C = sigma(.); the scan itself
             # multiplies its input by delta, which is the delta that Eq. 5 prints inside B.
             A, B, C = torch.exp(F.softplus(self.delta_bias)) * A, F.silu(B), F.silu(C)
             delta = self.delta_bias.expand_as(x)
-        else:
-            low, up = self.to_delta[0](x), cast(Tensor, self.to_delta[1].weight)
+            return BACKENDS[backend](x, delta, -A, B, C, True, False)[0]
+        low, up = self.to_delta[0](x), cast(Tensor, self.to_delta[1].weight)
+        if backend != "native":
             delta = F.linear(low, up, self.delta_bias)  # the bias costs no pass of its own
-        y, _ = BACKENDS[choose(self.backend, x)](x, delta, -A, B, C, True, False)
-        last = y[:, -1, 0] + self.D * x[:, -1, 0]  # (n p) e
-        here = newest + self.position[-1]
-        last = self.norm(last.unflatten(0, (n, p))) * F.silu(self.gate(here))
-        out: Tensor = here + self.out(last)
-        return out
+            return BACKENDS[backend](x, delta, -A, B, C, True, False)[0]
+        y, _ = native.scan(
+            x.float(), low.float(), -A, B.float(), C.float(), bias=self.delta_bias[None],
+            up=up.T[None], softplus=True,
+        )  # fmt: skip
+        return y.to(x.dtype)
 
     def scan_flops(self, positions: int) -> int:
         """9 L D N for one window at `positions` places."""

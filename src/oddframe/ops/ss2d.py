@@ -75,12 +75,10 @@ class SS2D(nn.Module):
         parts = torch.stack((parts[:, :, :, ::2].flatten(1, 2), by_column.flatten(1, 2)), 3)
         parts = parts.flatten(2, 3)  # b l k (r + 2n)
         low, B, C = parts.split((self.rank, self.state, self.state), -1)
-        delta = torch.bmm(low.flatten(0, 1).transpose(0, 1), self.delta_weight)  # k (b l) c
-        delta = delta.unflatten(1, (b, h * w)).permute(1, 2, 0, 3)  # b l k c
         y, _ = native.scan(
-            x.float().flatten(1, 2)[:, :, None], delta.float(), -torch.exp(self.A_log),
-            B.float(), C.float(), bias=self.delta_bias, D=self.D[None], rows=h,
-            orders=ORDERS, softplus=True,
+            x.float().flatten(1, 2)[:, :, None], low.float(), -torch.exp(self.A_log),
+            B.float(), C.float(), bias=self.delta_bias, D=self.D[None], up=self.delta_weight,
+            rows=h, orders=ORDERS, softplus=True,
         )  # fmt: skip
         return y.view(x.shape).to(x.dtype)
 

@@ -43,6 +43,7 @@ def scan(
     *,
     bias: Tensor | None = None,
     D: Tensor | None = None,
+    up: Tensor | None = None,
     rows: int = 1,
     orders: tuple[int, ...] | None = None,
     softplus: bool = False,
@@ -58,6 +59,8 @@ def scan(
         C: (b, l, g, n).
         bias: (g, e), added to delta.
         D: (g, e), or (1, e) with a common input: D u is added to the output.
+        up: (g, r, e): delta is given as rows of low rank (b, l, g, r), whose product with this is
+            made on the way and never written out.
         rows: rows of the map, a divisor of l.
         orders: of the places for each scan; all ROWS by default.
         softplus: apply softplus to delta after the bias.
@@ -68,7 +71,7 @@ def scan(
     Raises:
         RuntimeError: the library is not there (`available` says why).
     """
-    inputs = (u, delta, A, B, C, bias, D)
+    inputs = (u, delta, A, B, C, bias, D, up)
     save = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     y, last, _ = _scan(*inputs, rows, list(orders or (ROWS,) * delta.shape[2]), softplus, save)
     return y, last
@@ -95,10 +98,10 @@ def scan_native(
 @torch.library.custom_op("oddframe::scan", mutates_args=(), device_types="cpu")
 def _scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, bias: Tensor | None,
-    D: Tensor | None, rows: int, orders: list[int], softplus: bool, save: bool,
+    D: Tensor | None, up: Tensor | None, rows: int, orders: list[int], softplus: bool, save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """y, the last state, and (where asked for) the states before every tile."""
-    call = _Call(u, delta, A, B, C, bias, D, rows, orders, softplus)
+    call = _Call(u, delta, A, B, C, bias, D, up, rows, orders, softplus)
     y, last = call.output("y", *u.shape), call.output("last", *call.states)
     start = call.output("start", *call.starts) if save else u.new_empty(0)
     call.run("oddframe_scan_forward")
@@ -108,7 +111,7 @@ def _scan(
 @_scan.register_fake
 def _(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, bias: Tensor | None,
-    D: Tensor | None, rows: int, orders: list[int], softplus: bool, save: bool,
+    D: Tensor | None, up: Tensor | None, rows: int, orders: list[int], softplus: bool, save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     (b, length, _, e), (g, n, _) = u.shape, A.shape
     starts = (b, g, -(-length // _library().tile), n, e) if save else (0,)
@@ -118,10 +121,11 @@ def _(
 @torch.library.custom_op("oddframe::scan_backward", mutates_args=(), device_types="cpu")
 def _scan_backward(
     gy: Tensor, start: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor,
-    bias: Tensor | None, D: Tensor | None, rows: int, orders: list[int], softplus: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Gradients of u, delta, A, B, C, bias and D."""
-    call = _Call(u, delta, A, B, C, bias, D, rows, orders, softplus)
+    bias: Tensor | None, D: Tensor | None, up: Tensor | None, rows: int, orders: list[int],
+    softplus: bool,
+) -> list[Tensor]:  # fmt: skip
+    """Gradients of u, delta, A, B, C, bias and D; with `up`, of the low rows and of it as well."""
+    call = _Call(u, delta, A, B, C, bias, D, up, rows, orders, softplus)
     call.give("gy", gy.contiguous())
     call.give("start", start)
     (b, length, gu, e), (g, n, _) = u.shape, A.shape
@@ -135,20 +139,31 @@ def _scan_backward(
     g_B, g_C = (call.output(name, parts, b, g, length, n) for name in ("gB", "gC"))
     call.run("oddframe_scan_backward")
     g_B, g_C = (x.sum(0).transpose(1, 2) for x in (g_B, g_C))
-    return g_u, g_delta, g_A.sum(0), g_B, g_C, g_bias.sum(0), g_D.sum(0)
+    grads = [g_u, g_delta, g_A.sum(0), g_B, g_C, g_bias.sum(0), g_D.sum(0)]
+    if up is not None:
+        # One product over batch and places per scan: (r, b l) (b l, e).
+        low, wide = (x.permute(2, 0, 1, 3).flatten(1, 2) for x in (delta, g_delta))
+        grads[1] = torch.bmm(wide, up.transpose(1, 2)).unflatten(1, (b, length)).permute(1, 2, 0, 3)
+        grads.append(torch.bmm(low.transpose(1, 2), wide))
+    return grads
 
 
 @_scan_backward.register_fake
 def _(
     gy: Tensor, start: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor,
-    bias: Tensor | None, D: Tensor | None, rows: int, orders: list[int], softplus: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    bias: Tensor | None, D: Tensor | None, up: Tensor | None, rows: int, orders: list[int],
+    softplus: bool,
+) -> list[Tensor]:  # fmt: skip
     (b, length, gu, e), (g, n, _) = u.shape, A.shape
     g_B, g_C = (u.new_empty(b, g, length, n).transpose(1, 2) for _ in "BC")
-    return (
+    grads = [
         u.new_empty(u.shape), u.new_empty(b, g, length, e).transpose(1, 2), u.new_empty(g, n, e),
         g_B, g_C, u.new_empty(g, e), u.new_empty(gu, e),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if up is not None:
+        grads[1] = u.new_empty(g, b, length, up.shape[1]).permute(1, 2, 0, 3)
+        grads.append(u.new_empty(up.shape))
+    return grads
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -162,7 +177,7 @@ def _backward(ctx: Any, gy: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     start, *tensors = ctx.saved_tensors
     grads = _scan_backward(gy, start, *tensors, *ctx.settings)
     return (
-        *(None if x is None else grad for x, grad in zip(tensors, grads, strict=True)),
+        *(None if x is None else grad for x, grad in zip(tensors, (*grads, None), strict=False)),
         None, None, None, None,
     )  # fmt: skip
 
@@ -171,15 +186,21 @@ _scan.register_autograd(_backward, setup_context=_setup)
 
 
 @register_flop_formula(torch.ops.oddframe.scan)
-def _flops(u: Any, delta: Any, A: Any, *_: Any, **__: Any) -> int:
-    """9 L D N of every scan (VMamba's count)."""
-    return int(9 * math.prod(delta) * A[1])
+def _flops(u: Any, delta: Any, A: Any, B: Any, C: Any, bias: Any, D: Any, up: Any,
+           *_: Any, **__: Any) -> int:  # fmt: skip
+    """9 L D N of every scan (VMamba's count), and the product that makes delta of low rank."""
+    return int(9 * delta[0] * delta[1] * math.prod(A)) + _product(delta, up)
 
 
 @register_flop_formula(torch.ops.oddframe.scan_backward)
-def _flops_backward(gy: Any, start: Any, u: Any, delta: Any, A: Any, *_: Any, **__: Any) -> int:
+def _flops_backward(gy: Any, start: Any, u: Any, delta: Any, A: Any, B: Any, C: Any, bias: Any,
+                    D: Any, up: Any, *_: Any, **__: Any) -> int:  # fmt: skip
     """States again, their adjoints, and six products for the gradients: about 21 L D N."""
-    return int(21 * math.prod(delta) * A[1])
+    return int(21 * delta[0] * delta[1] * math.prod(A)) + 3 * _product(delta, up)
+
+
+def _product(low: Any, up: Any) -> int:
+    return 0 if up is None else int(2 * math.prod(low) * up[2])
 
 
 class _Call:
@@ -187,15 +208,17 @@ class _Call:
 
     def __init__(
         self, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, bias: Tensor | None,
-        D: Tensor | None, rows: int, orders: list[int], softplus: bool,
+        D: Tensor | None, up: Tensor | None, rows: int, orders: list[int], softplus: bool,
     ) -> None:  # fmt: skip
         (b, length, gu, e), (g, n, _) = u.shape, A.shape
-        given = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "bias": bias, "D": D}
+        given = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "bias": bias, "D": D, "up": up}
         for name, x in given.items():
             if x is not None and (x.dtype != torch.float32 or x.device.type != "cpu"):
                 raise TypeError(f"the native scan takes float32 on the CPU, {name} is {x.dtype}")
+        rank = e if up is None else up.shape[1]
         fits = (
-            delta.shape == (b, length, g, e) and B.shape == C.shape == (b, length, g, n)
+            delta.shape == (b, length, g, rank) and (up is None or up.shape == (g, rank, e))
+            and B.shape == C.shape == (b, length, g, n)
             and gu in (1, g) and A.shape[2] == e and len(orders) == g and length % rows == 0
             and (bias is None or bias.shape == (g, e)) and (D is None or D.shape == (gu, e))
         )  # fmt: skip
@@ -207,6 +230,7 @@ class _Call:
         self.args = args = Scan(
             b=b, g=g, e=e, n=n, rows=rows, cols=length // rows, joint=gu < g or g == 1,
             softplus=softplus, threads=torch.get_num_threads(), part=part_of(e),
+            rank=0 if up is None else rank,
         )  # fmt: skip
         order = (ctypes.c_int64 * g)(*orders)
         self._kept.append(order)
@@ -218,7 +242,7 @@ class _Call:
                 setattr(args, f"{name}_{d}", stride)
         if gu == 1:
             args.u_g = 0
-        for name, y in (("A", A), ("bias", bias), ("D", D)):
+        for name, y in (("A", A), ("bias", bias), ("D", D), ("up", up)):
             if y is not None:
                 self.give(name, y.contiguous())
 

@@ -116,7 +116,7 @@ static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1
     const int add = s->joint && g > 0;
     int64_t at[TILE], at_before[TILE];
     Inputs in;
-    vf gy[TILE], gx[TILE], gdt[TILE];
+    vf gy[TILE], gx[TILE], gdt[TILE], wide[TILE];
     memset(w->state, 0, (size_t)(blocks * n) * sizeof(vf));
     memset(w->gA, 0, (size_t)(blocks * n) * sizeof(vf));
     memset(w->gbias, 0, (size_t)blocks * sizeof(vf));
@@ -138,21 +138,27 @@ static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1
             const int64_t count = c1 - c;
             const int64_t here = m->count - k * LANES;
             const float *given = m->gy + k * m->y_k;
-            const float *delta = s->delta + b * s->delta_b + g * s->delta_g + from * s->delta_l + c;
+            const float *delta = s->delta + b * s->delta_b + g * s->delta_g + from * s->delta_l;
+            int64_t delta_hop = turn * s->delta_l;
+            if (s->up) {
+                expand(delta, delta_hop, w->up + k * s->rank, s->rank, steps, wide);
+                delta = (const float *)wide, delta_hop = LANES;
+            } else
+                delta += c;
             const vf bias = s->bias ? load(s->bias + g * s->e + c, count) : (vf){0};
             float *gu = m->y + k * m->y_k;
             float *gdelta = s->gdelta + ((b * s->g + g) * l + from) * s->e + c;
             const float *start = s->start + ((b * s->g + g) * tiles + tile) * n * s->e + c;
             const Before before = {
-                delta - turn * TILE * s->delta_l, start - n * s->e, m->u + k * m->u_k, given,
-                gdelta - turn * TILE * s->e, gu, turn * s->delta_l, turn * s->e, s->e, m->u_l,
+                s->up ? delta : delta - TILE * delta_hop, start - n * s->e, m->u + k * m->u_k, given,
+                gdelta - turn * TILE * s->e, gu, delta_hop, turn * s->e, s->e, m->u_l,
                 m->y_l, n, at_before};
             const vf D = s->D && !add ? load(s->D + D_g + c, count) : (vf){0};
             if (steps == TILE && count >= LANES)
-                inputs(1, delta, turn * s->delta_l, count, bias, m->u + k * m->u_k, m->u_l, here,
+                inputs(1, delta, delta_hop, count, bias, m->u + k * m->u_k, m->u_l, here,
                        at, steps, (int)s->softplus, 1, &in);
             else
-                inputs(0, delta, turn * s->delta_l, count, bias, m->u + k * m->u_k, m->u_l, here,
+                inputs(0, delta, delta_hop, count, bias, m->u + k * m->u_k, m->u_l, here,
                        at, steps, (int)s->softplus, 1, &in);
             for (int64_t t = 0; t < steps; t++) {
                 gy[t] = load(given + at[t] * m->y_l, here);

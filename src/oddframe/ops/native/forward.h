@@ -157,7 +157,8 @@ static Tile first_tile(const Scan *s, int64_t b, int64_t g, int64_t c, const Map
     const int64_t back = s->order[g] & 2, turn = back ? -1 : 1;
     const int64_t from = back ? s->rows * s->cols - 1 : 0;
     Tile p = {.u = m->u, .y = m->y, .u_l = m->u_l, .y_l = m->y_l, .count = s->e - c};
-    p.delta = s->delta + b * s->delta_b + g * s->delta_g + from * s->delta_l + c;
+    p.delta = s->delta + b * s->delta_b + g * s->delta_g + from * s->delta_l;
+    if (!s->up) p.delta += c;
     p.B = s->B + b * s->B_b + g * s->B_g + from * s->B_l;
     p.C = s->C + b * s->C_b + g * s->C_g + from * s->C_l;
     p.delta_hop = turn * s->delta_l, p.B_hop = turn * s->B_l, p.C_hop = turn * s->C_l;
@@ -176,7 +177,7 @@ static void forward(const Scan *s, int64_t b, int64_t g, int64_t c, const Map *m
     const int64_t n = s->n, tiles = (s->rows * s->cols + TILE - 1) / TILE, count = s->e - c;
     const vf bias = s->bias ? load(s->bias + g * s->e + c, count) : (vf){0};
     const vf D = s->D ? load(s->D + (s->joint ? 0 : g) * s->e + c, count) : (vf){0};
-    vf u[TILE], y[TILE];
+    vf u[TILE], y[TILE], delta[TILE];
     Inputs in;
     Tile next = first_tile(s, b, g, c, m);
     memset(w->state, 0, (size_t)n * sizeof(vf));
@@ -189,6 +190,10 @@ static void forward(const Scan *s, int64_t b, int64_t g, int64_t c, const Map *m
             for (int64_t i = 0; i < n; i++)
                 store(s->start + (((b * s->g + g) * tiles + tile) * n + i) * s->e + c, w->state[i],
                       count);
+        if (s->up) {
+            expand(p.delta, p.delta_hop, w->up, s->rank, p.steps, delta);
+            p.delta = (const float *)delta, p.delta_hop = LANES;
+        }
         if (m->count < LANES) widen(&p, m->count, u, y);
         if (!s->joint || g == 0) /* the scans of a joint map add to what is there */
             for (int64_t t = 0; t < p.steps; t++)

@@ -31,7 +31,8 @@ class Scan(ctypes.Structure):
 
     _fields_ = [
         *((name, _I) for name in _words("b g e n rows cols joint softplus threads part")),
-        *((name, _P) for name in _words("order u delta A B C bias D")),
+        *((name, _P) for name in _words("order u delta A B C bias D up")),
+        ("rank", _I),
         *((f"{x}_{d}", _I) for x in ("u", "delta", "B", "C") for d in "blg"),
         *((name, _P) for name in _words("y last start gy gu gdelta gA gbias gD gB gC")),
     ]

@@ -19,6 +19,8 @@ typedef struct {
     int64_t part;     /* channels per piece of the backward sweep */
     const int64_t *order; /* per scan: 0 row by row, 1 column by column, + 2 backwards */
     const float *u, *delta, *A, *B, *C, *bias, *D; /* A (g, n, e), bias (g, e), D (g or 1, e) */
+    const float *up;  /* (g, rank, e): delta is the product of rows of `rank` with it; or NULL */
+    int64_t rank;
     int64_t u_b, u_l, u_g, delta_b, delta_l, delta_g, B_b, B_l, B_g, C_b, C_l, C_g;
     float *y;     /* (b, l, g or 1, e) */
     float *last;  /* (b, g, n, e), or NULL */
@@ -72,6 +74,21 @@ INLINE void inputs(const int whole, const float *d, int64_t d_hop, int64_t count
     }
 }
 
+/* A tile of delta from its low-rank rows, LANES floats a step: a product that never meets memory. */
+#define SIDE_BY_SIDE 8 /* steps, as many as it takes to hide a multiply-add behind the others */
+static void expand(const float *low, int64_t hop, const vf *up, int64_t rank, int64_t steps,
+                   vf *delta) {
+    for (int64_t t = 0; t < steps; t += SIDE_BY_SIDE) { /* at the end, the last step again */
+        vf sum[SIDE_BY_SIDE] = {{0}};
+        const float *row[SIDE_BY_SIDE];
+        for (int j = 0; j < SIDE_BY_SIDE; j++) row[j] = low + least(t + j, steps - 1) * hop;
+        for (int64_t r = 0; r < rank; r++)
+#pragma GCC unroll 8
+            for (int j = 0; j < SIDE_BY_SIDE; j++) sum[j] += row[j][r] * up[r];
+        for (int j = 0; j < SIDE_BY_SIDE; j++) delta[t + j] = sum[j];
+    }
+}
+
 /* Rows of a copied map lie an odd number of vectors apart: places of one column, a large power of
  * two apart, would share a few cache lines. */
 INLINE int64_t odd(int64_t cols) { return cols | 1; }
@@ -79,6 +96,7 @@ INLINE int64_t odd(int64_t cols) { return cols | 1; }
 /* Memory of one thread. */
 typedef struct {
     vf *state, *rate;                /* (blocks, n) */
+    vf *up;                          /* (blocks, rank) */
     vf *u, *y, *gy;                  /* (blocks, l): a joint map's; y is gu on the way back */
     vf *A, *gA;                      /* (blocks, n); backward only, as all below */
     vf *gbias, *gD;                  /* (blocks) */
@@ -91,8 +109,9 @@ static int work_make(Work *w, const Scan *s, int64_t blocks, int backward) {
     const size_t map = (size_t)(blocks * s->rows * odd(s->cols)) * sizeof(vf);
     memset(w, 0, sizeof *w);
     w->state = room(states), w->rate = room(states);
+    w->up = room((size_t)(blocks * s->rank + 1) * sizeof(vf));
     if (s->joint) w->u = room(map), w->y = room(map);
-    if (!w->state || !w->rate || (s->joint && (!w->u || !w->y))) return 0;
+    if (!w->state || !w->rate || !w->up || (s->joint && (!w->u || !w->y))) return 0;
     if (!backward) return 1;
     if (s->joint) w->gy = room(map);
     w->A = room(states), w->gA = room(states);
@@ -101,7 +120,7 @@ static int work_make(Work *w, const Scan *s, int64_t blocks, int backward) {
 }
 
 static void work_free(Work *w) {
-    free(w->state), free(w->rate), free(w->u), free(w->y), free(w->gy), free(w->A);
+    free(w->state), free(w->rate), free(w->up), free(w->u), free(w->y), free(w->gy), free(w->A);
     free(w->gA), free(w->gbias), free(w->gD);
 }
 
@@ -144,7 +163,8 @@ static void leave(const Scan *s, int64_t b, int64_t c0, int64_t c1, const Work *
                 store((back ? s->gu : s->y) + (b * l + i) * s->e + c, w->y[at], c1 - c);
 }
 
-/* Rates of one scan for channels c0 ... c1: A and A log2(e), kept finite. */
+/* What one scan has for channels c0 ... c1: A and A log2(e), kept finite; the low rank's other half.
+ */
 static void rates(const Scan *s, int64_t g, int64_t c0, int64_t c1, Work *w) {
     for (int64_t c = c0, k = 0; c < c1; c += LANES, k++)
         for (int64_t i = 0; i < s->n; i++) {
@@ -152,6 +172,9 @@ static void rates(const Scan *s, int64_t g, int64_t c0, int64_t c1, Work *w) {
             w->rate[k * s->n + i] = a * LOG2E;
             if (w->A) w->A[k * s->n + i] = a;
         }
+    for (int64_t c = c0, k = 0; s->up && c < c1; c += LANES, k++)
+        for (int64_t r = 0; r < s->rank; r++)
+            w->up[k * s->rank + r] = load(s->up + (g * s->rank + r) * s->e + c, c1 - c);
 }
 
 #endif
