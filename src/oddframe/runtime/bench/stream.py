@@ -29,6 +29,8 @@ TINY: dict[str, Any] = {
 }  # fmt: skip
 """M2S2L as `--quick` takes it."""
 NEW, CLIP = "one new frame", "the clip, stateless"
+HALF, CAMERAS = "one new frame, bf16", 4
+TOGETHER = f"{CAMERAS} cameras at once"
 YARDSTICK = "U-Net of MNAD's shape"
 COLUMNS = (
     Column("frames_per_s", "frames/s", "predictions per second"),
@@ -60,30 +62,43 @@ def bench_models(models: dict[str, Config | None], size: int, tick: Tick) -> Tab
         costs = describe(name, config)
         gmac[f"{name}, {NEW}"] = costs["gmac_per_frame"]
         gmac[f"{name}, {CLIP}"] = costs["gmac_per_clip"]
-        new, clip = model_jobs(build(name, config).eval())
-        jobs |= {f"{name}, {NEW}": new, f"{name}, {CLIP}": clip}
+        found = model_jobs(build(name, config).eval())
+        jobs |= {f"{name}, {what}": job for what, job in found.items()}
     jobs[YARDSTICK], gmac[YARDSTICK] = unet_job(size), unet_gmac(size)
     best = interleaved(jobs, title="stream: models", tick=tick)
     rows = []
     for name, timing in best.items():
-        s = timing.seconds
-        values = {
-            "frames_per_s": 1 / s, "ratio_unet": best[YARDSTICK].seconds / s, "gmac": gmac[name],
-        }  # fmt: skip
+        s = timing.seconds / (CAMERAS if name.endswith(TOGETHER) else 1)
+        values = {"frames_per_s": 1 / s, "ratio_unet": best[YARDSTICK].seconds / s}
+        if name in gmac:
+            values["gmac"] = gmac[name]
         if name.endswith(NEW):
             values["ratio_clip"] = best[name.replace(NEW, CLIP)].seconds / s
         rows.append(Row(name, 1000 * s, timing.turns, torch.get_num_threads(), values))
-    return Table("one prediction", COLUMNS, tuple(rows))
+    notes = (
+        f"{TOGETHER}: one call of step_batch for {CAMERAS} streams; all numbers are per frame",
+        "bf16: matrix products and convolutions in bfloat16, as precision='bfloat16' has them",
+    )
+    return Table("one prediction", COLUMNS, tuple(rows), notes=notes)
 
 
-def model_jobs(net: VADModel) -> tuple[Job, Job]:
-    """`step` with the newest frame of a warm stream, and `forward` of the frames it looks at."""
+def model_jobs(net: VADModel) -> dict[str, Job]:
+    """`step` with the newest frame of a warm stream, also in bf16 and for several streams at once.
+
+    And `forward` of the frames it looks at.
+    """
     clip = torch.rand(1, net.history, 3, net.size, net.size) * 2 - 1
     with torch.inference_mode():
         state = net.init_state()
         for i in range(net.history):
             state, _ = net.step(state, clip[:, i])
-    return _inference(partial(net.step, state, clip[:, 0])), _inference(partial(net, clip))
+    frame = clip[:, 0]
+    return {
+        NEW: _inference(partial(net.step, state, frame)),
+        CLIP: _inference(partial(net, clip)),
+        HALF: _inference(partial(net.step, state, frame), half=True),
+        TOGETHER: _inference(partial(net.step_batch, [state] * CAMERAS, [frame] * CAMERAS)),
+    }
 
 
 def unet_job(size: int) -> Job:
@@ -100,9 +115,9 @@ def unet_gmac(size: int) -> float:
     return float(counter.get_total_flops() / 2e9)  # it counts a multiply and an add as two
 
 
-def _inference(job: Job) -> Job:
+def _inference(job: Job, half: bool = False) -> Job:
     def run() -> object:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
             return job()
 
     return run
