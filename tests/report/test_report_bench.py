@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from oddframe.report.bench import LABELS, MARGIN, WIDTH, bench_svg
+from oddframe.report.bench import LABELS, MARGIN, bench_svg
 
 MACHINE = {"threads": 2, "cores": 2, "cpu_capability": "AVX512", "torch": "2"}
 
@@ -32,16 +32,20 @@ def test_bars_are_as_long_as_their_rows_take():
     assert "a &amp; b" in svg
 
 
-@pytest.mark.parametrize(("parts", "names"), [((40.0, 30.0), 3), ((80.0, 60.0), 2)])
-def test_a_whole_is_divided_into_its_parts_and_the_rest(parts, names):
-    rows = [{"name": "whole", "ms": 100.0, "ms_per_frame": 10.0}]
-    rows += [{"name": f"part {i}", "ms": ms} for i, ms in enumerate(parts)]
+@pytest.mark.parametrize(("parts", "count"), [((40.0, 30.0), 3), ((80.0, 60.0), 2)])
+def test_a_whole_is_divided_into_its_parts_and_the_rest(parts, count):
+    def row(name, ms):
+        return {"name": name, "ms": 10 * ms, "ms_per_frame": ms, "share": ms / 100}
+
+    rows = [row("other way", 90.0), row("whole", 100.0)]
+    rows += [row(f"part {i}", ms) for i, ms in enumerate(parts)]
     svg = bench_svg({"machine": MACHINE, "tables": [table(rows, "share")]})
-    found = boxes(svg)
-    assert len(found) == names
-    scale = (WIDTH - 2 * MARGIN) / max(100.0, sum(parts))
+    (_, other, _), *found = boxes(svg)
+    assert len(found) == count
     for (_, width, _), ms in zip(found, (*parts, 100 - sum(parts)), strict=False):
-        assert width == pytest.approx(ms * scale, abs=0.1)
-    assert len({colour for _, _, colour in found}) == names
-    assert "10 ms a frame" in svg
-    assert ("rest 3" in svg) == (names == 3)
+        assert width / other == pytest.approx(ms / 90, abs=0.01)
+    ends = [x + width for x, width, _ in found]
+    assert [x for x, _, _ in found[1:]] == pytest.approx(ends[:-1], abs=0.2)
+    assert len({colour for _, _, colour in found}) == count
+    assert "100 ms a frame" in svg
+    assert ("rest 30" in svg) == (count == 3)

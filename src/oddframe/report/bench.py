@@ -54,31 +54,37 @@ def _bars(rows: list[dict[str, Any]], y: int) -> tuple[list[str], int]:
 
 
 def _whole(rows: list[dict[str, Any]], y: int) -> tuple[list[str], int]:
-    """The first row as one bar, divided into the others and the rest, with a legend; the y below.
+    """The row of share 1 as one bar, divided into those after it and the rest; the y below.
 
-    Parts that overlap, as a thread's do, may take longer together than the whole: then they set
-    the scale and a line marks the whole.
+    Rows before it, which do the same in another way, are bars of the same scale above.
     """
-    whole, pieces = rows[0]["ms"], [(row["name"], row["ms"]) for row in rows[1:]]
+    base = next(i for i, row in enumerate(rows) if row["share"] == 1)
+    pieces = [(row["name"], row["ms_per_frame"]) for row in rows[base + 1 :]]
+    whole = rows[base]["ms_per_frame"]
     if (rest := whole - sum(ms for _, ms in pieces)) > 0:
         pieces.append(("rest", rest))
-    scale = (WIDTH - 2 * MARGIN) / max(whole, sum(ms for _, ms in pieces))
-    per_frame = rows[0]["ms_per_frame"] / whole
-    parts, x, at = [], float(MARGIN), float(MARGIN)
-    for (name, ms), colour in zip(pieces, COLOURS, strict=False):
-        parts.append(_box(x, y, ms * scale, colour))
-        label = f"{name} {_short(ms * per_frame)}"
+    coloured = list(zip(pieces, COLOURS, strict=False))
+    room = WIDTH - LABELS - 2 * MARGIN - 100
+    scale = room / max(*(row["ms_per_frame"] for row in rows), sum(ms for _, ms in pieces))
+    parts, left = [], MARGIN + LABELS
+    for row in rows[: base + 1]:
+        ms, x = row["ms_per_frame"], float(left)
+        parts.append(_text(left - 8, y + 12, row["name"], INK, anchor="end"))
+        divided = coloured if row is rows[base] else [(("", ms), INK)]
+        for (_, part), colour in divided:
+            parts.append(_box(x, y, part * scale, colour))
+            x += part * scale
+        parts.append(_text(x + 6, y + 12, f"{_short(ms)} ms a frame", FAINT))
+        y += ROW
+    at = float(left)
+    for (name, ms), colour in coloured:
+        label = f"{name} {_short(ms)}"
         parts += [
-            f'<rect x="{at:.1f}" y="{y + ROW}" width="10" height="10" fill="{colour}"/>',
-            _text(at + 14, y + ROW + 9, label, INK),
+            f'<rect x="{at:.1f}" y="{y}" width="10" height="10" fill="{colour}"/>',
+            _text(at + 14, y + 9, label, INK),
         ]
-        x, at = x + ms * scale, at + 24 + 6.6 * len(label)
-    end = MARGIN + whole * scale
-    parts += [
-        f'<path d="M{end:.1f} {y - 4}v{BAR + 8}" stroke="{INK}" stroke-width="1.5"/>',
-        _text(MARGIN, y + 2 * ROW + 9, f"the line: {_short(whole * per_frame)} ms a frame", FAINT),
-    ]
-    return parts, y + 3 * ROW
+        at += 24 + 6.2 * len(label)
+    return parts, y + ROW
 
 
 def _box(x: float, y: float, width: float, colour: str) -> str:
