@@ -2,7 +2,7 @@
 
 For a model of full size and more frames, which takes minutes:
 
-    ODDFRAME_MEMORY_FRAMES=20000 pytest -m slow -s tests/runtime/test_memory.py -k edge
+    ODDFRAME_MEMORY_FRAMES=20000 pytest -m slow -s tests/runtime/test_stream_memory.py -k edge
 
 Every stream runs in a process of its own: in this one, what other tests have freed would hide what
 a stream keeps.
