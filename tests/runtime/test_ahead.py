@@ -196,12 +196,16 @@ def test_a_program_that_leaves_one_open_ends_all_the_same():
 
 
 STUCK = """
-import time
-from oddframe.runtime.ahead import NICE, ahead
+import signal, sys
+from oddframe.runtime.ahead import ahead
+def said(*_):
+    print("interrupted", flush=True)
+    raise KeyboardInterrupt
 def slow():
     yield 0
-    time.sleep(1.5)
+    sys.stdin.readline()
     yield 1
+signal.signal(signal.SIGINT, said)
 for i in ahead(slow(), 2):
     print(i, flush=True)
 """
@@ -210,12 +214,14 @@ for i in ahead(slow(), 2):
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process there")
 def test_an_interrupt_reaches_a_consumer_that_waits():
     run = subprocess.Popen(
-        [sys.executable, "-c", STUCK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-c", STUCK], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert run.stdout is not None
     assert run.stdout.readline() == "0\n"
     run.send_signal(signal.SIGINT)
-    out, err = run.communicate(timeout=60)
-    assert out == ""  # item 1 was not waited for
+    assert run.stdout.readline() == "interrupted\n"  # while item 1 is still waited for
+    out, err = run.communicate("now\n", timeout=60)
+    assert out == ""
     assert err.splitlines()[-1] == "KeyboardInterrupt"
     assert run.returncode == -signal.SIGINT
