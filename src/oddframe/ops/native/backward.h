@@ -56,7 +56,8 @@ INLINE void run_back(const int n, const vf *rate, const vf *A, const vf *begin, 
     for (int64_t t = 0; t < steps; t++)
 #pragma GCC unroll 4
         for (int i = 0; i < n; i++)
-            h[(t + 1) * n + i] = now[i] = decay[t * n + i] * now[i] + in->x[t] * B[t * rows->B_hop + i];
+            h[(t + 1) * n + i] = now[i] =
+                decay[t * n + i] * now[i] + in->x[t] * B[t * rows->B_hop + i];
     vf a[BACK], sum[BACK];
 #pragma GCC unroll 4
     for (int i = 0; i < n; i++) a[i] = adjoint[i], sum[i] = (vf){0};
@@ -150,9 +151,11 @@ static void backward(const Scan *s, int64_t b, int64_t g, int64_t c0, int64_t c1
             float *gdelta = s->gdelta + ((b * s->g + g) * l + from) * s->e + c;
             const float *start = s->start + ((b * s->g + g) * tiles + tile) * n * s->e + c;
             const Before before = {
-                s->up ? delta : delta - TILE * delta_hop, start - n * s->e, m->u + k * m->u_k, given,
-                gdelta - turn * TILE * s->e, gu, delta_hop, turn * s->e, s->e, m->u_l,
-                m->y_l, n, at_before};
+                .delta = s->up ? delta : delta - TILE * delta_hop, .delta_hop = delta_hop,
+                .gdelta = gdelta - turn * TILE * s->e, .gdelta_hop = turn * s->e,
+                .start = start - n * s->e, .start_hop = s->e, .n = n,
+                .u = m->u + k * m->u_k, .u_l = m->u_l, .gy = given, .gu = gu, .y_l = m->y_l,
+                .at = at_before};
             const vf D = s->D && !add ? load(s->D + D_g + c, count) : (vf){0};
             if (steps == TILE && count >= LANES)
                 inputs(1, delta, delta_hop, count, bias, m->u + k * m->u_k, m->u_l, here,

@@ -9,7 +9,6 @@
 #define TILE 32
 #define LOG2E 1.44269504088896f
 
-
 /* Strides are in floats; the last dimension of every tensor is contiguous. */
 typedef struct {
     int64_t b, g, e, n, rows, cols;
@@ -27,7 +26,7 @@ typedef struct {
     float *start; /* (b, g, tiles, n, e): states before every tile; NULL in inference */
     const float *gy; /* like y; from here on the backward sweep's */
     float *gu, *gdelta;   /* (b, l, g or 1, e), (b, g, l, e) */
-    float *gA, *gbias, *gD; /* (b, g, n, e), (b, g, e), (b, g or 1, e): summed over b by the caller */
+    float *gA, *gbias, *gD; /* (b, g, n, e), (b, g, e), (b, g or 1, e): the caller sums over b */
     float *gB, *gC;       /* (parts, b, g, l, n): summed over the parts by the caller */
 } Scan;
 
