@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 
 STATM = Path("/proc/self/statm")
-WARM = 0.25
+WARM = 0.5
 """The part of a stream in which buffers, pools and caches may still grow."""
 GROWTH_KB = 512
-"""What may come on top of that, pages touched by chance: 0.2 MB were seen. The 2,250 frames after
-the warm-up, kept, are 21 MB, their scores without the heat maps 2."""
+"""What may come on top of that, pages touched by chance: 0.2 MB were seen. The 1,500 frames after
+the warm-up, kept, are 14 MB, their scores without the heat maps 1.4."""
 LARGE_KB = 4096
 """The same at full size, where one feature map is 1 MB: over 20,000 frames of m2s2l-edge there was
 one step of 2.4 MB after 6,000, then not a page in 14,000. Still 0.3 kB a frame at most."""
