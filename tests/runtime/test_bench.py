@@ -18,7 +18,7 @@ from oddframe.ops.backends import BACKENDS, unavailable
 from oddframe.ops.chunked import scan_chunked
 from oddframe.runtime import bench
 from oddframe.runtime.bench import bounds, scan, stream, table, timing, train, unet, video
-from oddframe.runtime.bench.chunks import scan_by_autograd
+from oddframe.runtime.bench.autograd import scan_by_autograd
 from oddframe.runtime.bench.timing import Timing
 
 NATIVE = pytest.mark.skipif(

@@ -26,8 +26,8 @@ from oddframe.ops.ss2d import (
     merge_orders,
     two_orders,
 )
+from oddframe.runtime.bench.autograd import scan_by_autograd
 from oddframe.runtime.bench.bounds import Bounds, bound_jobs, bounds
-from oddframe.runtime.bench.chunks import scan_by_autograd
 from oddframe.runtime.bench.table import Column, Row, Table
 from oddframe.runtime.bench.timing import LEAST, Job, Tick, Timing, interleaved, on_cuda, on_threads
 
