@@ -171,6 +171,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
     ctx.save_for_backward(output[2], *tensors)
     ctx.settings = rows, orders, softplus
     ctx.mark_non_differentiable(output[1], output[2])
+    ctx.set_materialize_grads(False)  # no zeros for the states, which have no gradient
 
 
 def _backward(ctx: Any, gy: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
