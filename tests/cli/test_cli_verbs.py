@@ -321,7 +321,7 @@ def test_evaluate_with_labels_of_another_length(oddframe_main, shared_run, label
 
 def test_evaluate_with_an_unknown_protocol(oddframe_main, shared_run, labelled):
     result = oddframe_main("evaluate", shared_run, "--data", labelled, "--protocol", "papr")
-    fails(result, "papr", "paper, deploy or all")
+    fails(result, "papr", "expected paper, deploy")
 
 
 def test_evaluate_scores_made_elsewhere(oddframe_main, tmp_path):

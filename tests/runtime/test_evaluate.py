@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from stub_run import HISTORY
 
 import oddframe
 from oddframe.data import frame_labels, open_dataset
@@ -14,7 +15,7 @@ from oddframe.errors import DatasetError, OddframeError
 from oddframe.metrics import frame_auc
 from oddframe.runtime.evaluate import evaluate, hottest
 from oddframe.scoring.floors import floor_scores
-from oddframe.scoring.protocol import PROTOCOLS, parse_protocols
+from oddframe.scoring.protocols import PROTOCOLS, parse_protocols
 from oddframe.sources import open_source
 
 NAME = "m2s2l-edge"
@@ -63,7 +64,10 @@ def test_numbers_are_those_of_the_metrics(found, labelled):
     truth = frame_labels(open_dataset(labelled))
     labels = [truth[v.name][16:] for v in found.videos]
     deploy = frame_auc([v.score[16:] for v in found.videos], labels)
-    paper = frame_auc([-v.terms["psnr"][16:] for v in found.videos], labels, normalise="per_video")
+    own_clip = [truth[v.name][HISTORY:] for v in found.videos]  # the model's own clip length
+    paper = frame_auc(
+        [-v.terms["psnr"][HISTORY:] for v in found.videos], own_clip, normalise="per_video"
+    )
     own = frame_auc([v.terms["own"][16:] for v in found.videos], labels)
     assert row(found, NAME, "deploy")["auc"] == deploy
     assert row(found, NAME, "paper")["auc"] == paper

@@ -12,17 +12,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from oddframe.errors import ConfigError, ProtocolError
-from oddframe.scoring.protocol import (
-    PROTOCOLS,
-    Protocol,
-    evaluate_arrays,
-    evaluate_scores_files,
-    format_table,
-    parse_protocols,
-    per_video,
-    smooth_video,
-    write_rows_json,
-)
+from oddframe.metrics.rows import format_table, write_rows_json
+from oddframe.metrics.smooth import smooth_video
+from oddframe.scoring.judge import evaluate_arrays, per_video
+from oddframe.scoring.protocol import Protocol
+from oddframe.scoring.protocols import PROTOCOLS, SETS, parse_protocols
+from oddframe.scoring.score_files import evaluate_scores_files
 
 PLAIN = Protocol("plain", drop=0)
 
@@ -139,14 +134,22 @@ def test_a_video_shorter_than_the_dropped_frames_is_refused_by_name():
 def test_parse_protocols():
     assert [p.name for p in parse_protocols("all")] == ["paper", "deploy"]
     assert [p.name for p in parse_protocols("deploy, paper,deploy")] == ["deploy", "paper"]
-    for wrong in ("", "best", "paper,best", "all,paper"):
-        with pytest.raises(ConfigError, match="expected paper, deploy or all"):
+    assert [p.name for p in parse_protocols("all,paper")] == ["paper", "deploy"]
+    assert tuple(p.name for p in parse_protocols("every")) == SETS["every"]
+    for wrong in ("", "best", "paper,best", "all+drop=4"):
+        with pytest.raises(ConfigError, match="expected paper, deploy"):
             parse_protocols(wrong)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"normalise": "minmax"}, {"drop": -1}, {"smooth": "median:3"}, {"average": "both"}],
+    [
+        {"normalise": "minmax"},
+        {"drop": -1},
+        {"smooth": "median:4"},
+        {"drop_end": -1},
+        {"average": "both"},
+    ],
     ids=str,
 )
 def test_protocols_out_of_range_are_refused(wrong):
@@ -186,9 +189,11 @@ def test_files_one_row_per_protocol_leading_nan_dropped_and_said(tmp_path):
         tmp_path / "mine.npz", tmp_path / "truth.npz", parse_protocols("all")
     )
     assert [(r["method"], r["protocol"]) for r in rows] == [("mine", "paper"), ("mine", "deploy")]
+    frames = sum(y.size for y in labels.values())
+    assert [r["frames"] for r in rows] == [frames - 5, frames - 4 * 16]
+    assert "0 to 5 per video, 5 in all" in rows[0]["protocol_text"]
+    assert "first 16 frames of every video dropped" in rows[1]["protocol_text"]
     for row in rows:
-        assert row["frames"] == sum(y.size for y in labels.values()) - 5
-        assert "0 to 5 per video, 5 in all" in row["protocol_text"]
         assert "checkpoint and alpha: not stated" in row["protocol_text"]
         assert "labels: truth.npz" in row["protocol_text"]
     write_rows_json(tmp_path / "rows.json", rows)
@@ -199,17 +204,23 @@ def test_files_an_explicit_drop_counts_frames(tmp_path):
     scores, labels = some_set()
     np.savez(tmp_path / "s.npz", **scores)
     np.savez(tmp_path / "y.npz", **labels)
-    row = evaluate_scores_files(
-        tmp_path / "s.npz", tmp_path / "y.npz", parse_protocols("deploy"), drop=16
-    )[0]
+    files, deploy = (tmp_path / "s.npz", tmp_path / "y.npz"), parse_protocols("deploy")
     want = evaluate_arrays("s", scores, labels, PROTOCOLS["deploy"])
-    assert row["auc"] == want["auc"]
-    assert "first 16 frames of every video dropped" in row["protocol_text"]
-    none = evaluate_scores_files(tmp_path / "s.npz", tmp_path / "y.npz", parse_protocols("deploy"))[
-        0
-    ]
+    assert evaluate_scores_files(*files, deploy)[0]["auc"] == want["auc"]
+    none = evaluate_scores_files(*files, deploy, drop=0)[0]
     assert none["dropped_frames"] == 0
     assert "no frames dropped" in none["protocol_text"]
+
+
+def test_files_a_method_of_a_longer_clip_loses_more_frames_in_every_video(tmp_path):
+    scores, labels = some_set()
+    np.savez(tmp_path / "s.npz", **unscored(scores, 20))
+    np.savez(tmp_path / "y.npz", **labels)
+    row = evaluate_scores_files(
+        tmp_path / "s.npz", tmp_path / "y.npz", parse_protocols("deploy,ffp")
+    )
+    assert [r["dropped_frames"] for r in row] == [80, 80]
+    assert all("first 20 frames of every video dropped" in r["protocol_text"] for r in row)
 
 
 def test_files_a_video_without_any_score_is_refused(tmp_path):

@@ -28,6 +28,8 @@ VERBS = (
     "score",
     "evaluate",
     "evaluate_scores",
+    "compare",
+    "protocols",
     "info",
     "bench",
     "demo",

@@ -25,7 +25,10 @@ COMPILED = typer.Option(
 DEVICE = typer.Option("cpu", "--device", help="cpu, cuda, cuda:N, or auto.")
 JSON = typer.Option(None, "--json", metavar="F", help="Also write the results to this file.")
 PROTOCOL = typer.Option(
-    "all", "--protocol", help="paper (per-video min-max), deploy (causal), a comma list, or all."
+    "all",
+    "--protocol",
+    help="all (paper, deploy), peers, every, or a comma list of names; a name may be "
+    "changed: deploy+drop=4. `oddframe protocols` lists them.",
 )
 
 Tick = Callable[[int, int | None], None]

@@ -57,13 +57,14 @@ def run(
     from oddframe.data import open_dataset
     from oddframe.data.synth import write_dataset, write_normal
     from oddframe.errors import RunError
+    from oddframe.metrics.rows import format_table
     from oddframe.report.build import build_report
     from oddframe.report.page import write_report
     from oddframe.runs import load_run, write_calibration, write_json
     from oddframe.runtime.detector import load
     from oddframe.runtime.evaluate import evaluate
     from oddframe.scoring.calibrate import calibrate
-    from oddframe.scoring.protocol import format_table, parse_protocols
+    from oddframe.scoring.protocols import parse_protocols
     from oddframe.train.run import fit
 
     console = stderr()

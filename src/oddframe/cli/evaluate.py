@@ -34,10 +34,11 @@ def run(
 
     from oddframe.cli.console import frame_bar, writable_folder
     from oddframe.data import open_dataset
+    from oddframe.metrics.rows import format_table
     from oddframe.runs import load_run, write_json
     from oddframe.runtime.detector import load
     from oddframe.runtime.evaluate import evaluate
-    from oddframe.scoring.protocol import format_table, parse_protocols
+    from oddframe.scoring.protocols import parse_protocols
 
     protocols = parse_protocols(protocol)
     dataset = open_dataset(data, labels)

@@ -8,35 +8,76 @@ import typer
 
 from oddframe.cli.console import JSON, PROTOCOL
 
-_NPZ = "npz with one 1-D array per video"
-
 
 def run(
     scores: Path = typer.Argument(
-        help=f"{_NPZ}, larger = more anomalous.", metavar="SCORES.npz", show_default=False
+        help="Larger = more anomalous: .npz with one array per video, .npy with all videos one "
+        "after the other, or a folder of .csv or .npy files.",
+        metavar="SCORES", show_default=False,
     ),
     labels: Path = typer.Argument(
-        help=f"{_NPZ} under the same names, 1 = abnormal.", metavar="LABELS.npz", show_default=False
+        help="1 = abnormal: .npz under the same names, .npy, .mat, .m, a folder of .npy, or the "
+        "root of a data set.",
+        metavar="LABELS", show_default=False,
     ),
     protocol: str = PROTOCOL,
     json: Path | None = JSON,
     drop: int | None = typer.Option(
-        None, "--drop", help="Frames left out at the start of every video (default: leading NaN)."
+        None, "--drop", help="Frames left out at the start of every video, whatever the protocol."
     ),
     method: str | None = typer.Option(None, "--method", help="Name of the row."),
-) -> None:
+    select: str | None = typer.Option(
+        None, "--select", help="How checkpoint and weights were chosen, for the protocol's text."
+    ),
+    regularity: bool = typer.Option(
+        False, "--regularity", help="The scores are regularity: larger = more normal."
+    ),
+    cut: str | None = typer.Option(
+        None, "--cut", metavar="F:L", help="The file lacks the first F and last L frames of videos."
+    ),
+    align_end: bool = typer.Option(
+        False, "--align-end", help="Videos with fewer scores than labels: they are of the last."
+    ),
+    column: str | None = typer.Option(None, "--column", help="Column of CSV files to judge."),
+    only: str = typer.Option("", "--only", help="Use the arrays whose names begin with this."),
+    train: Path | None = typer.Option(
+        None, "--train", help="Scores on training video, for protocols that scale by them."
+    ),
+    pictures: Path | None = typer.Option(
+        None, "--pictures", metavar="DIR", help="Also draw each video's scores over its labels."
+    ),
+) -> None:  # fmt: skip
     """Evaluate frame scores that another program made."""
-    from oddframe.scoring.protocol import (
-        evaluate_scores_files,
-        format_table,
-        parse_protocols,
-        write_rows_json,
-    )
+    from oddframe.cli.console import writable_folder
+    from oddframe.metrics.rows import format_table, write_rows_json
+    from oddframe.scoring.protocols import parse_protocols
+    from oddframe.scoring.score_files import Reading, evaluate_scores_files, read_foreign
 
+    protocols = parse_protocols(protocol)
+    reading = Reading(column, only, regularity, _pair(cut), align_end)
+    for folder in (json.parent if json else None, pictures):
+        if folder is not None:
+            writable_folder(folder)
     rows = evaluate_scores_files(
-        scores, labels, parse_protocols(protocol), drop=drop, method=method
-    )
+        scores, labels, protocols, drop=drop, method=method, select=select, reading=reading,
+        train=train,
+    )  # fmt: skip
     print(format_table(rows))
     if json is not None:
         write_rows_json(json, rows)
         print(f"written to {json}")
+    if pictures is not None:
+        from oddframe.report.scores import draw_scores
+
+        found = read_foreign(scores, labels, protocols, reading)
+        made = draw_scores(pictures, {method or scores.stem: found.scores}, found.labels)
+        print(f"{len(made)} pictures written to {pictures}")
+
+
+def _pair(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.split(":")
+    if len(parts) != 2 or not all(p.isdecimal() for p in parts):
+        raise typer.BadParameter(f"--cut is F:L, two numbers of frames, found {text!r}.")
+    return int(parts[0]), int(parts[1])

@@ -6,6 +6,7 @@ offset of one clip length moves an AUC by points and leaves no trace.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -101,6 +102,17 @@ def check_pairs(
         kept_scores.append(values)
         kept_labels.append(truth)
     return kept_scores, kept_labels
+
+
+def least_count(share: float, total: int) -> int:
+    """Smallest whole number k >= 1 with k / total >= share; share in (0, 1], total >= 1.
+
+    Not ceil(share * total), which 0.07 * 100 = 7.000000000000001 would make 8.
+    """
+    count = max(1, math.ceil(share * total) - 1)
+    while count / total < share:
+        count += 1
+    return count
 
 
 def min_max(values: Array) -> Array:

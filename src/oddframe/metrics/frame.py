@@ -1,5 +1,8 @@
 """Frame-level detection metrics: AUC, average precision, equal error rate, ROC curve.
 
+All of them are read off one `Curve`, which sorts the frames once; `curve` builds it for whoever
+wants several.
+
 Own code in float64, because ready-made ones bite here: torchmetrics squashes scores above 1
 through a sigmoid, which ties most raw errors. Scores: larger = more anomalous; labels: 1 =
 abnormal. Lists hold one 1-D array per video. An AUC here is a fraction, 0..1.
@@ -11,6 +14,7 @@ average precision as the step sum that scikit-learn uses, without interpolation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -29,6 +33,80 @@ class MacroAuc(NamedTuple):
     """Number of videos in that mean."""
     left_out: list[int]
     """Places, from 0, of the videos with one class only: their AUC is undefined."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """The step ROC curve of one pooled set of frames: every number of it from one sort.
+
+    A point is a threshold: the frames at or above it are called abnormal. `curve` builds it from
+    lists of videos, `curve_of` from pooled arrays.
+    """
+
+    threshold: Array
+    """(k,) the distinct scores, falling."""
+    hits: NDArray[np.int64]
+    """(k + 1,) abnormal frames at or above each threshold, after a 0 for none."""
+    false: NDArray[np.int64]
+    """(k + 1,) normal frames at or above each threshold, after a 0 for none."""
+
+    @property
+    def fpr(self) -> Array:
+        """(k + 1,) false-positive rates, rising from 0 to 1."""
+        rates: Array = self.false / self.false[-1]
+        return rates
+
+    @property
+    def tpr(self) -> Array:
+        """(k + 1,) true-positive rates, rising from 0 to 1."""
+        rates: Array = self.hits / self.hits[-1]
+        return rates
+
+    @property
+    def auc(self) -> float:
+        """Area under the ROC curve, 0..1; ties count half."""
+        # Twice the pairs in order is a whole number, so nothing is rounded before the division:
+        # exact up to about a thousand million frames.
+        twice_wins = int(np.sum(np.diff(self.false) * (self.hits[1:] + self.hits[:-1])))
+        return twice_wins / (2 * int(self.hits[-1]) * int(self.false[-1]))
+
+    @property
+    def average_precision(self) -> float:
+        """Sum of precision times gained recall, 0..1; equal scores enter together."""
+        gained = np.diff(self.hits) / self.hits[-1]
+        return float(np.sum(gained * self.hits[1:] / (self.hits[1:] + self.false[1:])))
+
+    @property
+    def eer(self) -> float:
+        """Equal error rate, 0..1, with straight lines between the points."""
+        fpr = self.fpr
+        gap = fpr + self.tpr - 1  # false alarms minus misses: rises from -1 to 1
+        after = int(np.argmax(gap >= 0))
+        share = -gap[after - 1] / (gap[after] - gap[after - 1])
+        return float(fpr[after - 1] + share * (fpr[after] - fpr[after - 1]))
+
+    def tpr_at_fpr(self, fpr: float) -> float:
+        """Largest TPR, 0..1, of a threshold whose false-positive rate is at most `fpr`.
+
+        Nothing is interpolated. fpr: 0..1; ConfigError beyond.
+        """
+        if not 0 <= fpr <= 1:
+            raise ConfigError(f"tpr_at_fpr: fpr is a false-positive rate from 0 to 1, not {fpr}.")
+        # Rates and not counts are compared: 29 / 100 <= 0.29 holds, 29 <= 0.29 * 100 does not.
+        last = int(np.searchsorted(self.fpr, fpr, side="right")) - 1
+        return float(self.hits[last] / self.hits[-1])
+
+
+def curve(
+    scores: Sequence[ArrayLike], labels: Sequence[ArrayLike], *, normalise: str = "none"
+) -> Curve:
+    """The `Curve` of the pooled frames; arguments and errors as in `frame_auc`, micro.
+
+    >>> found = curve([[0.1, 0.9, 0.2]], [[0, 1, 1]])
+    >>> found.auc, found.average_precision, found.eer, found.tpr_at_fpr(0.01)
+    (1.0, 1.0, 0.0, 1.0)
+    """
+    return curve_of(*_pooled(scores, labels, normalise))
 
 
 def frame_auc(
@@ -76,8 +154,9 @@ def macro_auc(
     checked, truth = check_pairs(scores, labels)
     shown = normalise_videos(checked, normalise)
     left_out = one_class_videos(truth)
+    single = set(left_out)
     aucs = [
-        auc_of(s, y) for i, (s, y) in enumerate(zip(shown, truth, strict=True)) if i not in left_out
+        auc_of(s, y) for i, (s, y) in enumerate(zip(shown, truth, strict=True)) if i not in single
     ]
     return MacroAuc(float(np.mean(aucs)) if aucs else None, len(aucs), left_out)
 
@@ -95,9 +174,7 @@ def average_precision(
     Frames with equal scores enter together, so constant scores give the share of abnormal frames.
     Arguments and errors as in `frame_auc`, micro.
     """
-    hits, false = _counts(*_pooled(scores, labels, normalise))
-    gained = np.diff(hits) / hits[-1]
-    return float(np.sum(gained * hits[1:] / (hits[1:] + false[1:])))
+    return curve(scores, labels, normalise=normalise).average_precision
 
 
 def roc_curve(
@@ -108,8 +185,8 @@ def roc_curve(
     One point per distinct score, from the largest down, after the point (0, 0).
     Arguments and errors as in `frame_auc`, micro.
     """
-    hits, false = _counts(*_pooled(scores, labels, normalise))
-    return false / false[-1], hits / hits[-1]
+    found = curve(scores, labels, normalise=normalise)
+    return found.fpr, found.tpr
 
 
 def eer(
@@ -120,33 +197,41 @@ def eer(
     Read off the ROC curve with straight lines between its points; 0.5 for constant scores.
     Arguments and errors as in `frame_auc`, micro.
     """
-    fpr, tpr = roc_curve(scores, labels, normalise=normalise)
-    gap = fpr + tpr - 1  # false alarms minus misses: rises from -1 to 1
-    after = int(np.argmax(gap >= 0))
-    share = -gap[after - 1] / (gap[after] - gap[after - 1])
-    return float(fpr[after - 1] + share * (fpr[after] - fpr[after - 1]))
+    return curve(scores, labels, normalise=normalise).eer
+
+
+def tpr_at_fpr(
+    scores: Sequence[ArrayLike],
+    labels: Sequence[ArrayLike],
+    fpr: float,
+    *,
+    normalise: str = "none",
+) -> float:
+    """Largest true-positive rate, 0..1, that a threshold with a false-positive rate <= fpr has.
+
+    fpr: 0..1 (ConfigError beyond). The ROC curve is taken as steps, without interpolation: the
+    threshold exists; it is 0 where even the largest score is shared by too many normal frames.
+    Other arguments and errors as in `frame_auc`, micro.
+
+    >>> tpr_at_fpr([[0.1, 0.9, 0.2, 0.3]], [[0, 1, 1, 0]], 0.4)
+    0.5
+    """
+    return curve(scores, labels, normalise=normalise).tpr_at_fpr(fpr)
 
 
 def auc_of(scores: Array, labels: Labels) -> float:
     """AUC of one array of finite scores (n,) against bool labels (n,) that hold both classes."""
-    _, place, size = np.unique(scores, return_inverse=True, return_counts=True)
-    last = np.cumsum(size, dtype=np.int64)
-    # Twice the mean rank of each group of ties is a whole number, so nothing is rounded before the
-    # division: exact up to about a thousand million frames.
-    twice_rank = 2 * last - size + 1
-    abnormal = int(np.count_nonzero(labels))
-    normal = labels.size - abnormal
-    twice_wins = int(twice_rank[place][labels].sum()) - abnormal * (abnormal + 1)
-    return twice_wins / (2 * abnormal * normal)
+    return curve_of(scores, labels).auc
 
 
-def _counts(scores: Array, labels: Labels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Abnormal and normal frames at or above each distinct score, largest first, from (0, 0)."""
-    order = np.argsort(-scores, kind="stable")
+def curve_of(scores: Array, labels: Labels) -> Curve:
+    """`Curve` of one array of finite scores (n,) against bool labels (n,) of both classes."""
+    # Ties may come in any order, so the fastest sort will do.
+    order = np.argsort(scores)[::-1]
     ranked = scores[order]
     ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), ranked.size - 1)
     hits = np.cumsum(labels[order], dtype=np.int64)[ends]
-    return np.append(0, hits), np.append(0, ends + 1 - hits)
+    return Curve(ranked[ends], np.append(0, hits), np.append(0, ends + 1 - hits))
 
 
 def _pooled(

@@ -81,15 +81,20 @@ def _plain(value: object) -> object:
     raise TypeError(f"{value!r} has no JSON form")
 
 
+_TITLES = ("macro %", "AP %", "EER %", "TPR at 1 %")
+
+
 def format_table(rows: Sequence[Row]) -> str:
-    """Rows as aligned plain text: AUC, macro AUC, AP, EER in %, then each protocol in full.
+    """Rows as aligned plain text, numbers in %, then each protocol in full.
+
+    AUC, its 95 % interval over videos, macro AUC, AP, EER, TPR at a false-positive rate of 1 %.
 
     An undefined or missing number is "-"; videos of one class (1-class) are not in the macro AUC.
     Rows of one protocol with different texts (dropped frames, labels) get marks a, b, ... so that
     no number stands without its own.
     """
     counts = ("frames", "abnormal", "videos", "one_class_videos")
-    head = ("method", "protocol", "AUC %", "macro %", "AP %", "EER %", *counts[:3], "1-class")
+    head = ("method", "protocol", "AUC %", "95 %", *_TITLES, *counts[:3], "1-class")
     texts: dict[str, list[str]] = {}
     for row in rows:
         known = texts.setdefault(str(row["protocol"]), [])
@@ -106,7 +111,9 @@ def format_table(rows: Sequence[Row]) -> str:
             (
                 str(row["method"]),
                 label(str(row["protocol"]), row["protocol_text"]),
-                *(_percent(row.get(key)) for key in ("auc", "macro_auc", "ap", "eer")),
+                _percent(row.get("auc")),
+                _range(row.get("auc_low"), row.get("auc_high")),
+                *(_percent(row.get(key)) for key in ("macro_auc", "ap", "eer", "tpr")),
                 *(str(row.get(key, "-")) for key in counts),
             )
         )
@@ -125,6 +132,10 @@ def format_table(rows: Sequence[Row]) -> str:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{100 * low:.1f}-{100 * high:.1f}"
 
 
 def _mark(place: int) -> str:

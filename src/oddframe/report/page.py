@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -56,22 +57,31 @@ def _parts(data: ReportData) -> list[tuple[str, str, str]]:
 
 def render(data: ReportData) -> str:
     """The whole page as HTML; the same data gives the same text."""
-    parts = _parts(data)
-    links = "".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, _ in parts)
+    foot = (
+        "Scores are causal: no frame after the scored one is used. A larger score is more "
+        "anomalous; level 1 is the alarm threshold."
+    )
+    return document(data.title, data.subtitle, _parts(data), foot, sections.tiles(data))
+
+
+def document(
+    title: str, subtitle: str, parts: Sequence[tuple[str, str, str]], foot: str, head: str = ""
+) -> str:
+    """A page of its own: parts are anchor, title and HTML of each section; `head` goes above."""
+    links = "".join(f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name, _ in parts)
     body = "".join(
-        f'<section id="{anchor}"><h2>{escape(title)}</h2>{html}</section>'
-        for anchor, title, html in parts
+        f'<section id="{anchor}"><h2>{escape(name)}</h2>{html}</section>'
+        for anchor, name, html in parts
     )
     if not parts:
         body = '<p class="empty">Nothing was recorded for this report.</p>'
-    subtitle = f"<p>{escape(data.subtitle)}</p>" if data.subtitle else ""
+    below = f"<p>{escape(subtitle)}</p>" if subtitle else ""
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n{_HEAD}\n<title>{escape(data.title)}</title>\n'
+        f'<!doctype html>\n<html lang="en">\n<head>\n{_HEAD}\n<title>{escape(title)}</title>\n'
         f"<style>\n{_asset('page.css')}</style>\n</head>\n<body>\n"
-        f"<header><h1>{escape(data.title)}</h1>{subtitle}<nav>{links}</nav></header>\n"
-        f"<main>{sections.tiles(data)}{body}</main>\n"
-        "<footer>Made by oddframe. Scores are causal: no frame after the scored one is used. "
-        "A larger score is more anomalous; level 1 is the alarm threshold.</footer>\n"
+        f"<header><h1>{escape(title)}</h1>{below}<nav>{links}</nav></header>\n"
+        f"<main>{head}{body}</main>\n"
+        f"<footer>Made by oddframe. {escape(foot)}</footer>\n"
         f"<script>\n{_asset('page.js')}</script>\n</body>\n</html>\n"
     )
 
@@ -81,8 +91,12 @@ def write_report(path: str | os.PathLike[str], data: ReportData) -> Path:
 
     Raises RunError where the file cannot be written; what stood there before stays.
     """
+    return write_page(path, render(data))
+
+
+def write_page(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a page's text as `write_report` does."""
     target = Path(path)
-    text = render(data)
     # Beside the target, because a rename is atomic only within one file system.
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:

@@ -28,11 +28,13 @@ from oddframe.data import (
 from oddframe.data.labels import video_frames
 from oddframe.data.masks import Masks, outlines
 from oddframe.errors import DatasetError
+from oddframe.metrics.rows import Row
 from oddframe.runtime.detector import Detector, Progress
 from oddframe.runtime.result import Collector
 from oddframe.scoring.floors import FLOORS, SIZE_PX
 from oddframe.scoring.fuse import OWN
-from oddframe.scoring.protocol import Protocol, Row, evaluate_arrays, per_video
+from oddframe.scoring.judge import evaluate_arrays, per_video
+from oddframe.scoring.protocol import Protocol
 from oddframe.sources import open_source
 from oddframe.types import Map
 
@@ -114,18 +116,20 @@ def evaluate(
     dataset: Dataset,
     protocols: Sequence[Protocol],
     progress: Progress | None = None,
+    floors: Sequence[str] = tuple(FLOORS),
 ) -> Evaluation:
     """Score all test videos and evaluate detector, its parts and the floors.
 
-    Rows under `paper`: the model by −PSNR (alpha of the run), and the floors. Under any other
-    protocol: the model by its score; `NAME:own`, without optical flow; `NAME:frame` and
-    `NAME:motion`, one stream alone; and the floors.
+    Rows under `paper` and the others that rescale each video: the model by −PSNR (alpha of the
+    run), and the floors. Under any other protocol: the model by its score; `NAME:own`, without
+    optical flow; `NAME:frame` and `NAME:motion`, one stream alone; and the floors.
 
     Args:
         detector: a loaded run.
         dataset: with labels; its test videos are used.
-        protocols: see `oddframe.scoring.protocol.parse_protocols`.
+        protocols: see `oddframe.scoring.protocols.parse_protocols`.
         progress: called after each frame with frames done and frames in all.
+        floors: which of them, keys of `FLOORS`.
 
     Raises:
         DatasetError: no test videos, no labels, labels of another length (found before anything
@@ -158,7 +162,7 @@ def evaluate(
         planes = masks[video.name] if masks is not None and video.name in masks else None
         if planes is not None:
             check_lengths(video.name, len(planes), counts[video.name])
-        videos.append(_score(detector, video, labels[video.name], planes, hits, tick))
+        videos.append(_score(detector, video, labels[video.name], planes, hits, tick, floors))
     rows = _rows(detector, videos, protocols, label_source(dataset))
     worst_of, worst = _worst(detector, videos, protocols)
     return Evaluation(rows, videos, worst, worst_of, None if masks is None else hits.sum())
@@ -171,15 +175,16 @@ def _score(
     masks: Masks | None,
     hits: _Hits,
     tick: Callable[[], None],
+    names: Sequence[str],
 ) -> VideoScores:
     """Score one video with detector and floors in one pass; counts hits in its masks."""
-    floors = {name: make() for name, make in FLOORS.items()}
+    floors = {name: FLOORS[name]() for name in names}
     found: dict[str, list[float]] = {name: [] for name in floors}
     with open_source(video.path) as source:
         size = (source.info.height, source.info.width)
         collector = Collector(video.name, size, heat=False)
         for frame, score in detector.follow(source):
-            small = resize_bgr(frame.image, SIZE_PX)
+            small = resize_bgr(frame.image, SIZE_PX) if floors else frame.image
             for name, floor in floors.items():
                 value = floor.step(small)
                 found[name].append(float("nan") if value is None else value)
@@ -251,7 +256,7 @@ def _methods(
 ) -> dict[str, dict[str, Floats]]:
     """Method -> video -> scores, the methods that stand under a protocol."""
     name = detector.info.model
-    if protocol.name == "paper":
+    if protocol.normalise == "per_video":
         return {name: {v.name: -_term(v, "psnr") for v in videos}}
     methods = {
         name: {v.name: v.score for v in videos},
@@ -271,8 +276,9 @@ def _stated(detector: Detector, protocol: Protocol) -> Protocol:
     """The protocol with how weights and alpha were chosen, and the frames that have no score."""
     weights = "last weights, averaged over training"
     alpha = f"alpha {detector.score_config.alpha:g} fixed beforehand"
-    chosen = f"{weights}; {alpha if protocol.name == 'paper' else 'no alpha'}"
-    drop = None if protocol.drop is None else max(protocol.drop, detector.info.history)
+    chosen = f"{weights}; {alpha if protocol.normalise == 'per_video' else 'no alpha'}"
+    # The floors have scores for more frames, and are judged on the same.
+    drop = max(protocol.drop or 0, detector.info.history)
     return replace(protocol, drop=drop, select=f"{chosen}; nothing chosen on test clips")
 
 
@@ -287,7 +293,7 @@ def _rows(
             row = evaluate_arrays(method, scores, labels, stated, source)
             rows.append({**row, "floor": False})
         untrained = replace(stated, select="none (a floor learns nothing)")
-        for floor in FLOORS:
+        for floor in videos[0].floors:
             scores = {v.name: v.floors[floor] for v in videos}
             rows.append(
                 {**evaluate_arrays(floor, scores, labels, untrained, source), "floor": True}

@@ -1,69 +1,28 @@
-"""How scores become numbers: the protocol, one row per protocol, and its text beside every number.
+"""What stands between raw scores and an AUC, as a value with a printed form.
 
 The rule for every video, in this order: (1) as many scores as labels, else refused: nothing is
-cut, padded or shifted; (2) the dropped frames are taken off the front of both, whatever they hold;
-(3) every frame that is left needs a finite score; (4) smoothing, afresh in each video;
-(5) normalisation; (6) the frames of all videos are pooled (micro), or AUCs averaged (macro).
-
-Scores made elsewhere (`oddframe evaluate-scores`) drop the leading NaN frames of each video and no
-others unless a number is given; the text says what was dropped.
+cut, padded or shifted; (2) the dropped frames are taken off both, whatever they hold, or filled
+with the nearest score; (3) every frame that is left needs a finite score; (4) smoothing, afresh in
+each video; (5) normalisation; (6) the frames of all videos are pooled (micro), or their AUCs
+averaged (macro). `judge.evaluate_arrays` follows it; `protocols` names the ones in use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike
+from oddframe.errors import ConfigError
+from oddframe.metrics.smooth import smoothing
 
-from oddframe.errors import ConfigError, ProtocolError
-from oddframe.metrics.check import (
-    NORMALISATIONS,
-    Array,
-    Labels,
-    check_finite,
-    check_labels,
-    check_lengths,
-    check_vector,
-    normalise_videos,
-)
-from oddframe.metrics.frame import (
-    auc_of,
-    average_precision,
-    eer,
-    frame_auc,
-    macro_auc,
-    one_class_videos,
-)
-from oddframe.metrics.rows import Row, format_table, load_npz, write_rows_json
-from oddframe.metrics.smooth import smooth_video
-
-__all__ = [
-    "NOT_STATED",
-    "PROTOCOLS",
-    "Protocol",
-    "Row",
-    "evaluate_arrays",
-    "evaluate_scores_files",
-    "format_table",
-    "parse_protocols",
-    "per_video",
-    "smooth_video",
-    "write_rows_json",
-]
-
-_NO_DROP = "no frames dropped"
-NOT_STATED = "not stated (scores made elsewhere)"
-
-_NORMALISE_TEXT = {
+NO_DROP = "no frames dropped"
+NORMALISE_TEXT = {
     "none": "no normalisation",
     "per_video": "per-video min-max normalisation",
     "global": "min-max normalisation over all test videos",
+    "train": "scaled by the 1 % and 99 % quantiles of training scores",
 }
-_AVERAGE_TEXT = {"micro": "micro average (frames pooled)", "macro": "macro average over videos"}
+AVERAGE_TEXT = {"micro": "micro average (frames pooled)", "macro": "macro average over videos"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,233 +30,124 @@ class Protocol:
     """Everything between raw scores and an AUC. Raises ConfigError for a value out of range."""
 
     name: str
-    """paper, deploy, or one's own."""
-    normalise: Literal["none", "per_video", "global"] = "none"
+    """A key of `protocols.PROTOCOLS`, or one's own."""
+    normalise: Literal["none", "per_video", "global", "train"] = "none"
     drop: int | None = 16
     """Frames left out at the start of every video; None: the leading NaN frames of each."""
     smooth: str = "none"
-    """none | gaussian:SIGMA (frames; looks ahead) | ema:ALPHA | log-ema:ALPHA (causal)."""
+    """See `metrics.smooth.FORMS`; radius, sigma and lengths in frames."""
     average: Literal["micro", "macro"] = "micro"
     select: str = "not stated"
     """How the checkpoint and alpha were chosen, in words."""
+    drop_end: int = 0
+    """Frames left out at the end of every video: windows that are centred have none there."""
+    fill: bool = False
+    """Dropped frames are judged after all, with the nearest score of their video."""
+    smooth_last: bool = False
+    """Smoothing comes after the normalisation, not before it."""
+    across: bool = False
+    """Smoothing runs over the borders of the videos, as if they were one."""
+    note: str = ""
+    """What of a peer's protocol one score per frame cannot carry, in words."""
 
     def __post_init__(self) -> None:
-        if self.normalise not in NORMALISATIONS or self.average not in _AVERAGE_TEXT:
+        if self.normalise not in NORMALISE_TEXT or self.average not in AVERAGE_TEXT:
             raise ConfigError(
                 f"Protocol {self.name}: normalise is {self.normalise!r} (expected "
-                f"{', '.join(NORMALISATIONS)}), average is {self.average!r} (micro, macro)."
+                f"{', '.join(NORMALISE_TEXT)}), average is {self.average!r} (micro, macro)."
             )
-        if self.drop is not None and self.drop < 0:
-            raise ConfigError(f"Protocol {self.name}: drop must be at least 0, not {self.drop}.")
-        smooth_video(np.ones(1), self.smooth)
+        if (self.drop is not None and self.drop < 0) or self.drop_end < 0:
+            raise ConfigError(
+                f"Protocol {self.name}: drop and drop_end must be at least 0, not {self.drop} and "
+                f"{self.drop_end}."
+            )
+        smoothing(self.smooth)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a frame's number depends on later frames or on other test videos."""
+        return self.normalise in ("per_video", "global") or smoothing(self.smooth).looks_ahead
 
     @property
     def text(self) -> str:
         """The line printed beside every number made under this protocol."""
+        return self.words(self.dropped_text())
+
+    def dropped_text(self) -> str:
+        """Which frames are left out, as far as the protocol alone tells."""
         if self.drop is None:
-            dropped = "leading frames without a score (NaN) dropped"
-        else:
-            dropped = f"first {self.drop} frames of every video dropped" if self.drop else _NO_DROP
-        return self._text(dropped)
+            return "leading frames without a score (NaN) dropped"
+        ends = [
+            f"{which} {frames} frames"
+            for which, frames in (("first", self.drop), ("last", self.drop_end))
+            if frames
+        ]
+        return f"{' and '.join(ends)} of every video dropped" if ends else NO_DROP
 
-    def _text(self, dropped: str, averaged: str = "") -> str:
-        smooth, _, value = self.smooth.partition(":")
-        smoothing = {
-            "none": "no smoothing",
-            "gaussian": f"Gaussian smoothing, sigma {value} frames",
-            "ema": f"causal exponential smoothing, alpha {value}",
-            "log-ema": f"causal exponential smoothing of log scores, alpha {value}",
-        }[smooth]
-        ahead = self.normalise != "none" or smooth == "gaussian"
-        return "; ".join(
-            [
-                _NORMALISE_TEXT[self.normalise],
-                dropped,
-                smoothing,
-                averaged or _AVERAGE_TEXT[self.average],
-                "looks ahead (not causal)" if ahead else "causal post-processing",
-                f"checkpoint and alpha: {self.select}",
-            ]
-        )
+    def words(self, dropped: str, averaged: str = "") -> str:
+        """The text with what a test set adds: which frames it lost, how many videos averaged."""
+        how = smoothing(self.smooth)
+        smooth = how.text + " after the normalisation" * (self.smooth_last and bool(how.text))
+        parts = [
+            NORMALISE_TEXT[self.normalise],
+            dropped.replace("dropped", "filled with the nearest score") if self.fill else dropped,
+            (how.text if self.smooth == "none" else smooth)
+            + ", across the borders of videos" * self.across,
+            averaged or AVERAGE_TEXT[self.average],
+            "looks ahead (not causal)" if self.looks_ahead else "causal post-processing",
+            f"checkpoint and alpha: {self.select}",
+            self.note,
+        ]
+        return "; ".join(part for part in parts if part)
 
-
-PROTOCOLS: dict[str, Protocol] = {
-    "paper": Protocol(
-        "paper", normalise="per_video", select="last epoch, alpha as printed in the paper"
-    ),
-    "deploy": Protocol("deploy", select="last epoch, nothing chosen on test clips"),
-}
-"""paper: what the papers print. deploy: what a camera gets, causal and without test statistics."""
+    @property
+    def code(self) -> str:
+        """The short printed form, `NAME+field=value+…`, which `parse_protocol` reads back."""
+        values = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name in _FIELDS)
+        return "+".join([self.name, *(f"{k}={_plain(v)}" for k, v in values)])
 
 
-def parse_protocols(text: str) -> list[Protocol]:
-    """`paper`, `deploy`, a comma list of them, or `all` -> protocols. Raises ConfigError."""
-    if text.strip() == "all":
-        return list(PROTOCOLS.values())
-    names = [name.strip() for name in text.split(",")]
-    unknown = [name for name in names if name not in PROTOCOLS]
-    if unknown:
-        raise ConfigError(
-            f"Unknown protocol {unknown[0]!r}; expected {', '.join(PROTOCOLS)} or all."
-        )
-    return [PROTOCOLS[name] for name in dict.fromkeys(names)]
+_FIELDS = (
+    "normalise", "drop", "drop_end", "fill", "smooth", "smooth_last", "across", "average",
+)  # fmt: skip
 
 
-def evaluate_arrays(
-    method: str,
-    scores: Mapping[str, ArrayLike],
-    labels: Mapping[str, ArrayLike],
-    protocol: Protocol,
-    label_source: str = "",
-) -> Row:
-    """Evaluate one method under one protocol; returns one JSON row.
+def _plain(value: object) -> str:
+    if value is None:
+        return "nan"
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
-    scores: video -> (n,) larger = more anomalous; labels: video -> (n,) 0/1; same keys and lengths.
-    label_source: which label set, for data sets with several (Avenue has two, 0.5-2 points apart).
 
-    Row: method, protocol, auc, ap, eer (fractions 0-1; ap and eer over pooled frames), macro_auc
-    (None where no video holds both classes), frames and abnormal (evaluated), videos,
-    one_class_videos (without an AUC, left out of macro_auc), dropped_frames, labels, protocol_text.
+def changed(base: Protocol, changes: str) -> Protocol:
+    """A protocol with some fields changed: `field=value+field=value`.
 
-    Raises ProtocolError: see the module's head for the rule.
+    drop=nan drops the leading frames without a score; yes and no are true and false.
+
+    Raises:
+        ConfigError: an unknown field or a value that does not fit.
     """
-    names, kept, truth, dropped = _prepare(scores, labels, protocol)
-    macro = macro_auc(kept, truth)
-    averaged = ""
-    if protocol.average == "macro" and macro.left_out:
-        averaged = f"macro average over {macro.videos} of {len(names)} videos (others: one class)"
-    text = protocol._text(_dropped_text(protocol, dropped), averaged)
-    return {
-        "method": method,
-        "protocol": protocol.name,
-        "auc": frame_auc(kept, truth, average=protocol.average),
-        "macro_auc": macro.auc,
-        "ap": average_precision(kept, truth),
-        "eer": eer(kept, truth),
-        "frames": int(sum(y.size for y in truth)),
-        "abnormal": int(sum(np.count_nonzero(y) for y in truth)),
-        "videos": len(names),
-        "one_class_videos": len(macro.left_out),
-        "dropped_frames": int(sum(dropped)),
-        "labels": label_source,
-        "protocol_text": f"{text}; labels: {label_source}" if label_source else text,
-    }
-
-
-def per_video(
-    scores: Mapping[str, ArrayLike], labels: Mapping[str, ArrayLike], protocol: Protocol
-) -> list[Row]:
-    """Which videos the method is worst at; rows sorted by cost, largest first.
-
-    Row: video, frames, abnormal, auc (of the video alone; None for one class), cost and points.
-    A pair of an abnormal and a normal frame of any video is lost where the normal one scores
-    higher (half where they tie); points = lost pairs of the video's abnormal frames / all pairs,
-    so points sum to 1 - micro AUC. cost = points / (1 - AUC), the share of what is missing: sums
-    to 1, or all 0 for a perfect AUC. Errors as in `evaluate_arrays`.
-    """
-    names, kept, truth, _ = _prepare(scores, labels, protocol)
-    missing = 1 - frame_auc(kept, truth)
-    normal = np.sort(np.concatenate([s[~y] for s, y in zip(kept, truth, strict=True)]))
-    pairs = normal.size * int(sum(np.count_nonzero(y) for y in truth))
-    single = set(one_class_videos(truth))
-    rows: list[Row] = []
-    for i, (name, values, y) in enumerate(zip(names, kept, truth, strict=True)):
-        below = np.searchsorted(normal, values[y], side="left")
-        up_to = np.searchsorted(normal, values[y], side="right")
-        points = float(np.sum(2 * normal.size - below - up_to)) / (2 * pairs)
-        rows.append(
-            {
-                "video": name,
-                "frames": y.size,
-                "abnormal": int(np.count_nonzero(y)),
-                "auc": None if i in single else auc_of(values, y),
-                "cost": points / missing if missing > 0 else 0.0,
-                "points": points,
-            }
-        )
-    return sorted(rows, key=lambda row: -float(row["points"]))
-
-
-def _prepare(
-    scores: Mapping[str, ArrayLike], labels: Mapping[str, ArrayLike], protocol: Protocol
-) -> tuple[list[str], list[Array], list[Labels], list[int]]:
-    """Names, prepared scores, labels and dropped frames per video: steps 1 to 5 of the rule."""
-    _check_keys(scores, labels)
-    kept: list[Array] = []
-    truth: list[Labels] = []
-    dropped: list[int] = []
-    names = sorted(labels)
-    for name in names:
-        values = check_vector(scores[name], f"scores of video '{name}'")
-        y = check_labels(labels[name], f"labels of video '{name}'")
-        check_lengths(values.size, y.size, f"'{name}'")
-        drop = _leading_nan(values) if protocol.drop is None else protocol.drop
-        if drop >= values.size:
-            raise ProtocolError(
-                f"video '{name}': of its {values.size} frames the first {drop} are dropped, none "
-                "is left to evaluate. Leave the video out, or drop fewer frames."
+    values: dict[str, Any] = {}
+    for change in changes.split("+"):
+        key, equals, value = (part.strip() for part in change.partition("="))
+        if not equals or key not in _FIELDS:
+            raise ConfigError(
+                f"{change!r} is no change of a protocol; expected field=value with one of "
+                f"{', '.join(_FIELDS)}."
             )
-        check_finite(values[drop:], f"scores of video '{name}'", first_frame=drop)
-        kept.append(smooth_video(values[drop:], protocol.smooth))
-        truth.append(y[drop:])
-        dropped.append(drop)
-    return names, normalise_videos(kept, protocol.normalise), truth, dropped
+        values[key] = _value(key, value)
+    name = base.name if all(getattr(base, k) == v for k, v in values.items()) else None
+    return replace(base, **values, name=name or f"{base.name}+{changes}")
 
 
-def _check_keys(scores: Mapping[str, ArrayLike], labels: Mapping[str, ArrayLike]) -> None:
-    without_labels, without_scores = set(scores) - set(labels), set(labels) - set(scores)
-    if not without_labels and not without_scores:
-        if not scores:
-            raise ProtocolError("There is no video to evaluate.")
-        return
-    parts = [
-        f"{len(keys)} without {what}: {', '.join(sorted(keys)[:8])}{' …' * (len(keys) > 8)}"
-        for keys, what in ((without_labels, "labels"), (without_scores, "scores"))
-        if keys
-    ]
-    raise ProtocolError(
-        f"Scores and labels must name the same videos; {'; '.join(parts)}. Rename or leave out."
-    )
-
-
-def _leading_nan(values: Array) -> int:
-    scored = np.flatnonzero(~np.isnan(values))
-    return int(scored[0]) if scored.size else values.size
-
-
-def _dropped_text(protocol: Protocol, dropped: Sequence[int]) -> str:
-    if protocol.drop:
-        return f"first {protocol.drop} frames of every video dropped"
-    if not any(dropped):
-        return _NO_DROP
-    few, many = min(dropped), max(dropped)
-    each = f"{few}" if few == many else f"{few} to {many}"
-    return f"leading frames without a score (NaN) dropped: {each} per video, {sum(dropped)} in all"
-
-
-def evaluate_scores_files(
-    scores_npz: Path | str,
-    labels_npz: Path | str,
-    protocols: Sequence[Protocol],
-    *,
-    drop: int | None = None,
-    method: str | None = None,
-    select: str = NOT_STATED,
-    label_source: str | None = None,
-) -> list[Row]:
-    """Evaluate scores made elsewhere: one row per protocol.
-
-    Both files: npz with one 1-D array per video under the same keys, larger = more anomalous.
-    drop: frames to leave out at the start of every video; None leaves out the leading NaN frames
-    of each and nothing else (the protocols' own 16 is for detectors that look 16 frames back).
-    method, label_source: default to the names of the two files.
-
-    Raises ProtocolError for files that are no npz, pickled objects, differing keys, unfit arrays.
-    """
-    scores, labels = load_npz(Path(scores_npz)), load_npz(Path(labels_npz))
-    name = method if method is not None else Path(scores_npz).stem
-    source = label_source if label_source is not None else Path(labels_npz).name
-    return [
-        evaluate_arrays(name, scores, labels, replace(p, drop=drop, select=select), source)
-        for p in protocols
-    ]
+def _value(key: str, text: str) -> object:
+    if key in ("fill", "smooth_last", "across"):
+        if text not in ("yes", "no"):
+            raise ConfigError(f"{key} is yes or no, found {text!r}.")
+        return text == "yes"
+    if key in ("drop", "drop_end"):
+        if key == "drop" and text == "nan":
+            return None
+        if not text.isdecimal():
+            raise ConfigError(f"{key} is a number of frames, found {text!r}.")
+        return int(text)
+    return text

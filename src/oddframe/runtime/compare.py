@@ -1,0 +1,343 @@
+"""Several methods on one data set: the same frames for all, and whether they truly differ.
+
+Letters: n frames of one video.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddframe.data import Dataset, frame_labels, label_source, manifest, manifest_hash
+from oddframe.errors import ConfigError
+from oddframe.metrics.pairs import bootstrap_difference
+from oddframe.metrics.rows import Row
+from oddframe.runs import CARD, WEIGHTS, load_run, write_json
+from oddframe.runtime.detector import load
+from oddframe.runtime.evaluate import VideoScores, evaluate
+from oddframe.scoring.floors import FLOORS
+from oddframe.scoring.judge import Judged, evaluate_arrays, judge
+from oddframe.scoring.protocol import Protocol
+from oddframe.scoring.protocols import PROTOCOLS, for_missing
+from oddframe.scoring.score_files import NOT_STATED, Reading, foreign_scores
+
+Floats = NDArray[np.float64]
+ByVideo = Mapping[str, Floats]
+INDEX = "index.json"
+_TRAINED = "last weights, averaged over training; nothing chosen on test clips"
+_UNTRAINED = "none (a floor learns nothing)"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way of scoring, with its scores for every test video."""
+
+    name: str
+    scores: ByVideo
+    """(n,) per video, larger = more anomalous, NaN where there is none."""
+    rescaled: ByVideo
+    """The same for protocols that rescale each video: for a run its −PSNR, as in the papers."""
+    select: str = NOT_STATED
+    floor: bool = False
+    missing_end: int = 0
+    """Frames at the end of every video that have no score."""
+
+    def under(self, protocol: Protocol) -> ByVideo:
+        """The scores that a protocol is applied to."""
+        return self.rescaled if protocol.normalise == "per_video" else self.scores
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A frame that two methods rank differently among all frames judged."""
+
+    video: str
+    frame: int
+    abnormal: bool
+    first: tuple[str, float]
+    """Method and the share of frames that it ranks below this one."""
+    second: tuple[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What `compare` found."""
+
+    methods: tuple[Method, ...]
+    labels: Mapping[str, NDArray[np.uint8]]
+    rows: list[Row]
+    """One per method and protocol."""
+    differences: list[Row]
+    """One per method after the first and micro protocol: AUC minus that of the first method."""
+    disagreements: list[Disagreement]
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"rows": self.rows, "differences": self.differences}
+
+
+def compare(
+    methods: Sequence[Method],
+    labels: Mapping[str, NDArray[np.uint8]],
+    protocols: Sequence[Protocol],
+    source: str = "",
+) -> Comparison:
+    """Judge all methods on the same frames: those for which each of them has a score.
+
+    Raises:
+        ProtocolError: scores and labels that do not fit.
+        ConfigError: two methods of one name, or none.
+    """
+    names = [m.name for m in methods]
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(
+            f"A comparison needs methods of different names, found {', '.join(names) or 'none'}. "
+            "Name scores with NAME=FILE, and runs by their folders."
+        )
+    rows: list[Row] = []
+    differences: list[Row] = []
+    for protocol in protocols:
+        shared = _shared(protocol, methods)
+        for method in methods:
+            used = replace(shared, select=method.select)
+            row = evaluate_arrays(method.name, method.under(protocol), labels, used, source)
+            rows.append({**row, "floor": method.floor, "select": method.select})
+        if protocol.average == "micro":
+            differences += _differences(methods, labels, shared)
+    first = next((p for p in protocols if p.name == "deploy"), protocols[0])
+    apart = _disagreements(methods, labels, _shared(first, methods))
+    return Comparison(tuple(methods), labels, rows, differences, apart)
+
+
+def _shared(protocol: Protocol, methods: Sequence[Method]) -> Protocol:
+    """The protocol over the frames that all methods have scores for."""
+    first = max(_leading(s) for m in methods for s in m.under(protocol).values())
+    last = max(m.missing_end for m in methods)
+    return for_missing(replace(protocol, drop=protocol.drop or 0), first, last)
+
+
+def _leading(values: Floats) -> int:
+    """Leading frames without a score; a video without any is no clip length."""
+    scored = np.flatnonzero(~np.isnan(values))
+    return int(scored[0]) if scored.size else 0
+
+
+def _differences(
+    methods: Sequence[Method], labels: Mapping[str, Any], protocol: Protocol
+) -> list[Row]:
+    """AUC of each method minus that of the first, with a paired interval over videos."""
+    judged = [judge(m.under(protocol), labels, protocol) for m in methods]
+    base = judged[0].wins
+    rows = []
+    for method, one in zip(methods[1:], judged[1:], strict=True):
+        found = bootstrap_difference(one.wins, base)
+        rows.append(
+            {
+                "method": method.name,
+                "against": methods[0].name,
+                "protocol": protocol.name,
+                "difference": one.wins.auc - base.auc,
+                "low": None if found is None else found.low,
+                "high": None if found is None else found.high,
+                "better": None if found is None else found.better,
+            }
+        )
+    return rows
+
+
+SHOWN = 6
+"""Frames shown of those that methods disagree about."""
+APART = 25
+"""Frames of one video between two that are shown."""
+
+
+def _disagreements(
+    methods: Sequence[Method], labels: Mapping[str, Any], protocol: Protocol
+) -> list[Disagreement]:
+    """Where the first method and each other learned one (else the best floor) differ most."""
+    learned = [m for m in methods if not m.floor]
+    others = [m for m in learned if m is not methods[0]] or [m for m in methods[1:]][-1:]
+    if not others:
+        return []
+    base = judge(methods[0].under(protocol), labels, protocol)
+    ranks = _ranks(base)
+    each = max(1, SHOWN // len(others))
+    found: list[Disagreement] = []
+    for other in others[:SHOWN]:
+        theirs = _ranks(judge(other.under(protocol), labels, protocol))
+        place = [(i, t) for i, y in enumerate(base.labels) for t in range(y.size)]
+        order = np.argsort(-np.abs(np.concatenate(ranks) - np.concatenate(theirs)), kind="stable")
+        taken: list[tuple[int, int]] = []
+        for k in order:
+            i, t = place[int(k)]
+            if all(i != j or abs(t - u) >= APART for j, u in taken):
+                taken.append((i, t))
+                found.append(
+                    Disagreement(
+                        base.names[i], int(base.frames[i][t]), bool(base.labels[i][t]),
+                        (methods[0].name, float(ranks[i][t])), (other.name, float(theirs[i][t])),
+                    )
+                )  # fmt: skip
+            if len(taken) == each:
+                break
+    return found
+
+
+def _ranks(judged: Judged) -> list[Floats]:
+    """Share of all judged frames that score lower (ties half), per video."""
+    whole = np.concatenate(judged.scores)
+    ordered = np.sort(whole)
+    both = np.searchsorted(ordered, whole) + np.searchsorted(ordered, whole, side="right")
+    return np.split(both / (2 * whole.size), np.cumsum([s.size for s in judged.scores])[:-1])
+
+
+# ---- the methods
+
+
+Tick = Callable[[str], Callable[[int, int | None], None]]
+"""Gives a progress callback for a title."""
+
+
+def collect(
+    runs: Sequence[Path],
+    scores: Mapping[str, Path],
+    dataset: Dataset,
+    protocols: Sequence[Protocol],
+    folder: Path,
+    tick: Tick,
+    reading: Reading | None = None,
+    device: str = "cpu",
+) -> list[Method]:
+    """Score the data set with each run and the floors; read the scores made elsewhere.
+
+    What a run gave is kept in `folder` as NAME.npz (and NAME.rescaled.npz), which `evaluate-scores`
+    reads too, and taken from there where run and data are still the same: an interrupted
+    comparison goes on with the next run.
+
+    Raises:
+        RunError, DatasetError, ProtocolError, SourceError: as `evaluate` and `foreign_scores`.
+    """
+    labels = frame_labels(dataset)
+    store = _Store(folder, manifest_hash(manifest(dataset)))
+    methods = []
+    for name, path in _named(runs).items():
+        run = load_run(path)
+        key = store.key((path / WEIGHTS).read_bytes() + (path / CARD).read_bytes())
+        if store.get(name, key) is None:
+            # A floor's scores come with the first run: each frame is then decoded once for both.
+            lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
+            found = evaluate(load(run, device), dataset, _ANY, tick(name), lacking)
+            store.put(name, key, _of_run(name, found.videos))
+            for floor in lacking:
+                values = {v.name: v.floors[floor] for v in found.videos}
+                store.put(floor, store.key(floor.encode()), Method(floor, values, values))
+        methods.append(replace(store.given(name, key), select=_TRAINED))
+    source = label_source(dataset)
+    for name, path in scores.items():
+        other = foreign_scores(path, dict(labels), source, protocols, reading or Reading())
+        methods.append(Method(name, other.scores, other.scores, missing_end=other.cut[1]))
+    return methods + _floors(store, dataset, tick)
+
+
+_ANY = [PROTOCOLS["deploy"]]
+
+
+def _of_run(name: str, videos: Sequence[VideoScores]) -> Method:
+    none = {v.name: np.full(len(v.score), np.nan) for v in videos}
+    return Method(
+        name,
+        {v.name: v.score for v in videos},
+        {v.name: -v.terms.get("psnr", none[v.name]) for v in videos},
+    )
+
+
+def _floors(store: _Store, dataset: Dataset, tick: Tick) -> list[Method]:
+    """The floors, scored here where no run has brought them along."""
+    lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
+    if lacking:
+        from oddframe.scoring.floors import floor_scores
+        from oddframe.sources import open_source
+
+        found: dict[str, dict[str, Floats]] = {f: {} for f in lacking}
+        step, done = tick("floors"), 0
+        for video in dataset.test:
+            with open_source(video.path) as source:
+                values = floor_scores((frame.image for frame in source), lacking)
+            for f in lacking:
+                found[f][video.name] = values[f]
+            done += len(values[lacking[0]])
+            step(done, None)
+        for f in lacking:
+            store.put(f, store.key(f.encode()), Method(f, found[f], found[f]))
+    known = (store.given(f, store.key(f.encode())) for f in FLOORS)
+    return [replace(m, select=_UNTRAINED, floor=True) for m in known]
+
+
+def _named(runs: Sequence[Path]) -> dict[str, Path]:
+    """Runs by the names of their folders, with the parents' where these are the same."""
+    short = [p.resolve().name for p in runs]
+    names = [
+        n if short.count(n) == 1 else f"{p.resolve().parent.name}-{n}"
+        for n, p in zip(short, runs, strict=True)
+    ]
+    taken = [n for n in names if n in FLOORS or names.count(n) > 1]
+    if taken:
+        raise ConfigError(
+            f"Two methods would be called {taken[0]!r}. Rename a RUN folder: its name is the "
+            "method's name in the comparison."
+        )
+    return dict(zip(names, runs, strict=True))
+
+
+class _Store:
+    """Scores on disk, by the method's name, with a key of what they were made from."""
+
+    def __init__(self, folder: Path, data: str) -> None:
+        self.folder, self.data = folder, data
+
+    def key(self, content: bytes) -> str:
+        """Of a method's content and the data set."""
+        return hashlib.blake2b(content + self.data.encode(), digest_size=16).hexdigest()
+
+    def _index(self) -> dict[str, str]:
+        try:
+            found: dict[str, str] = json.loads((self.folder / INDEX).read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def get(self, name: str, key: str) -> Method | None:
+        """The kept scores of a method, None where there are none of this key."""
+        if self._index().get(name) != key:
+            return None
+        try:
+            with (
+                np.load(self.folder / f"{name}.npz") as scores,
+                np.load(self.folder / f"{name}.rescaled.npz") as rescaled,
+            ):
+                return Method(name, dict(scores), dict(rescaled))
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def given(self, name: str, key: str) -> Method:
+        """As `get`, of scores that were put."""
+        found = self.get(name, key)
+        if found is None:
+            raise ConfigError(f"{self.folder} lost the scores of {name} while they were compared.")
+        return found
+
+    def put(self, name: str, key: str, method: Method) -> None:
+        """Keep a method's scores; the index is written last."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for ending, values in (("", method.scores), (".rescaled", method.rescaled)):
+            temporary = self.folder / f".{name}{ending}.tmp.npz"
+            np.savez(temporary, **dict(values))  # type: ignore[arg-type]
+            temporary.replace(self.folder / f"{name}{ending}.npz")
+        write_json(self.folder / INDEX, {**self._index(), name: key})

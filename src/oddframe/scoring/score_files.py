@@ -1,0 +1,309 @@
+"""Scores made elsewhere: the file forms that circulate, their names, their missing frames.
+
+Accepted scores: .npz with one array per video; .npy with the frames of all videos one after the
+other; a folder of .csv (a column per term) or of .npy, one per video. Accepted labels: .npz, .npy
+(all videos in one), a folder of .npy, FFP's .mat and UCSD's .m lists, or the root of a data set.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddframe.data import frame_labels, label_source, open_dataset
+from oddframe.data.dataset import numbers
+from oddframe.data.label_files import fill, load_array, read_mat_intervals, read_ucsd_m
+from oddframe.errors import ProtocolError
+from oddframe.metrics.rows import Row, load_npz
+from oddframe.scoring.judge import evaluate_arrays
+from oddframe.scoring.protocol import Protocol
+from oddframe.scoring.protocols import for_missing
+
+Arrays = dict[str, NDArray[Any]]
+NOT_STATED = "not stated (scores made elsewhere)"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file of foreign scores is to be understood."""
+
+    column: str | None = None
+    """Of the CSV files: the term to judge; None: `score`, or the only one there is."""
+    only: str = ""
+    """Use the arrays whose names begin with this."""
+    regularity: bool = False
+    """Larger means more normal: the scores are negated."""
+    cut: tuple[int, int] | None = None
+    """The file lacks this many frames at the start and the end of every video."""
+    align_end: bool = False
+    """A video with fewer scores than labels has them for its last frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Foreign scores and their labels under the labels' names, lined up frame by frame."""
+
+    scores: Arrays
+    """Per video (n,) float64, NaN where the file has no score."""
+    labels: Arrays
+    cut: tuple[int, int]
+    """Frames that the file lacks at the start and end of every video."""
+    source: str
+    """Which labels these are."""
+
+
+def evaluate_scores_files(
+    scores: Path | str,
+    labels: Path | str,
+    protocols: Sequence[Protocol],
+    *,
+    drop: int | None = None,
+    method: str | None = None,
+    select: str | None = None,
+    label_source: str | None = None,
+    reading: Reading | None = None,
+    train: Path | str | None = None,
+) -> list[Row]:
+    """Evaluate scores made elsewhere: one row per protocol.
+
+    drop: frames to leave out at the start of every video instead of the protocols' own number.
+    A method that has no score for more frames than a protocol drops loses these as well.
+    method, label_source: default to the names of the two files.
+    select: how weights were chosen; default: not stated, or what the protocol says of its peer.
+    train: .npy or .npz of scores on training video, for protocols that scale by them.
+
+    Raises ProtocolError and DatasetError for files, names, lengths or values that do not fit.
+    """
+    found = read_foreign(Path(scores), Path(labels), protocols, reading or Reading())
+    known = None if train is None else _train_scores(Path(train))
+    rows = []
+    for protocol in protocols:
+        applied = stated(protocol, found) if drop is None else replace(protocol, drop=drop)
+        applied = replace(applied, select=select or NOT_STATED)
+        rows.append(
+            evaluate_arrays(
+                method or Path(scores).stem, found.scores, found.labels, applied,
+                label_source or found.source, known,
+            )
+        )  # fmt: skip
+    return rows
+
+
+def stated(protocol: Protocol, found: Foreign) -> Protocol:
+    """The protocol with the frames that these scores do not have.
+
+    Where a video is too short for what the protocol drops, only frames without a score are dropped
+    from all of them, and the text says so.
+    """
+    leading = max(_leading(s) for s in found.scores.values())
+    shortest = min(s.size for s in found.scores.values())
+    if protocol.drop and protocol.drop + protocol.drop_end >= shortest:
+        note = f"not its first {protocol.drop}: a video has only {shortest} frames"
+        protocol = replace(protocol, drop=None, drop_end=0, note=note)
+    # A video without any score is no clip length: the rule then refuses it by name.
+    return for_missing(protocol, leading if leading < shortest else 0, found.cut[1])
+
+
+def read_foreign(
+    scores: Path, labels: Path, protocols: Sequence[Protocol], reading: Reading
+) -> Foreign:
+    """Read both files and line them up.
+
+    A file that is short by exactly what one of the protocols drops at both ends of every video
+    (MemAE's 8 and 7) is read as having those frames cut off; nothing else is guessed.
+
+    Raises ProtocolError and DatasetError, naming file and video.
+    """
+    read = _read_scores(scores, reading)
+    return _line_up(read, scores, *_read_labels(labels, read), protocols, reading)
+
+
+def foreign_scores(
+    scores: Path, labels: Arrays, source: str, protocols: Sequence[Protocol], reading: Reading
+) -> Foreign:
+    """As `read_foreign`, for labels (n,) by video that are known already."""
+    return _line_up(_read_scores(scores, reading), scores, labels, source, protocols, reading)
+
+
+def _line_up(
+    read: Arrays | NDArray[Any], scores: Path, truth: Arrays, source: str,
+    protocols: Sequence[Protocol], reading: Reading,
+) -> Foreign:  # fmt: skip
+    cut: tuple[int, int] = reading.cut or next(
+        ((p.drop, p.drop_end) for p in protocols if p.drop_end and p.drop is not None), (0, 0)
+    )
+    if isinstance(read, np.ndarray):
+        lengths = {name: y.size for name, y in truth.items()}
+        parts, missing = _split(read, lengths, cut, scores, reading.cut is not None)
+    else:
+        parts, missing = _match(read, list(truth)), (0, 0)
+        lacks = {truth[k].size - parts[k].size for k in parts.keys() & truth.keys()}
+        if sum(cut) and lacks == {sum(cut)}:
+            missing = cut
+    lined = {k: _lined(v, missing, truth.get(k), reading) for k, v in parts.items()}
+    return Foreign(lined, truth, missing, source)
+
+
+def _lined(
+    values: NDArray[Any], cut: tuple[int, int], truth: NDArray[Any] | None, reading: Reading
+) -> NDArray[Any]:
+    """Scores of one video with NaN where there is none; negated where they are regularity."""
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        return values  # the rule refuses it by name
+    out = np.pad(values.astype(np.float64), cut, constant_values=np.nan)
+    if reading.align_end and truth is not None and out.size < truth.size:
+        out = np.pad(out, (truth.size - out.size, 0), constant_values=np.nan)
+    return -out if reading.regularity else out
+
+
+def _split(
+    whole: NDArray[Any], lengths: Mapping[str, int], cut: tuple[int, int], path: Path, sure: bool
+) -> tuple[Arrays, tuple[int, int]]:
+    """The frames of all videos, one after the other, by video."""
+    lost = cut[0] + cut[1]
+    total = sum(lengths.values())
+    short = total - len(lengths) * lost
+    if whole.size == total and not (sure and lost):
+        cut = (0, 0)
+    elif whole.size != short:
+        also = f", or {short} without the first {cut[0]} and last {cut[1]} of each" * bool(lost)
+        raise ProtocolError(
+            f"{path} holds {whole.size} scores; the labels of {len(lengths)} videos need {total}"
+            f"{also}. If frames are missing at the ends of every video, say how many: --cut F:L."
+        )
+    sizes = [n - cut[0] - cut[1] for n in lengths.values()]
+    parts = np.split(whole, np.cumsum(sizes)[:-1])
+    return dict(zip(lengths, parts, strict=True)), cut
+
+
+def _match(read: Mapping[str, NDArray[Any]], names: Sequence[str]) -> Arrays:
+    """Scores under the labels' names: equal names, else equal last numbers, else as they are."""
+    if set(read) & set(names):
+        return dict(read)
+    found: Arrays = {}
+    for name in names:
+        own = numbers(name)
+        fits = [k for k in read if own and numbers(k)[-len(own) :] == own]
+        if len(fits) == 1:
+            found[name] = read[fits[0]]
+    return found if len(found) == len(read) else dict(read)
+
+
+def _read_scores(path: Path, reading: Reading) -> Arrays | NDArray[Any]:
+    if path.is_dir():
+        read: Arrays = _read_folder(path, reading)
+    elif path.suffix.lower() == ".npy":
+        whole = np.asarray(_plain(load_array(path)))
+        if whole.ndim != 1:
+            raise ProtocolError(
+                f"{path} has shape {whole.shape}; expected one number per frame, the frames of all "
+                "videos one after the other."
+            )
+        return whole
+    else:
+        read = load_npz(path)
+    kept = {k: _plain(v) for k, v in read.items() if k.startswith(reading.only)}
+    if not kept:
+        raise ProtocolError(
+            f"{path}: no array begins with {reading.only!r}; there are {', '.join(list(read)[:8])}."
+        )
+    return kept
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """MNAD and Matlab write 1 x N."""
+    return array.reshape(-1) if array.ndim == 2 and 1 in array.shape else array
+
+
+def _read_folder(folder: Path, reading: Reading) -> Arrays:
+    files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
+    tables = [p for p in files if p.suffix.lower() == ".csv"]
+    if tables:
+        return {p.stem: read_csv_scores(p, reading.column) for p in tables}
+    arrays = [p for p in files if p.suffix.lower() == ".npy"]
+    if not arrays:
+        raise ProtocolError(
+            f"{folder} holds no scores; expected one .csv or .npy file per test video."
+        )
+    return {p.stem: load_array(p) for p in arrays}
+
+
+def read_csv_scores(path: Path, column: str | None = None) -> NDArray[np.float64]:
+    """One column of a CSV file with a header, one line per frame; an empty cell is NaN.
+
+    column: `score` by default, or the only one there is beside frame and time.
+
+    Raises:
+        ProtocolError: no such column, or a line that holds no number, with its place.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        names = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = names
+        rest = [n for n in names if n not in ("frame", "time_s", "time", "video")]
+        wanted = column or ("score" if "score" in names or len(rest) != 1 else rest[0])
+        if wanted not in names:
+            raise ProtocolError(
+                f"{path} has no column {wanted!r}; there are {', '.join(names) or 'none'}. Its "
+                "first line must name the columns; choose one with --column."
+            )
+        values = []
+        for row in reader:
+            text = (row[wanted] or "").strip()
+            try:
+                values.append(float(text) if text else float("nan"))
+            except ValueError:
+                raise ProtocolError(
+                    f"{path}, line {reader.line_num}: expected a number as {wanted}, found "
+                    f"{text!r}."
+                ) from None
+    return np.array(values)
+
+
+def _read_labels(path: Path, scores: Arrays | NDArray[Any]) -> tuple[Arrays, str]:
+    """Labels by video, and which they are."""
+    if path.is_dir() and not any(path.glob("*.npy")):
+        dataset = open_dataset(path)
+        found: Arrays = dict(frame_labels(dataset))
+        return found, label_source(dataset)
+    if path.is_dir():
+        return {p.stem: load_array(p) for p in sorted(path.glob("*.npy"))}, path.name
+    if path.suffix.lower() not in (".npy", ".mat", ".m"):
+        return load_npz(path), path.name
+    if isinstance(scores, np.ndarray):
+        raise ProtocolError(
+            f"Neither the scores nor the labels in {path} say where one video ends and the next "
+            "begins. Give the labels as .npz with one array per video, or as a data set's root."
+        )
+    lengths = {name: values.size for name, values in scores.items()}
+    if path.suffix.lower() == ".npy":
+        whole = _plain(load_array(path))
+        return _split(whole, lengths, (0, 0), path, sure=False)[0], path.name
+    lists = read_mat_intervals(path) if path.suffix.lower() == ".mat" else read_ucsd_m(path)
+    if len(lists) != len(lengths):
+        raise ProtocolError(
+            f"{path} has labels for {len(lists)} videos, the scores are of {len(lengths)}. The "
+            "list goes by the order of the videos, so all of them must be there."
+        )
+    pairs = zip(lengths.items(), lists, strict=True)
+    return {k: fill(spans, n, f"{path}, video {k},") for (k, n), spans in pairs}, path.name
+
+
+def _train_scores(path: Path) -> NDArray[np.float64]:
+    """All training scores in one array; frames without a score are left out."""
+    arrays = [load_array(path)] if path.suffix.lower() == ".npy" else [*load_npz(path).values()]
+    whole = np.concatenate([np.asarray(a, np.float64).reshape(-1) for a in arrays])
+    return np.asarray(whole[~np.isnan(whole)])
+
+
+def _leading(values: NDArray[Any]) -> int:
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        return 0
+    scored = np.flatnonzero(~np.isnan(values))
+    return int(scored[0]) if scored.size else values.size
