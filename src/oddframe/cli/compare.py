@@ -19,7 +19,7 @@ def run(
         [], "--scores", metavar="[NAME=]F", help="Scores made elsewhere, as evaluate-scores reads."
     ),
     out: Path = typer.Option(
-        Path("compare"), "--out", help="Folder for compare.html, compare.json and the scores."
+        Path("compare"), "--out", help="Folder for compare.html, .svg, .json and the scores."
     ),
     protocol: str = PROTOCOL,
     json: Path | None = JSON,
@@ -35,6 +35,7 @@ def run(
     from oddframe.data import frame_labels, label_source, open_dataset
     from oddframe.metrics.rows import format_table, write_rows_json
     from oddframe.report.compare import render_comparison
+    from oddframe.report.dots import dots_svg
     from oddframe.report.page import write_page
     from oddframe.runs import write_json
     from oddframe.runtime.compare import collect, compare
@@ -54,6 +55,7 @@ def run(
     print(format_table(found.rows))
     print(_differences(found.differences))
     write_json(out / "compare.json", found.plain())
+    write_page(out / "compare.svg", dots_svg(found.rows))
     write_page(out / "compare.html", render_comparison(found, dataset))
     print(f"\nwritten to {out / 'compare.html'} and {out / 'compare.json'}")
     if json is not None:

@@ -158,7 +158,9 @@ def _disagreements(found: Comparison, dataset: Dataset) -> str:
         '<p class="hint">Ranks: the share of all judged frames that a method scores below this '
         "one; high is right for an abnormal frame, low for a normal one.</p>"
     )
-    return hint + sections.moments(ReportData(title="", moments=moments))
+    return (
+        f'{hint}<div class="grid">{sections.moments(ReportData(title="", moments=moments))}</div>'
+    )
 
 
 def _caption(d: Disagreement) -> str:

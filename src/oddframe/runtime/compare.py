@@ -282,9 +282,9 @@ def _floors(store: _Store, dataset: Dataset, tick: Tick) -> list[Method]:
 
 def _named(runs: Sequence[Path]) -> dict[str, Path]:
     """Runs by the names of their folders, with the parents' where these are the same."""
-    short = [p.resolve().name for p in runs]
+    short = [p.absolute().name for p in runs]
     names = [
-        n if short.count(n) == 1 else f"{p.resolve().parent.name}-{n}"
+        n if short.count(n) == 1 else f"{p.absolute().parent.name}-{n}"
         for n, p in zip(short, runs, strict=True)
     ]
     taken = [n for n in names if n in FLOORS or names.count(n) > 1]
