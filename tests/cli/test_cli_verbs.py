@@ -269,6 +269,20 @@ def test_calibrating_on_the_training_footage_is_warned_of(
     assert "trained on" in err
 
 
+def test_prepared_or_not_it_is_the_same_footage(oddframe_main, run_copy, write_street, tmp_path):
+    from oddframe.data import footage_hashes, open_dataset
+
+    folder, small = write_street(tmp_path / "a", range(30)), tmp_path / "small"
+    assert oddframe_main("data", "prepare", folder, "--out", small, "--size", 64)[0] == 0
+    for trained, given in ((small, folder), (folder, small)):
+        card = json.loads((run_copy / "model.json").read_text())
+        card["data"] = footage_hashes(open_dataset(trained))
+        (run_copy / "model.json").write_text(json.dumps(card))
+        code, _, err = oddframe_main("calibrate", run_copy, given, "--alarms-per-day", 1)
+        assert code == 0
+        assert "trained on" in err
+
+
 def test_calibrate_refuses_a_rate_of_none(oddframe_main, run_copy, write_street, tmp_path):
     folder = write_street(tmp_path / "a", range(8))
     before = (run_copy / "model.json").read_bytes()

@@ -11,11 +11,13 @@ from sklearn import metrics as oracle
 from oddframe.errors import ConfigError, ProtocolError
 from oddframe.metrics import (
     average_precision,
+    curve,
     eer,
     frame_auc,
     macro_auc,
     one_class_videos,
     roc_curve,
+    tpr_at_fpr,
 )
 
 TIED = st.integers(-3, 3).map(float)
@@ -103,6 +105,54 @@ def test_eer_is_where_the_roc_meets_equal_errors(data):
     )
 
 
+RATES = st.sampled_from([0.0, 0.01, 0.29, 1 / 3, 0.5, 0.999, 1.0]) | st.floats(0, 1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(some_set(TIED), RATES)
+def test_tpr_at_fpr_is_the_best_threshold_there_is(data, fpr):
+    scores, labels = data
+    s, y = np.concatenate(scores), np.concatenate(labels).astype(bool)
+    reached = [
+        np.mean(s[y] >= threshold)
+        for threshold in [*s, np.inf]
+        if np.count_nonzero(s[~y] >= threshold) / np.count_nonzero(~y) <= fpr
+    ]
+    assert tpr_at_fpr(scores, labels, fpr) == pytest.approx(max(reached), abs=1e-15)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in reduce")  # scikit-learn's
+@settings(max_examples=150, deadline=None)
+@given(some_set(TIED) | some_set(WIDE))
+def test_one_curve_holds_every_number(data):
+    scores, labels = data
+    s, y = np.concatenate(scores), np.concatenate(labels)
+    found = curve(scores, labels)
+    assert found.auc == pytest.approx(oracle.roc_auc_score(y, s), abs=1e-12)
+    assert found.average_precision == pytest.approx(oracle.average_precision_score(y, s), abs=1e-12)
+    assert found.eer == eer(scores, labels)
+    assert found.tpr_at_fpr(0.5) == tpr_at_fpr(scores, labels, 0.5)
+    assert found.threshold.tolist() == sorted(set(s), reverse=True)
+    for t, hits, false in zip(found.threshold, found.hits[1:], found.false[1:], strict=True):
+        assert (hits, false) == (np.sum(s[y == 1] >= t), np.sum(s[y == 0] >= t))
+
+
+def test_tpr_at_fpr_by_hand():
+    scores, labels = [np.arange(101.0)], [np.arange(101) == 71]
+    # 29 of 100 normal frames score higher: 0.29 * 100 would be 28.999999999999996.
+    assert tpr_at_fpr(scores, labels, 0.29) == 1
+    assert tpr_at_fpr(scores, labels, 0.28) == 0
+    assert tpr_at_fpr([[1, 1, 1]], [[0, 1, 1]], 0.99) == 0
+    assert tpr_at_fpr([[3, 1]], [[1, 0]], 0) == 1
+    assert tpr_at_fpr([[1, 9]], [[0, 1]], 0, normalise="per_video") == 1
+
+
+@pytest.mark.parametrize("fpr", [-0.1, 1.1, np.nan])
+def test_a_rate_out_of_range_is_refused(fpr):
+    with pytest.raises(ConfigError, match="from 0 to 1"):
+        tpr_at_fpr([[1, 2]], [[0, 1]], fpr)
+
+
 def test_known_values_by_hand():
     # Abnormal 0.4 and 0.8 against normal 0.1 and 0.5: three of four pairs in order.
     scores, labels = [[0.1, 0.4], [0.5, 0.8]], [[0, 1], [0, 1]]
@@ -142,7 +192,7 @@ def test_span_beyond_the_largest_double_stays_finite():
 
 
 @pytest.mark.parametrize("label", [0, 1], ids=["all normal", "all abnormal"])
-@pytest.mark.parametrize("metric", [frame_auc, average_precision, eer, roc_curve])
+@pytest.mark.parametrize("metric", [frame_auc, average_precision, eer, roc_curve, curve])
 def test_one_class_data_is_refused(metric, label):
     with pytest.raises(ProtocolError, match=f"all 3 frames are labelled .*{label}"):
         metric([[1, 2], [3]], [[label, label], [label]])

@@ -10,10 +10,11 @@ import pytest
 from stub_run import HISTORY
 
 import oddframe
-from oddframe.data import frame_labels, open_dataset
+from oddframe.data import frame_labels, open_dataset, pixel_masks
 from oddframe.errors import DatasetError, OddframeError
-from oddframe.metrics import frame_auc
-from oddframe.runtime.evaluate import evaluate, hottest
+from oddframe.metrics import frame_auc, pixel_auc, pixel_criterion_auc
+from oddframe.runtime.evaluate import evaluate
+from oddframe.runtime.places import hottest
 from oddframe.scoring.floors import floor_scores
 from oddframe.scoring.protocols import PROTOCOLS, parse_protocols
 from oddframe.sources import open_source
@@ -102,8 +103,48 @@ def test_worst_clips_and_plain_values(found):
         1 - row(found, NAME, "deploy")["auc"]
     )
     plain = json.loads(json.dumps(found.plain(), allow_nan=False))
-    assert set(plain) == {"rows", "worst", "localisation"}
+    assert set(plain) == {"rows", "worst", "localisation", "regions", "events"}
     assert plain["localisation"]["flagged"]["share"] > 0.5
+    assert plain["regions"]["rbdc"] == found.regions.rbdc
+
+
+def test_regions_and_pixels_are_those_of_the_maps(found, shared_run, labelled):
+    detector = oddframe.load(shared_run)
+    dataset = open_dataset(labelled)
+    masks = pixel_masks(dataset)
+    maps, truth = [], []
+    for video in dataset.test:
+        state, kept, frames = detector.init_state(), [], []
+        with open_source(video.path) as source:
+            for frame in source:
+                state, score = detector.step(state, frame.image, frame.pts_s)
+                if score.heat is not None:
+                    kept.append(score.heat.astype(np.float16))
+                    frames.append(frame.index)
+        maps.append(np.stack(kept))
+        truth.append(masks[video.name][frames])
+    assert found.regions.pixel_auc == pixel_auc(maps, truth)
+    assert found.regions.pixel_criterion_auc == pixel_criterion_auc(maps, truth)
+    assert (found.regions.regions, found.regions.tracks) == (14 + 20, 2)
+    assert 0.5 < found.regions.rbdc <= 1
+
+
+def test_events_are_judged_at_the_runs_own_threshold(found):
+    events = found.events
+    assert (events.events, events.found) == (2, 2)
+    assert events.alarms == events.true_alarms
+    assert events.false_alarms_per_hour == 0
+    normal = np.concatenate([v.labels[HISTORY:] == 0 for v in found.videos])
+    alarm = np.concatenate([v.alarm[HISTORY:] for v in found.videos])
+    assert events.false_frame_share == alarm[normal].mean()
+
+
+def test_nothing_is_said_of_regions_where_they_are_not_asked_for(shared_run, labelled):
+    found = evaluate(
+        oddframe.load(shared_run), open_dataset(labelled), [PROTOCOLS["deploy"]], regions=False
+    )
+    assert found.regions is None
+    assert found.localisation is not None
 
 
 def test_without_masks_there_is_no_localisation(shared_run, labelled, tmp_path):

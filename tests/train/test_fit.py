@@ -43,6 +43,19 @@ def curve(out: Path) -> list[list[str]]:
     return [[row[0], *row[3:]] for row in rows]  # without the clock
 
 
+def test_a_prepared_set_gives_the_same_run_and_names_its_source(normal, tmp_path):
+    from oddframe.data import footage_hashes, open_dataset, prepare
+
+    data = open_dataset(normal)
+    prepare(data, tmp_path / "small", 64)  # model.size of TINY
+    one, other = (tiny_fit(p, tmp_path / f"run{i}") for i, p in
+                  enumerate((normal, tmp_path / "small")))  # fmt: skip
+    assert curve(one.path) == curve(other.path)
+    assert one.calibration == other.calibration
+    assert other.card["data"]["source"] == footage_hashes(data)["manifest"]
+    assert "source" not in one.card["data"]
+
+
 def test_fit_leaves_a_run_that_loads(normal, tmp_path):
     run = tiny_fit(normal, tmp_path / "run")
     assert run.name == "m2s2l-edge"

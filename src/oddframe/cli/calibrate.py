@@ -26,7 +26,7 @@ def run(
     import sys
 
     from oddframe.cli.console import frame_bar
-    from oddframe.data import manifest, manifest_hash, open_dataset
+    from oddframe.data import footage_hashes, open_dataset
     from oddframe.errors import ConfigError, DatasetError
     from oddframe.runs import load_run, write_calibration
     from oddframe.runtime.detector import load
@@ -39,8 +39,9 @@ def run(
     dataset = open_dataset(path)
     if not dataset.train:
         raise DatasetError(f"{path} holds no normal video (layout {dataset.layout}).")
-    content = manifest_hash(manifest(dataset))
-    if loaded.card.get("data", {}).get("manifest") == content:
+    known, trained = footage_hashes(dataset), loaded.card.get("data", {})
+    # Prepared or not, it is the same footage.
+    if set(known.values()) & {trained.get("manifest"), trained.get("source")}:
         print(
             f"warning: {path} is what {run} was trained on. Scores of known footage are too low, "
             "so the threshold will be as well: expect more alarms than asked for.",
@@ -53,7 +54,7 @@ def run(
             scores.append(detector.score(source, heat=False, progress=tick).score)
             rates.append(source.info.fps)
     found = calibrate(scores, rates, alarms_per_day)
-    footage = {"name": dataset.name, "videos": len(dataset.train), "manifest": content}
+    footage = {"name": dataset.name, "videos": len(dataset.train), **known}
     write_calibration(loaded, {**found, "footage": footage})
     print(found["text"])
     print(f"stored in {run}")

@@ -51,7 +51,8 @@ def run(
             runs or [], _named(scores), dataset, protocols, out / "scores",
             lambda title: bars.enter_context(frame_bar(title)), device=device,
         )  # fmt: skip
-    found = compare(methods, frame_labels(dataset), protocols, label_source(dataset))
+    truth = frame_labels(dataset)
+    found = compare(methods, truth, protocols, label_source(dataset, truth))
     print(format_table(found.rows))
     print(_differences(found.differences))
     write_json(out / "compare.json", found.plain())

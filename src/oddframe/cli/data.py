@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+from oddframe.cli.console import JSON
+
+if TYPE_CHECKING:
+    from oddframe.data import Report
+
+LABELS = typer.Option(
+    None, "--labels",
+    help="Use these frame labels: a file, or a label set among those found (mask, ffp, …).",
+)  # fmt: skip
 
 
 def synth(
@@ -33,57 +44,83 @@ def check(
     path: Path = typer.Argument(
         metavar="PATH", help="What `fit` or `evaluate` would be given.", show_default=False
     ),
-    labels: Path | None = typer.Option(None, "--labels", help="Use these frame labels."),
+    labels: Path | None = LABELS,
+    json: Path | None = JSON,
 ) -> None:
-    """Read a data set as training and evaluation will: every frame, label and mask."""
-    from oddframe.cli.console import frame_bar
-    from oddframe.data import (
-        check_lengths,
-        frame_labels,
-        has_labels,
-        label_source,
-        manifest,
-        manifest_hash,
-        open_dataset,
-        pixel_masks,
-    )
-    from oddframe.data.labels import video_frames
-    from oddframe.sources import open_source
+    """Read every frame, label and mask of a data set and name all that is wrong (exit code 1)."""
+    from oddframe.cli.console import frame_bar, writable_folder
+    from oddframe.data import check_dataset, open_dataset
+    from oddframe.runs import write_json
 
     dataset = open_dataset(path, labels)
-    print(f"{path}: layout {dataset.layout}, {manifest_hash(manifest(dataset))}")
-    counts: dict[str, int] = {}
-    for split, videos in (("train", dataset.train), ("test", dataset.test)):
-        kinds = set()
-        frames = 0
-        with frame_bar(split) as tick:
-            for video in videos:
-                with open_source(video.path) as source:
-                    kinds.add(f"{source.info.width}x{source.info.height} {source.info.fps:g} fps")
-                counts[f"{split}/{video.name}"] = video_frames(video)
-                frames += counts[f"{split}/{video.name}"]
-                tick(frames, None)
-        shown = ", ".join(sorted(kinds)[:4]) + " …" * (len(kinds) > 4)
-        print(f"{split:>6}: {len(videos)} videos, {frames} frames{', ' * bool(shown)}{shown}")
-    if not has_labels(dataset):
-        print("labels: none (enough for fit and score, not for evaluate)")
-        return
-    truth = frame_labels(dataset)
-    for name, values in truth.items():
-        check_lengths(name, len(values), counts[f"test/{name}"])
-    abnormal = sum(int(values.sum()) for values in truth.values())
-    total = sum(len(values) for values in truth.values())
-    print(f"labels: {label_source(dataset)}, {abnormal} of {total} frames abnormal")
-    one_class = [name for name, values in truth.items() if values.min() == values.max()]
-    if one_class:
-        print(f"        one class only (no AUC of their own): {', '.join(one_class)}")
-    masks = pixel_masks(dataset)
-    if masks is None:
-        print(" masks: none (no localisation figures)")
-        return
-    for name in masks:
-        check_lengths(name, len(masks[name]), counts[f"test/{name}"])
-    print(f" masks: pixel masks of {len(masks)} of {len(dataset.test)} test videos")
+    if json is not None:
+        writable_folder(json.parent)
+    with frame_bar("reading") as tick:
+        report = check_dataset(dataset, lambda split, done, total: tick(done, total))
+    print(check_text(report, path, len(dataset.test)))
+    if json is not None:
+        write_json(json, report.plain())
+        print(f"written to {json}")
+    if report.findings:
+        raise SystemExit(1)
 
 
-COMMANDS = {"synth": synth, "check": check}
+def check_text(report: Report, path: Path, tests: int) -> str:
+    """The report of `check_dataset` for people."""
+    lines = [f"{path}: layout {report.layout}, {report.manifest}"]
+    if report.official is not None:
+        lines.append(f"benchmark: {report.official}")
+    for split in report.splits:
+        shown = ", ".join(split.kinds[:4]) + " …" * (len(split.kinds) > 4)
+        lines.append(
+            f"{split.split:>6}: {split.videos} videos, {split.frames} frames"
+            f"{', ' * bool(shown)}{shown}"
+        )
+    if report.labels is None:
+        lines.append("labels: none (enough for fit and score, not for evaluate)")
+    else:
+        lines.append(
+            f"labels: {report.labels}, {report.abnormal_frames} of {report.labelled_frames} frames "
+            "abnormal"
+        )
+        if report.one_class:
+            lines.append(
+                f"        one class only (no AUC of their own): {', '.join(report.one_class)}"
+            )
+    lines.append(
+        f" masks: pixel masks of {report.masked} of {tests} test videos"
+        if report.masked
+        else " masks: none (no localisation figures)"
+    )
+    lines += [f"  note: {note}" for note in report.notes]
+    if not report.findings:
+        return "\n".join([*lines, "all of it is as it should be"])
+    number = len(report.findings)
+    lines.append(f"\n{number} thing{'s are' if number > 1 else ' is'} wrong:")
+    for one in report.findings:
+        lines.append(f"- {one.kind}{', ' + one.video if one.video else ''}: {one.text}")
+    return "\n".join(lines)
+
+
+def prepare(
+    root: Path = typer.Argument(metavar="ROOT", help="A data set.", show_default=False),
+    out: Path = typer.Option(..., "--out", help="Folder to make, or to go on with."),
+    size: int = typer.Option(256, "--size", help="Rows and columns, those of the model."),
+    labels: Path | None = LABELS,
+) -> None:
+    """Write a data set as frames of the model's size that need no decoding; can be resumed."""
+    from oddframe.cli.console import frame_bar
+    from oddframe.data import open_dataset
+    from oddframe.data import prepare as write
+
+    dataset = open_dataset(root, labels)
+    with frame_bar("preparing") as tick:
+        done = write(dataset, out, size, tick)
+    print(
+        f"{out}: {done.written} videos written, {done.kept} were there; {done.frames} frames of "
+        f"{size}x{size}, {done.bytes / 1e6:.0f} MB"
+    )
+    print(f"next: oddframe fit --model m2s2l-edge --data {out} --out RUN --minutes 25")
+
+
+COMMANDS = {"synth": synth, "check": check, "prepare": prepare}

@@ -10,6 +10,7 @@ import typer
 from oddframe.cli.console import DEVICE, JSON, PROTOCOL, RUN
 
 if TYPE_CHECKING:
+    from oddframe.metrics.events import EventScore
     from oddframe.runtime.evaluate import Evaluation
 
 SHOWN = 5
@@ -22,7 +23,7 @@ def run(
     protocol: str = PROTOCOL,
     json: Path | None = JSON,
     labels: Path | None = typer.Option(
-        None, "--labels", help="Use these frame labels instead of those beside the videos."
+        None, "--labels", help="Use these frame labels: a file, or a label set (mask, ffp, …)."
     ),
     report: Path | None = typer.Option(
         None, "--report", metavar="F", help="Also write a page with curves, scores and moments."
@@ -79,6 +80,7 @@ def details(found: Evaluation) -> str:
             f"({100 * row['cost']:.0f} %), {auc}, {row['abnormal']} of {row['frames']} frames "
             "abnormal"
         )
+    lines += _events(found.events)
     if found.localisation is None:
         return "\n".join([*lines, "localisation: no pixel masks"])
     where = found.localisation.plain()
@@ -90,4 +92,26 @@ def details(found: Evaluation) -> str:
             f"{part['frames']} {text} ({share}; by chance {100 * where['chance']:.1f} %; on a "
             f"pixel of the true mask in {part['exact']})"
         )
+    if found.regions is not None:
+        r = found.regions
+        lines.append(
+            f"regions: RBDC {100 * r.rbdc:.1f}, TBDC {100 * r.tbdc:.1f} ({r.regions} regions in "
+            f"{r.tracks} tracks: {r.text}); pixel AUC {100 * r.pixel_auc:.1f}, with 40 % of the "
+            f"mask to be seen {100 * r.pixel_criterion_auc:.1f} %"
+        )
     return "\n".join(lines)
+
+
+def _events(found: EventScore | None) -> list[str]:
+    """What the run's own threshold found, as a line."""
+    if found is None:
+        return ["alarms: the run has no threshold (oddframe calibrate)"]
+    precision = "-" if found.precision is None else f"{100 * found.precision:.0f} %"
+    delay = "" if found.median_delay_s is None else f", median delay {found.median_delay_s:.1f} s"
+    share = "-" if found.false_frame_share is None else f"{100 * found.false_frame_share:.1f} %"
+    return [
+        f"alarms at the run's threshold: {found.found} of {found.events} events found{delay}; "
+        f"{found.true_alarms} of {found.alarms} alarms true ({precision}), "
+        f"{found.false_alarms_per_hour:.0f} false alarms per hour, {share} of the normal frames in "
+        "alarm"
+    ]

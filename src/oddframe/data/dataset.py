@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from oddframe.errors import DatasetError
-from oddframe.sources import VIDEO_SUFFIXES, natural_key
+from oddframe.sources import VIDEO_SUFFIXES, count_frames, natural_key
 from oddframe.sources.base import is_junk
 from oddframe.sources.images import list_images
 
@@ -49,11 +50,29 @@ class Dataset:
     """Frame labels of the test videos, read by `labels.frame_labels`."""
     masks: LabelFiles | None = None
     """Pixel masks of the test videos, read by `masks.pixel_masks`."""
+    label_files: tuple[LabelFiles, ...] = ()
+    """All frame labels that were found, the first being those in use unless others were named."""
 
 
 def numbers(name: str) -> tuple[int, ...]:
     """All digit groups of a name: (1,) for "01", "Test001" and "1_label", (1, 14) for "01_0014"."""
     return tuple(int(group) for group in re.findall(r"[0-9]+", name))
+
+
+def video_frames(video: Video) -> int:
+    """Certain number of frames: files of a frame folder, or by decoding (kept in memory).
+
+    Raises SourceError where the video is damaged.
+    """
+    if video.path.is_dir():
+        return count_frames(video.path)
+    return _decoded_frames(video.path, video.path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _decoded_frames(path: Path, mtime_ns: int) -> int:
+    del mtime_ns  # part of the key, so that a file that was replaced is counted again
+    return count_frames(path)
 
 
 def subfolders(folder: Path) -> list[Path]:

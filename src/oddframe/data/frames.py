@@ -218,7 +218,7 @@ class _Writer:
         for video in self.videos:
             with open_source(video.path, allow_short=self.allow_short) as source:
                 hints.append(source.frame_hint)
-                grey = grey and _is_grey(resize_bgr(next(iter(source)).image, self.size))
+                grey = grey and is_grey(resize_bgr(next(iter(source)).image, self.size))
         known = [hint for hint in hints if hint is not None]
         return grey, sum(known) if len(known) == len(hints) else None
 
@@ -243,12 +243,13 @@ class _Writer:
         resized = resize_bgr(image, self.size)
         if channels == 3:
             return resized[..., ::-1].tobytes()  # RGB
-        if not _is_grey(resized):
+        if not is_grey(resized):
             raise _NotGreyError
         return resized[..., 0].tobytes()
 
 
-def _is_grey(image: Image) -> bool:
+def is_grey(image: Image) -> bool:
+    """True where the three channels of a picture are equal everywhere."""
     blue, green, red = image[..., 0], image[..., 1], image[..., 2]
     return bool(np.array_equal(blue, green) and np.array_equal(green, red))
 

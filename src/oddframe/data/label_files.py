@@ -20,6 +20,7 @@ from oddframe.errors import DatasetError
 Labels = NDArray[np.uint8]
 """(n,) uint8, 1 = abnormal."""
 Intervals = list[tuple[int, int]]
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +121,30 @@ def load_mat(path: Path, variable: str) -> NDArray[Any]:
             f"{path} is a Matlab file, which scipy reads, and scipy is not installed. "
             'Run: pip install "oddframe[research]" (or convert the labels to labels.npz).'
         ) from error
+    if is_hdf5(path):
+        raise DatasetError(
+            f"{path} is a Matlab file of version 7.3 (HDF5), which scipy does not read. Save it "
+            f"again in Matlab with save('{path.name}', '{variable}', '-v7'), or convert the "
+            "labels to labels.npz."
+        )
     try:
         content = loadmat(path)
     except Exception as error:  # scipy has many kinds: MatReadError, zlib.error, ValueError, …
         raise DatasetError(
-            f"{path} cannot be read as a Matlab file: {error}. Files of version 7.3 have to be "
-            "saved again with -v7."
+            f"{path} cannot be read as a Matlab file: {error}. Copy it again, or save it in Matlab "
+            "with -v7."
         ) from error
     if variable not in content:
         names = ", ".join(k for k in content if not k.startswith("__")) or "nothing"
         raise DatasetError(f"{path} has no variable {variable!r}; it holds {names}.")
     return np.asarray(content[variable])
+
+
+def is_hdf5(path: Path) -> bool:
+    """True for Matlab's version 7.3, which is HDF5 behind a header of 512 bytes, and for HDF5."""
+    with path.open("rb") as file:
+        head = file.read(520)
+    return head[:8] == _HDF5 or head[512:] == _HDF5 or head.startswith(b"MATLAB 7.3")
 
 
 def read_mat_intervals(path: Path) -> list[Intervals]:

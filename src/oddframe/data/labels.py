@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from oddframe.data import masks
-from oddframe.data.dataset import Dataset, LabelFiles, Video
+from oddframe.data.dataset import Dataset, LabelFiles, Video, video_frames
 from oddframe.data.label_files import (
     CsvRow,
     Intervals,
@@ -28,8 +28,9 @@ from oddframe.data.label_files import (
     read_ucsd_m,
 )
 from oddframe.data.masks import match_names, pixel_masks
+from oddframe.data.official import LABEL_SETS, known_labels
 from oddframe.errors import DatasetError
-from oddframe.sources import VIDEO_SUFFIXES, count_frames, open_source
+from oddframe.sources import VIDEO_SUFFIXES, open_source
 
 __all__ = [
     "check_lengths",
@@ -85,13 +86,25 @@ def check_lengths(name: str, n_labels: int, n_frames: int) -> None:
         )
 
 
-def label_source(dataset: Dataset) -> str:
-    """Which labels these are, for the protocol text: "labels.npz (blake2b 1f2e3d4c5b6a)"."""
+def label_source(dataset: Dataset, labels: Mapping[str, Labels] | None = None) -> str:
+    """Which labels these are, for the protocol text: "labels.npz (blake2b 1f2e3d4c5b6a)".
+
+    Labels of a benchmark are named: `avenue.mat (Avenue labels "ffp", blake2b 1f2e3d4c5b6a)`.
+
+    Args:
+        dataset: with labels.
+        labels: of its test videos where they are known already; read otherwise.
+
+    Raises:
+        DatasetError: as `frame_labels`.
+    """
     path = _label_files(dataset).path
+    known = known_set(dataset, frame_labels(dataset) if labels is None else labels)
+    named = f'{known[0]} labels "{known[1]}", ' if known else ""
     digest = hashlib.blake2b(digest_size=6)
     if path.is_file():
         digest.update(path.read_bytes())
-        return f"{path.name} (blake2b {digest.hexdigest()})"
+        return f"{path.name} ({named}blake2b {digest.hexdigest()})"
     suffixes = {".npy", ".mat", ".bmp", ".png"}
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
     if _label_files(dataset).kind == "gt_folders":
@@ -99,20 +112,36 @@ def label_source(dataset: Dataset) -> str:
     for file in files:
         digest.update(file.relative_to(path).as_posix().encode() + b"\0")
         digest.update(file.read_bytes())
-    return f"{path.name} ({len(files)} files, blake2b {digest.hexdigest()})"
+    return f"{path.name} ({named}{len(files)} files, blake2b {digest.hexdigest()})"
 
 
-def video_frames(video: Video) -> int:
-    """Certain number of frames: files of a frame folder, or by decoding (kept in memory)."""
-    if video.path.is_dir():
-        return count_frames(video.path)
-    return _decoded_frames(video.path, video.path.stat().st_mtime_ns)
+def known_set(dataset: Dataset, labels: Mapping[str, Labels]) -> tuple[str, str] | None:
+    """Title of the benchmark and name of the label set ("Avenue", "ffp"); None where unknown."""
+    found = known_labels(labels, f"{dataset.root.parent.name}/{dataset.name}")
+    return None if found is None else (found[0].title, found[1])
 
 
-@lru_cache(maxsize=4096)
-def _decoded_frames(path: Path, mtime_ns: int) -> int:
-    del mtime_ns  # part of the key, so that a file that was replaced is counted again
-    return count_frames(path)
+def choose_labels(dataset: Dataset, name: str) -> LabelFiles:
+    """Of all labels of a data set those that are the label set `name`, such as Avenue's "ffp".
+
+    Raises:
+        DatasetError: none of them is, saying what each is.
+    """
+    seen: list[str] = []
+    for files in dataset.label_files:
+        try:
+            known = known_set(dataset, frame_labels(replace(dataset, labels=files)))
+        except DatasetError as error:
+            seen.append(f"{files.path.name} cannot be used ({error})")
+            continue
+        if known is not None and known[1] == name:
+            return files
+        seen.append(f'{files.path.name} is "{known[1]}"' if known else f"{files.path.name}: none")
+    raise DatasetError(
+        f'labels={name}: none of the frame labels of {dataset.root} is the set "{name}" (known '
+        f"sets: {', '.join(LABEL_SETS)}). Found: {'; '.join(seen) or 'no labels at all'}. Put the "
+        "file into the data set's folder, or give its path."
+    )
 
 
 def _label_files(dataset: Dataset) -> LabelFiles:
@@ -182,7 +211,7 @@ def _csv(path: Path, videos: Videos) -> dict[str, Labels]:
     by_video: dict[str, list[CsvRow]] = {video.name: [] for video in videos}
     unknown: list[str] = []
     for row in rows:
-        name = _csv_video(row.video, videos)
+        name = csv_video(row.video, videos)
         if name is None:
             unknown.append(f"{row.video} (line {row.line})")
         elif row.end > 0:
@@ -192,10 +221,10 @@ def _csv(path: Path, videos: Videos) -> dict[str, Labels]:
             f"{path} labels videos that are not in the test split: {', '.join(unknown)}. It has "
             f"{', '.join(sorted(by_video))}."
         )
-    return {v.name: _csv_labels(path, v, by_video[v.name], in_seconds) for v in videos}
+    return {v.name: csv_labels(path, v, by_video[v.name], in_seconds) for v in videos}
 
 
-def _csv_video(text: str, videos: Videos) -> str | None:
+def csv_video(text: str, videos: Videos) -> str | None:
     """The video that a cell means: "a/b.mp4", "b.mp4" and "b" all mean the video "a_b"."""
     path = PurePosixPath(text.replace("\\", "/"))
     if path.suffix.lower() in VIDEO_SUFFIXES:
@@ -208,7 +237,8 @@ def _csv_video(text: str, videos: Videos) -> str | None:
     return same_end[0] if len(same_end) == 1 else None
 
 
-def _csv_labels(path: Path, video: Video, rows: Iterable[CsvRow], in_seconds: bool) -> Labels:
+def csv_labels(path: Path, video: Video, rows: Iterable[CsvRow], in_seconds: bool) -> Labels:
+    """Labels of one video from its lines of labels.csv; a line outside it is a DatasetError."""
     n_frames = video_frames(video)
     with open_source(video.path) as source:
         fps = source.info.fps

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from oddframe.data import prepared
 from oddframe.data.dataset import (
     MAX_DEPTH,
     Dataset,
@@ -21,6 +22,8 @@ from oddframe.data.dataset import (
     subfolders,
     video_files,
 )
+from oddframe.data.labels import choose_labels
+from oddframe.data.official import LABEL_SETS
 from oddframe.errors import DatasetError
 from oddframe.sources import VIDEO_SUFFIXES
 from oddframe.sources.base import describe_folder
@@ -37,13 +40,16 @@ def _ucsd(root: Path) -> Dataset | None:
         s and s.is_dir() and any(_is_numbered(p, n) for p in subfolders(s)) for n, s in starts
     ):
         return None
-    labels = masks = None
+    labels = _label_files(root)
+    masks = None
     if test is not None:
         lists = sorted(p for p in test.glob("*.m") if not p.name.startswith("."))
         has_masks = any(p.is_dir() for p in test.glob("*_gt"))
         masks = LabelFiles("gt_folders", test) if has_masks else None
         # The list first: the original Ped1 has masks for 10 of its 36 clips only.
-        labels = LabelFiles("ucsd_m", lists[0]) if lists else masks
+        labels = (
+            [LabelFiles("ucsd_m", path) for path in lists] + [m for m in (masks,) if m] + labels
+        )
     return _dataset(root, "ucsd", train, test, labels, masks)
 
 
@@ -57,10 +63,9 @@ def _avenue(root: Path) -> Dataset | None:
     train, test = child(root, "training_videos"), child(root, "testing_videos")
     if train is None and test is None:
         return None
-    ground = child(root, "ground_truth_demo") or root
-    volumes = child(ground, "testing_label_mask")
-    masks = LabelFiles("volumes", volumes) if volumes else None
-    return _dataset(root, "avenue", train, test, _label_file(root) or masks, masks)
+    masks = _volumes(root)
+    labels = [*_label_files(root), *([masks] if masks else [])]
+    return _dataset(root, "avenue", train, test, labels, masks)
 
 
 def _shanghaitech(root: Path) -> Dataset | None:
@@ -71,7 +76,8 @@ def _shanghaitech(root: Path) -> Dataset | None:
     if frame_masks is None and videos is None:
         return None
     pixel_masks = child(test, "test_pixel_mask") if test else None
-    labels = LabelFiles("npy_folder", frame_masks) if frame_masks else _label_file(root)
+    labels = [LabelFiles("npy_folder", frame_masks)] if frame_masks else []
+    labels += _label_files(root)
     masks = LabelFiles("npy_folder", pixel_masks) if pixel_masks else None
     # Both forms may lie there: frames are what the released labels count.
     train = (child(train, "frames") or videos or train) if train else None
@@ -85,7 +91,8 @@ def _ffp(root: Path) -> Dataset | None:
     if not any(child(s, "frames") for s in splits if s):
         return None
     frames = [(child(s, "frames") or s) if s else None for s in splits]
-    return _dataset(root, "ffp", frames[0], frames[1], _label_file(root), _mask_file(root))
+    labels, masks = _labels_and_masks(root)
+    return _dataset(root, "ffp", frames[0], frames[1], labels, masks)
 
 
 def _clips(root: Path) -> Dataset | None:
@@ -93,7 +100,8 @@ def _clips(root: Path) -> Dataset | None:
     train, test = child(root, "training"), child(root, "testing")
     if train is None and test is None:
         return None
-    return _dataset(root, "clips", train, test, _label_file(root), _mask_file(root))
+    labels, masks = _labels_and_masks(root)
+    return _dataset(root, "clips", train, test, labels, masks)
 
 
 def _own(root: Path) -> Dataset | None:
@@ -101,7 +109,8 @@ def _own(root: Path) -> Dataset | None:
     train, test = child(root, "normal", "train"), child(root, "test")
     if train is None or not train.is_dir():
         return None
-    return _dataset(root, "own", train, test, _label_file(root), _mask_file(root), MAX_DEPTH)
+    labels, masks = _labels_and_masks(root)
+    return _dataset(root, "own", train, test, labels, masks, MAX_DEPTH)
 
 
 def _flat(root: Path) -> Dataset | None:
@@ -117,6 +126,7 @@ def _flat(root: Path) -> Dataset | None:
 
 
 LAYOUTS: tuple[tuple[str, str, Callable[[Path], Dataset | None]], ...] = (
+    ("prepared", "what `oddframe data prepare` writes", prepared.detect),
     ("ucsd", "Train/Train001/*.tif + Test/Test001", _ucsd),
     ("avenue", "training_videos/*.avi + testing_videos/*.avi", _avenue),
     ("shanghaitech", "training/videos + testing/frames + testing/test_frame_mask", _shanghaitech),
@@ -133,8 +143,10 @@ def open_dataset(root: str | Path, labels: str | Path | None = None) -> Dataset:
 
     Args:
         root: the folder (or one video file, which is then the only training video).
-        labels: use these frame labels instead of those found beside the videos: a .npz, .csv,
-            .mat or .npy file, or a folder of .npy files or of Avenue's N_label.mat.
+        labels: use these frame labels instead of the first that were found beside the videos: a
+            .npz, .csv, .mat or .npy file, a folder of .npy files or of Avenue's N_label.mat, or
+            the name of a label set among those found (`official.LABEL_SETS`, such as Avenue's
+            "mask" and "ffp").
 
     Returns:
         the data set; `test` is empty for plain folders of videos.
@@ -152,7 +164,11 @@ def open_dataset(root: str | Path, labels: str | Path | None = None) -> Dataset:
     found = _detect(folder) if folder.is_dir() else _single(folder)
     if found is None:
         raise DatasetError(_unknown(folder))
-    return found if labels is None else replace(found, labels=_given(Path(labels)))
+    if labels is None:
+        return found
+    if str(labels) in LABEL_SETS and not Path(labels).exists():
+        return replace(found, labels=choose_labels(found, str(labels)))
+    return replace(found, labels=_given(Path(labels)))
 
 
 def _detect(folder: Path) -> Dataset | None:
@@ -195,7 +211,7 @@ def _dataset(
     layout: str,
     train: Path | None,
     test: Path | None,
-    labels: LabelFiles | None,
+    labels: list[LabelFiles],
     masks: LabelFiles | None,
     depth: int = 1,
 ) -> Dataset:
@@ -211,7 +227,8 @@ def _dataset(
                 "Fill it or take it away."
             )
         splits.append(videos)
-    return Dataset(root, layout, splits[0], splits[1], root.name, labels, masks)
+    first = labels[0] if labels else None
+    return Dataset(root, layout, splits[0], splits[1], root.name, first, masks, tuple(labels))
 
 
 def _given(path: Path) -> LabelFiles:
@@ -226,33 +243,54 @@ def _given(path: Path) -> LabelFiles:
     found = "it does not exist" if not path.exists() else "it is neither"
     raise DatasetError(
         f"labels={path}: expected a .npz, .csv, .mat, .npy or UCSD .m file, or a folder of .npy "
-        f"files or of N_label.mat, but {found}."
+        f"files or of N_label.mat, or the name of a label set ({', '.join(LABEL_SETS)}), but "
+        f"{found}."
     )
 
 
-def _label_file(root: Path) -> LabelFiles | None:
-    """The frame labels in the root, or, named after the data set, beside it."""
+def _label_files(root: Path) -> list[LabelFiles]:
+    """All frame labels in the root, or, named after the data set, beside it; the best first."""
+    found: list[LabelFiles] = []
     for file, kind in (("labels.npz", "npz"), ("labels.csv", "csv")):
         path = child(root, file)
         if path is not None:
-            return LabelFiles(kind, path)
+            found.append(LabelFiles(kind, path))
     for folder in (root, root.parent):
-        for path in sorted(folder.glob("*.mat")):
-            if path.stem.lower() == root.name.lower():
-                return LabelFiles("intervals_mat", path)
-        for path in sorted(folder.glob("frame_labels_*.npy")):
+        for path in _files(folder, "*.mat"):
+            if path.stem.lower() == root.name.lower() or (
+                # "Avenue Dataset/avenue.mat"; beside the root it must be exactly its name.
+                folder == root and root.name.lower().startswith(path.stem.lower())
+            ):
+                found.append(LabelFiles("intervals_mat", path))
+        for path in _files(folder, "frame_labels_*.npy"):
             # MNAD says frame_labels_shanghai.npy, its folder may be "shanghaitech".
             stem = path.stem.lower().removeprefix("frame_labels_")
             if root.name.lower().startswith(stem) or stem.startswith(root.name.lower()):
-                return LabelFiles("npy", path)
-    return _only_candidate(root)
+                found.append(LabelFiles("npy", path))
+    return found or _only_candidate(root)
 
 
-def _only_candidate(root: Path) -> LabelFiles | None:
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return [p for p in sorted(folder.glob(pattern)) if not p.name.startswith(".")]
+
+
+def _only_candidate(root: Path) -> list[LabelFiles]:
     """A label file of another name in the root itself, where there is exactly one."""
-    found = [LabelFiles("intervals_mat", p) for p in sorted(root.glob("*.mat"))]
-    found += [LabelFiles("npy", p) for p in sorted(root.glob("frame_labels_*.npy"))]
-    return found[0] if len(found) == 1 else None
+    found = [LabelFiles("intervals_mat", p) for p in _files(root, "*.mat")]
+    found += [LabelFiles("npy", p) for p in _files(root, "frame_labels_*.npy")]
+    return found if len(found) == 1 else []
+
+
+def _labels_and_masks(root: Path) -> tuple[list[LabelFiles], LabelFiles | None]:
+    """Frame labels and pixel masks; the authors' masks of Avenue are labels as well."""
+    labels, volumes = _label_files(root), _volumes(root)
+    return [*labels, *([volumes] if volumes else [])], _mask_file(root) or volumes
+
+
+def _volumes(root: Path) -> LabelFiles | None:
+    """Avenue's masks: ground_truth_demo/testing_label_mask, or testing_label_mask alone."""
+    volumes = child(child(root, "ground_truth_demo") or root, "testing_label_mask")
+    return LabelFiles("volumes", volumes) if volumes else None
 
 
 def _mask_file(root: Path) -> LabelFiles | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from oddframe.data.dataset import Dataset, Video
+from oddframe.data.prepared import read_prepared
 from oddframe.sources.images import list_images
 
 MIB = 1 << 20
@@ -50,6 +51,19 @@ def manifest_hash(content: Manifest) -> str:
     # The folder's own name is no property of the data: a copy may be named otherwise.
     text = json.dumps({"layout": content["layout"], "videos": content["videos"]}, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def source_hash(dataset: Dataset) -> str | None:
+    """Of a prepared data set the manifest hash of what it was made of; None of any other."""
+    found = read_prepared(dataset.root) if dataset.layout == "prepared" else None
+    return None if found is None else found.source
+
+
+def footage_hashes(dataset: Dataset) -> dict[str, str]:
+    """What a run records of its data: `manifest`, and `source` where the set is prepared."""
+    source = source_hash(dataset)
+    known = {"manifest": manifest_hash(manifest(dataset))}
+    return known if source is None else {**known, "source": source}
 
 
 def videos_hash(videos: Sequence[Video]) -> str:

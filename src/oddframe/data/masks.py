@@ -58,16 +58,25 @@ def outlines(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 class MaskStore(Mapping[str, Masks]):
     """Masks by video name; nothing is loaded before it is asked for."""
 
-    def __init__(self, files: LabelFiles, videos: Sequence[Video]) -> None:
+    def __init__(self, files: LabelFiles, videos: Sequence[Video], strict: bool = True) -> None:
+        """`strict`: masks of videos that do not exist are an error, else left out (`extra`)."""
         list_keys, self._read = READERS[files.kind]
         self._path = files.path
         keys = list_keys(files.path)
-        # Partly masked sets are usual (10 of 36 clips of the original Ped1), foreign masks are not.
-        self._keys = match_names(videos, keys, files.path, partial=True)
+        self._keys = pair_names([video.name for video in videos], keys)
+        self.extra = sorted(set(keys) - set(self._keys.values()))
+        if strict:
+            # Partly masked sets are usual (10 of 36 clips of the original Ped1), foreign masks
+            # are not.
+            match_names(videos, keys, files.path, partial=True)
         self._videos = {video.name: video for video in videos}
 
     def __getitem__(self, name: str) -> Masks:
         return self._read(self._path, self._keys[name], self._videos[name])
+
+    def key(self, name: str) -> str:
+        """What the masks of a video are called where they lie."""
+        return self._keys[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
@@ -81,8 +90,8 @@ def match_names(
 ) -> dict[str, str]:
     """Which key of a label file belongs to which test video: {video name: key}.
 
-    Equal names first; else equal numbers ("Test001" and "01", "01.avi" and "1_label.mat"), if
-    these are different for all keys and for all videos.
+    Equal names, and equal numbers ("Test001" and "01", "01.avi" and "1_label.mat") where these
+    are different for all keys and for all videos.
 
     Args:
         videos: the test videos.
@@ -94,19 +103,8 @@ def match_names(
         DatasetError: videos without labels, or labels without a video, naming them.
     """
     names = [video.name for video in videos]
-    if not set(names) & set(keys):
-        by_number = {numbers(key): key for key in keys}
-        if len(by_number) == len(keys) and len({numbers(n) for n in names}) == len(names):
-            found = {n: by_number[numbers(n)] for n in names if numbers(n) in by_number}
-            extra = sorted(set(keys) - set(found.values()))
-            return _complete(found, names, extra, where, partial)
-    found = {name: name for name in names if name in set(keys)}
-    return _complete(found, names, sorted(set(keys) - set(found)), where, partial)
-
-
-def _complete(
-    found: dict[str, str], names: list[str], extra: list[str], where: Path, partial: bool
-) -> dict[str, str]:
+    found = pair_names(names, keys)
+    extra = sorted(set(keys) - set(found.values()))
     missing = [name for name in names if name not in found]
     if extra or (missing and not partial) or not found:
         raise DatasetError(
@@ -116,6 +114,16 @@ def _complete(
             "rest away."
         )
     return found
+
+
+def pair_names(names: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+    """What `match_names` pairs, {video name: key}, whatever is left over on either side."""
+    pairs = {name: name for name in names if name in set(keys)}
+    by_number = {numbers(key): key for key in keys}
+    if len(by_number) == len(keys) and len({numbers(n) for n in names}) == len(names):
+        # Some names may be equal and others not: Avenue has 01.avi … 21.avi, 1_label … 21_label.
+        pairs |= {n: by_number[numbers(n)] for n in names if numbers(n) and numbers(n) in by_number}
+    return {name: pairs[name] for name in names if name in pairs}
 
 
 def _some(names: list[str]) -> str:

@@ -233,13 +233,13 @@ def collect(
         if store.get(name, key) is None:
             # A floor's scores come with the first run: each frame is then decoded once for both.
             lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
-            found = evaluate(load(run, device), dataset, _ANY, tick(name), lacking)
+            found = evaluate(load(run, device), dataset, _ANY, tick(name), lacking, regions=False)
             store.put(name, key, _of_run(name, found.videos))
             for floor in lacking:
                 values = {v.name: v.floors[floor] for v in found.videos}
                 store.put(floor, store.key(floor.encode()), Method(floor, values, values))
         methods.append(replace(store.given(name, key), select=_TRAINED))
-    source = label_source(dataset)
+    source = label_source(dataset, labels)
     for name, path in scores.items():
         other = foreign_scores(path, dict(labels), source, protocols, reading or Reading())
         methods.append(Method(name, other.scores, other.scores, missing_end=other.cut[1]))

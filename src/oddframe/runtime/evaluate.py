@@ -10,7 +10,7 @@ Letters: n frames of one video, h w rows and columns of its pictures.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,17 +26,18 @@ from oddframe.data import (
     resize_bgr,
 )
 from oddframe.data.labels import video_frames
-from oddframe.data.masks import Masks, outlines
+from oddframe.data.masks import Masks
 from oddframe.errors import DatasetError
+from oddframe.metrics.events import EventScore, event_score
 from oddframe.metrics.rows import Row
 from oddframe.runtime.detector import Detector, Progress
+from oddframe.runtime.places import Heats, Hits, Localisation, Regions
 from oddframe.runtime.result import Collector
 from oddframe.scoring.floors import FLOORS, SIZE_PX
 from oddframe.scoring.fuse import OWN
 from oddframe.scoring.judge import evaluate_arrays, per_video
 from oddframe.scoring.protocol import Protocol
 from oddframe.sources import open_source
-from oddframe.types import Map
 
 Floats = NDArray[np.float64]
 
@@ -56,39 +57,6 @@ class VideoScores:
 
 
 @dataclass(frozen=True, slots=True)
-class Localisation:
-    """Whether the hottest place of abnormal frames lies on what is truly abnormal.
-
-    `flagged` are the abnormal frames whose alarm is on: what an operator would look at. `inside`
-    is inside the `outlines` of the mask, `exact` on one of its pixels; `chance` is the mean share
-    of the picture that the outlines cover, which a random place would hit.
-    """
-
-    abnormal: int
-    abnormal_inside: int
-    abnormal_exact: int
-    flagged: int
-    flagged_inside: int
-    flagged_exact: int
-    chance: float
-
-    def plain(self) -> dict[str, Any]:
-        """Plain values for JSON; a share of no frames is None."""
-
-        def part(frames: int, inside: int, exact: int) -> dict[str, Any]:
-            return {
-                "frames": frames, "inside": inside, "share": _share(inside, frames),
-                "exact": exact, "exact_share": _share(exact, frames),
-            }  # fmt: skip
-
-        return {
-            "flagged": part(self.flagged, self.flagged_inside, self.flagged_exact),
-            "abnormal": part(self.abnormal, self.abnormal_inside, self.abnormal_exact),
-            "chance": self.chance,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
     """What a detector reached on a data set."""
 
@@ -101,6 +69,10 @@ class Evaluation:
     """Method and protocol of `worst`."""
     localisation: Localisation | None
     """None where the data set has no pixel masks."""
+    regions: Regions | None = None
+    """None where the data set has no pixel masks, or they were not asked for."""
+    events: EventScore | None = None
+    """What the run's own threshold finds; None where it is not calibrated."""
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON: {"rows": [...], ...}."""
@@ -108,6 +80,8 @@ class Evaluation:
             "rows": self.rows,
             "worst": {"of": self.worst_of, "videos": self.worst},
             "localisation": None if self.localisation is None else self.localisation.plain(),
+            "regions": None if self.regions is None else self.regions.plain(),
+            "events": None if self.events is None else asdict(self.events),
         }
 
 
@@ -117,6 +91,7 @@ def evaluate(
     protocols: Sequence[Protocol],
     progress: Progress | None = None,
     floors: Sequence[str] = tuple(FLOORS),
+    regions: bool = True,
 ) -> Evaluation:
     """Score all test videos and evaluate detector, its parts and the floors.
 
@@ -130,6 +105,7 @@ def evaluate(
         protocols: see `oddframe.scoring.protocols.parse_protocols`.
         progress: called after each frame with frames done and frames in all.
         floors: which of them, keys of `FLOORS`.
+        regions: also judge regions, tracks and pixels (5 ms a frame), where there are masks.
 
     Raises:
         DatasetError: no test videos, no labels, labels of another length (found before anything
@@ -148,7 +124,7 @@ def evaluate(
     for name, count in counts.items():
         check_lengths(name, len(labels[name]), count)
     masks = pixel_masks(dataset)
-    hits = _Hits()
+    hits = Hits(Heats() if regions else None)
     done, total = 0, sum(counts.values())
 
     def tick() -> None:
@@ -163,9 +139,30 @@ def evaluate(
         if planes is not None:
             check_lengths(video.name, len(planes), counts[video.name])
         videos.append(_score(detector, video, labels[video.name], planes, hits, tick, floors))
-    rows = _rows(detector, videos, protocols, label_source(dataset))
+    rows = _rows(detector, videos, protocols, label_source(dataset, labels))
     worst_of, worst = _worst(detector, videos, protocols)
-    return Evaluation(rows, videos, worst, worst_of, None if masks is None else hits.sum())
+    return Evaluation(
+        rows, videos, worst, worst_of,
+        localisation=None if masks is None else hits.sum(),
+        regions=None if hits.heats is None or masks is None else hits.heats.judge(masks),
+        events=None if detector.info.threshold is None else _events(videos),
+    )  # fmt: skip
+
+
+def _events(videos: Sequence[VideoScores]) -> EventScore:
+    """The alarms of the run's own threshold, over the frames that have a score."""
+    kept = [~np.isnan(v.score) for v in videos]
+    shown = [(v, k) for v, k in zip(videos, kept, strict=True) if k.any()]
+    return event_score(
+        [v.alarm[k] for v, k in shown],
+        [v.labels[k] for v, k in shown],
+        [_fps(v.time_s) for v, _ in shown],
+    )
+
+
+def _fps(time_s: Floats) -> float:
+    """Frames per second of a video, from when its frames were shown."""
+    return float((len(time_s) - 1) / (time_s[-1] - time_s[0])) if len(time_s) > 1 else 25.0
 
 
 def _score(
@@ -173,7 +170,7 @@ def _score(
     video: Video,
     labels: NDArray[np.uint8],
     masks: Masks | None,
-    hits: _Hits,
+    hits: Hits,
     tick: Callable[[], None],
     names: Sequence[str],
 ) -> VideoScores:
@@ -190,7 +187,7 @@ def _score(
                 found[name].append(float("nan") if value is None else value)
             collector.add(score)
             if masks is not None and score.heat is not None:
-                hits.add(score.heat, masks[frame.index], score.alarm)
+                hits.add(video.name, frame.index, score.heat, masks[frame.index], score.alarm)
             tick()
     result = collector.result()
     check_lengths(video.name, len(labels), len(result))
@@ -204,51 +201,6 @@ def _score(
         result.terms,
         {name: np.array(values) for name, values in found.items()},
     )
-
-
-class _Hits:
-    """Counts abnormal frames whose hottest place lies on what is abnormal."""
-
-    def __init__(self) -> None:
-        self.abnormal = self.abnormal_inside = self.abnormal_exact = 0
-        self.flagged = self.flagged_inside = self.flagged_exact = 0
-        self.covered = 0.0
-
-    def add(self, heat: Map, mask: NDArray[np.bool_], alarm: bool) -> None:
-        """Take one frame; frames without a mask are normal and do not count."""
-        if not mask.any():
-            return
-        place, whole = hottest(heat, mask.shape), outlines(mask)
-        inside, exact = bool(whole[place]), bool(mask[place])
-        self.abnormal += 1
-        self.abnormal_inside += inside
-        self.abnormal_exact += exact
-        self.flagged += alarm
-        self.flagged_inside += inside and alarm
-        self.flagged_exact += exact and alarm
-        self.covered += float(whole.mean())
-
-    def sum(self) -> Localisation:
-        """What was counted."""
-        return Localisation(
-            self.abnormal,
-            self.abnormal_inside,
-            self.abnormal_exact,
-            self.flagged,
-            self.flagged_inside,
-            self.flagged_exact,
-            self.covered / max(self.abnormal, 1),
-        )
-
-
-def hottest(heat: Map, size: tuple[int, ...]) -> tuple[int, int]:
-    """Row and column of the hottest place, in a picture of (h, w) pixels.
-
-    The middle of the hottest cell of the map, at the model's own resolution: what a bilinear
-    enlargement has as its largest value, without the enlargement.
-    """
-    row, col = divmod(int(np.argmax(heat)), heat.shape[1])
-    return int((row + 0.5) * size[0] / heat.shape[0]), int((col + 0.5) * size[1] / heat.shape[1])
 
 
 def _methods(
@@ -309,7 +261,3 @@ def _worst(
     method, scores = next(iter(_methods(detector, videos, protocol).items()))
     labels: Mapping[str, NDArray[np.uint8]] = {v.name: v.labels for v in videos}
     return f"{method}, {protocol.name}", per_video(scores, labels, _stated(detector, protocol))
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

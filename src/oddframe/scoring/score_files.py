@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from oddframe.data import frame_labels, label_source, open_dataset
 from oddframe.data.dataset import numbers
 from oddframe.data.label_files import fill, load_array, read_mat_intervals, read_ucsd_m
+from oddframe.data.official import known_labels
 from oddframe.errors import ProtocolError
 from oddframe.metrics.rows import Row, load_npz
 from oddframe.scoring.judge import evaluate_arrays
@@ -271,11 +272,14 @@ def _read_labels(path: Path, scores: Arrays | NDArray[Any]) -> tuple[Arrays, str
     if path.is_dir() and not any(path.glob("*.npy")):
         dataset = open_dataset(path)
         found: Arrays = dict(frame_labels(dataset))
-        return found, label_source(dataset)
+        return found, label_source(dataset, found)
     if path.is_dir():
         return {p.stem: load_array(p) for p in sorted(path.glob("*.npy"))}, path.name
     if path.suffix.lower() not in (".npy", ".mat", ".m"):
-        return load_npz(path), path.name
+        arrays = load_npz(path)
+        plain = all(a.ndim == 1 and a.dtype.kind in "biu" for a in arrays.values())
+        known = known_labels(arrays) if plain else None
+        return arrays, f'{path.name} ({known[0].title} labels "{known[1]}")' if known else path.name
     if isinstance(scores, np.ndarray):
         raise ProtocolError(
             f"Neither the scores nor the labels in {path} say where one video ends and the next "

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oddframe.errors import SourceError
+from oddframe.sources.array import SUFFIX, ArrayFile
 from oddframe.sources.base import (
     DEFAULT_FPS,
     IMAGE_SUFFIXES,
@@ -83,6 +84,11 @@ def _open_file(spec: Spec, options: _Options) -> Source:
     return VideoFile(path, options.allow_short)
 
 
+def _is_array(spec: Spec) -> bool:
+    path = Path(str(spec))
+    return path.suffix.lower() == SUFFIX and path.is_file()
+
+
 # In this order: a folder named "0" is a folder, the digit 0 alone is the first camera.
 KINDS: tuple[
     tuple[str, Callable[[Spec], bool], Callable[[Spec, _Options], Source]],
@@ -91,6 +97,7 @@ KINDS: tuple[
     ("camera", _is_camera, _open_camera),
     ("network stream", _is_url, _open_url),
     ("frame folder", lambda spec: Path(str(spec)).is_dir(), _open_folder),
+    ("frame array", _is_array, lambda spec, options: ArrayFile(Path(str(spec)))),
     ("video file", lambda spec: Path(str(spec)).is_file(), _open_file),
 )
 

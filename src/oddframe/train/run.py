@@ -27,7 +27,7 @@ from rich.progress import Progress
 from oddframe.config import Config
 from oddframe.data import Dataset, open_dataset
 from oddframe.data.frames import FrameStore
-from oddframe.data.manifest import manifest, manifest_hash
+from oddframe.data.manifest import footage_hashes
 from oddframe.errors import ConfigError, DatasetError, RunError
 from oddframe.models import build, default_config, entry
 from oddframe.models.base import VADModel
@@ -120,8 +120,8 @@ def fit(
     dataset = open_dataset(data)
     if not dataset.train:
         raise DatasetError(f"{data} holds no training video (layout {dataset.layout}).")
-    content = manifest_hash(manifest(dataset))
-    plan = {"model": model, "config": chosen.plain(), "seed": seed, "data": content}
+    footage = footage_hashes(dataset)
+    plan = {"model": model, "config": chosen.plain(), "seed": seed, "data": footage["manifest"]}
     with _started(out, plan, resume):
         facts, net, store, split = _learn(
             model, chosen, dataset, out, epochs, minutes, resume, seed, started, device, console
@@ -130,7 +130,7 @@ def fit(
     card = {
         "seed": seed, "training": {**facts, "frames": sum(map(len, split.train)),
                                    "held_out": sum(map(len, split.held))},
-        "data": {"name": dataset.name, "layout": dataset.layout, "manifest": content,
+        "data": {"name": dataset.name, "layout": dataset.layout, **footage,
                  "videos": len(dataset.train)},
         "versions": _versions(),
     }  # fmt: skip

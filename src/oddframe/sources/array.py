@@ -1,0 +1,75 @@
+"""Frames as plain numbers in one .npy file, (n, h, w, 3) BGR or (n, h, w, 1) grey, uint8.
+
+What `oddframe data prepare` writes: reading a frame is copying it out of a memory map. The rate
+stands in a line of JSON behind the numbers, where numpy does not look.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import cv2
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from oddframe.errors import SourceError
+from oddframe.sources.base import DEFAULT_FPS, Source, valid_fps
+from oddframe.types import Frame, SourceInfo
+
+SUFFIX = ".npy"
+
+
+def write_header(file: IO[bytes], shape: tuple[int, int, int, int]) -> None:
+    """Write the header of a .npy of that shape; it has the same length for any number of frames."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(file, header)
+
+
+def write_rate(file: IO[bytes], fps: float) -> None:
+    """Write the rate behind the last frame."""
+    file.write(json.dumps({"fps": fps}).encode() + b"\n")
+
+
+class ArrayFile(Source):
+    """A .npy file of frames of one video."""
+
+    def __init__(self, path: Path) -> None:
+        """Map the file; raises SourceError where it holds no frames or was cut short."""
+        try:
+            frames = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise SourceError(
+                f"{path} is no .npy file of frames, or was cut short: {error}. Make it again with "
+                "`oddframe data prepare`."
+            ) from None
+        shape, kind = frames.shape, frames.dtype
+        if kind != np.uint8 or len(shape) != 4 or shape[-1] not in (1, 3) or not frames.size:
+            raise SourceError(
+                f"{path} has shape {shape} and type {kind}; expected frames of a video, "
+                "(n, h, w, 3) BGR or (n, h, w, 1) grey, uint8."
+            )
+        self._data: NDArray[np.uint8] = frames
+        fps = _rate(path, frames.offset + frames.size)
+        super().__init__(SourceInfo(path.stem, shape[2], shape[1], fps, shape[0]))
+
+    def _frames(self) -> Iterator[Frame]:
+        for index, stored in enumerate(self._data):
+            if self._closed:
+                return
+            image = np.array(stored)
+            if image.shape[-1] == 1:
+                image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+            yield Frame(index, index / self.info.fps, image)
+
+
+def _rate(path: Path, end: int) -> float:
+    with path.open("rb") as file:
+        file.seek(end)
+        try:
+            return valid_fps(float(json.loads(file.read(256))["fps"]))
+        except (ValueError, KeyError, TypeError):
+            return DEFAULT_FPS  # an array that someone else saved

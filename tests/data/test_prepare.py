@@ -1,0 +1,282 @@
+"""A prepared set holds what its source does, bit for bit at its size, and survives a stop."""
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+
+import cv2
+import numpy as np
+import pytest
+from layout_trees import FORMS, LABELS, LENGTHS, clips, ffp, own, video
+
+from oddframe.cli import main
+from oddframe.data import (
+    FrameStore,
+    check_dataset,
+    footage_hashes,
+    frame_labels,
+    label_source,
+    manifest,
+    manifest_hash,
+    open_dataset,
+    pixel_masks,
+    prepare,
+    resize_bgr,
+    source_hash,
+)
+from oddframe.data.prepare import resize_mask
+from oddframe.errors import DatasetError, SourceError
+from oddframe.sources import count_frames, open_source
+
+SIZE = 32
+
+
+def pictures(path):
+    with open_source(path) as source:
+        return [frame.image for frame in source], source.info
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_the_same_bit_for_bit(form, tmp_path):
+    data = open_dataset(FORMS[form][0](tmp_path))
+    done = prepare(data, tmp_path / "out", SIZE)
+    small = open_dataset(tmp_path / "out")
+    assert (done.written, done.kept, done.frames) == (4, 0, sum(map(sum, LENGTHS.values())))
+    assert small.layout == "prepared"
+    pairs = zip(data.train + data.test, small.train + small.test, strict=True)
+    for one, other in pairs:
+        assert one.name == other.name
+        (images, info), (stored, kept) = pictures(one.path), pictures(other.path)
+        assert len(images) == len(stored) == count_frames(other.path)
+        for image, same in zip(images, stored, strict=True):
+            assert np.array_equal(resize_bgr(image, SIZE), same)
+        assert (kept.fps, kept.width, kept.height) == (info.fps, SIZE, SIZE)
+    assert [v.tolist() for v in frame_labels(small).values()] == LABELS
+    masks, before = pixel_masks(small), pixel_masks(data)
+    assert (masks is None) == (before is None)
+    for name in masks or []:
+        assert masks[name].shape == (len(before[name]), SIZE, SIZE)
+        assert masks[name].any(axis=(1, 2)).tolist() == before[name].any(axis=(1, 2)).tolist()
+    assert check_dataset(small).findings == ()
+
+
+def test_the_manifest(tmp_path):
+    data = open_dataset(own(tmp_path))
+    prepare(data, tmp_path / "out", SIZE)
+    small = open_dataset(tmp_path / "out")
+    source = manifest_hash(manifest(data))
+    assert source_hash(small) == source != manifest_hash(manifest(small))
+    assert footage_hashes(small) == {"manifest": manifest_hash(manifest(small)), "source": source}
+    assert list(footage_hashes(data)) == ["manifest"]
+    found = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert (found["source"], found["size"], found["complete"]) == (source, SIZE, True)
+    assert found["labels"] == label_source(data)
+    rows = [(v["split"], v["name"], v["frames"], v["fps"]) for v in found["videos"]]
+    assert rows[-2:] == [("test", "odd1", 8, 10.0), ("test", "odd2", 6, 10.0)]
+    assert all(len(v["blake2b"]) == 32 for v in found["videos"])
+    before = manifest(small)
+    shutil.move(tmp_path / "out", tmp_path / "elsewhere")
+    assert manifest(open_dataset(tmp_path / "elsewhere"))["videos"] == before["videos"]
+
+
+def test_grey_takes_a_third(tmp_path):
+    for name, tint in (("grey", 0), ("colour", 30)):
+        folder = tmp_path / "in" / name
+        folder.mkdir(parents=True)
+        for i in range(4):
+            image = np.full((48, 64, 3), 60 + 9 * i, np.uint8)
+            image[:8, :8, 0] += tint
+            assert cv2.imwrite(str(folder / f"{i}.png"), image)
+    late = tmp_path / "in" / "late"  # grey at first, then not
+    late.mkdir()
+    for i, name in enumerate(("grey", "grey", "colour")):
+        shutil.copy(tmp_path / "in" / name / f"{i}.png", late / f"{i}.png")
+    data = open_dataset(tmp_path / "in")
+    ticks = []
+    prepare(data, tmp_path / "out", SIZE, lambda done, total: ticks.append((done, total)))
+    small = open_dataset(tmp_path / "out")
+    shapes = {v.name: np.load(v.path, mmap_mode="r").shape for v in small.train}
+    assert shapes == {
+        "colour": (4, SIZE, SIZE, 3), "grey": (4, SIZE, SIZE, 1), "late": (3, SIZE, SIZE, 3),
+    }  # fmt: skip
+    for one, other in zip(data.train, small.train, strict=True):
+        for image, same in zip(pictures(one.path)[0], pictures(other.path)[0], strict=True):
+            assert np.array_equal(resize_bgr(image, SIZE), same)
+    assert ticks[-1] == (11, 11)
+
+
+def test_the_frame_store_is_that_of_the_source(tmp_path):
+    data = open_dataset(ffp(tmp_path))
+    prepare(data, tmp_path / "out", SIZE)
+    small = open_dataset(tmp_path / "out")
+    one = FrameStore.build(data.train, tmp_path / "a", SIZE)
+    other = FrameStore.build(small.train, tmp_path / "b", SIZE)
+    assert np.array_equal(one.read(0, one.frames), other.read(0, other.frames))
+    assert [v.fps for v in one.videos] == [v.fps for v in other.videos]
+
+
+def test_a_frame_belongs_to_whoever_took_it(tmp_path):
+    prepare(open_dataset(ffp(tmp_path)), tmp_path / "out", SIZE)
+    path = open_dataset(tmp_path / "out").train[0].path
+    first = pictures(path)[0]
+    for image in pictures(path)[0]:
+        image[:] = 0
+    assert np.array_equal(first, pictures(path)[0])
+
+
+def test_run_again_keeps_what_is_whole(tmp_path):
+    data = open_dataset(clips(tmp_path))
+    out = tmp_path / "out"
+    prepare(data, out, SIZE)
+    again = prepare(data, out, SIZE)
+    assert (again.written, again.kept) == (0, 4)
+    before = (out / "testing/01.npy").read_bytes()
+    damaged = bytearray(before)
+    damaged[len(damaged) // 2] ^= 1
+    (out / "testing/01.npy").write_bytes(damaged)
+    (out / "training/02.npy").unlink()
+    (out / "labels.npz").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"lacks 1 of its videos, such as training/02\.npy"):
+        open_dataset(out)
+    third = prepare(data, out, SIZE)
+    assert (third.written, third.kept) == (2, 2)
+    assert (out / "testing/01.npy").read_bytes() == before
+    assert check_dataset(open_dataset(out)).findings == ()
+
+
+def test_check_names_what_was_changed_since(tmp_path):
+    prepare(open_dataset(clips(tmp_path)), tmp_path / "out", SIZE)
+    path = tmp_path / "out/testing/01.npy"
+    data = bytearray(path.read_bytes())
+    data[500] ^= 1
+    path.write_bytes(data)
+    found = check_dataset(open_dataset(tmp_path / "out")).findings
+    assert [(one.kind, one.text.split()[0]) for one in found] == [("damaged", "testing/01.npy")]
+
+
+def test_a_stop_in_the_middle_leaves_only_whole_videos(tmp_path):
+    data = open_dataset(clips(tmp_path))
+    out = tmp_path / "out"
+
+    def stop(done, total):
+        if done == 7:  # in the second video of four
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(data, out, SIZE, stop)
+    assert sorted(p.name for p in out.rglob("*") if p.is_file()) == ["01.npy", "manifest.json"]
+    with pytest.raises(DatasetError, match=r"half prepared \(1 videos so far\)"):
+        open_dataset(out)
+    ticks = []
+    done = prepare(data, out, SIZE, lambda done, total: ticks.append((done, total)))
+    assert (done.written, done.kept) == (3, 1)
+    assert (ticks[0], ticks[-1]) == ((6, 23), (23, 23))
+    assert check_dataset(open_dataset(out)).findings == ()
+
+
+def test_a_kill_is_survived(tmp_path):
+    root = tmp_path / "long"
+    for i in range(1, 7):
+        video(root / f"normal/{i}.avi", i, 60)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "oddframe", "data", "prepare", str(root), "--out", str(out)]
+    process = subprocess.Popen([*command, "--size", "512"], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if len(list((out / "training").glob("[0-9].npy") if out.exists() else [])) >= 2:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    process.wait()
+    if process.returncode == 0:
+        pytest.skip("it was done before it could be killed")
+    done = prepare(open_dataset(root), out, 512)
+    assert done.kept >= 1
+    assert done.kept + done.written == 6
+    assert check_dataset(open_dataset(out)).findings == ()
+    assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
+
+
+def test_what_cannot_be_prepared(tmp_path, monkeypatch):
+    root = ffp(tmp_path)
+    data = open_dataset(root)
+    with pytest.raises(DatasetError, match="--size must be 16 to 4096, found 3"):
+        prepare(data, tmp_path / "out", 3)
+    with pytest.raises(DatasetError, match="is not empty"):
+        prepare(data, root, SIZE)
+    prepare(data, tmp_path / "out", SIZE)
+    with pytest.raises(DatasetError, match=r"holds ped2 at 32 pixels .*not ped2 at 64"):
+        prepare(data, tmp_path / "out", 64)
+    with pytest.raises(DatasetError, match="prepared already"):
+        prepare(open_dataset(tmp_path / "out"), tmp_path / "out2", 16)
+    space = namedtuple("space", "total used free")(1, 1, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: space)
+    with pytest.raises(DatasetError, match=r"needs about .* GB, the disk has 0\.0 GB"):
+        prepare(data, tmp_path / "full", SIZE)
+    assert not (tmp_path / "full").exists()
+
+
+def test_labels_of_another_length_stop_it_at_their_video(tmp_path):
+    root = clips(tmp_path)
+    np.savez(root / "labels.npz", **{"01": LABELS[0], "02": LABELS[1][:-1]})
+    with pytest.raises(DatasetError, match="Video 02 has 6 frames and 5 labels"):
+        prepare(open_dataset(root), tmp_path / "out", SIZE)
+    assert not (tmp_path / "out/testing/02.npy").exists()
+
+
+@pytest.mark.parametrize("cut", [0, 60, 700])
+def test_a_cut_array_is_no_video(cut, tmp_path):
+    prepare(open_dataset(ffp(tmp_path)), tmp_path / "out", SIZE)
+    path = tmp_path / "out/training/01.npy"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(SourceError, match=r"01\.npy is no \.npy file of frames, or was cut short"):
+        open_source(path)
+
+
+def test_arrays_of_others(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 8)))
+    with pytest.raises(SourceError, match=r"shape \(3, 8, 8\) and type float64; expected frames"):
+        open_source(tmp_path / "a.npy")
+    np.save(tmp_path / "b.npy", np.zeros((3, 8, 8, 3), np.uint8))
+    assert pictures(tmp_path / "b.npy")[1].fps == 25.0
+
+
+def test_something_stays_of_every_mask():
+    mask = np.zeros((48, 64), bool)
+    mask[5, 6] = True
+    assert resize_mask(mask, 16).sum() == 1
+    assert not resize_mask(np.zeros((48, 64), bool), 16).any()
+    mask[:24] = True
+    assert resize_mask(mask, 16)[:8].all()
+    assert not resize_mask(mask, 16)[8:].any()
+
+
+def test_the_command(tmp_path, capsys):
+    root, out = ffp(tmp_path), tmp_path / "out"
+    assert main(["data", "prepare", str(root), "--out", str(out), "--size", str(SIZE)]) == 0
+    assert "4 videos written, 0 were there; 23 frames of 32x32" in capsys.readouterr().out
+    assert main(["data", "check", str(out)]) == 0
+    assert "layout prepared" in capsys.readouterr().out
+    assert main(["data", "prepare", str(root), "--out", str(root)]) == 1
+    assert "is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.data
+def test_real_ped2(real_data, tmp_path):
+    data = open_dataset(real_data("ped2"))
+    data = type(data)(
+        data.root, data.layout, (), data.test[7:9], data.name, None, None
+    )  # fmt: skip
+    done = prepare(data, tmp_path / "out", 256)
+    assert done.bytes == pytest.approx(300 * 256 * 256, rel=1e-4)
+    for one, other in zip(data.test, open_dataset(tmp_path / "out").test, strict=True):
+        for image, same in itertools.islice(
+            zip(pictures(one.path)[0], pictures(other.path)[0], strict=True), 0, None, 20
+        ):
+            assert np.array_equal(resize_bgr(image, 256), same)
