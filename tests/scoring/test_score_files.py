@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from oddframe.cli import main
 from oddframe.errors import ProtocolError
+from oddframe.scoring.judge import evaluate_arrays
 from oddframe.scoring.protocol import Protocol, changed
 from oddframe.scoring.protocols import PROTOCOLS, parse_protocols
 from oddframe.scoring.score_files import Reading, evaluate_scores_files, read_foreign
@@ -149,6 +151,43 @@ def test_the_command_writes_rows_and_pictures(tmp_path, capsys):
     assert "smooth is 'what'" in capsys.readouterr().err
     assert main(["protocols", "all"]) == 0
     assert "per-video min-max" in capsys.readouterr().out
+
+
+def test_two_label_sets_and_regions_in_one_command(tmp_path, capsys):
+    _, labels = written(tmp_path)
+    np.savez(tmp_path / "other.npz", **{k: 1 - y for k, y in labels.items()})
+    for folder in ("found", "tracks"):
+        (tmp_path / folder).mkdir()
+    for name in labels:
+        (tmp_path / "found" / f"{name}.txt").write_text("3,0,0,10,10,0.9\n9,50,50,60,60,0.4\n")
+        (tmp_path / "tracks" / f"{name}.txt").write_text("1,3,0,0,10,10\n1,4,0,0,10,10\n")
+    args = ["evaluate-scores", str(tmp_path / "scores.npz"), str(tmp_path / "labels.npz")]
+    more = ["--also", str(tmp_path / "other.npz"), "--json", str(tmp_path / "out.json")]
+    boxes = ["--regions", str(tmp_path / "found"), "--tracks", str(tmp_path / "tracks")]
+    assert main([*args, *more, *boxes, "--protocol", "raw"]) == 0
+    assert "RBDC 50.00, TBDC 100.00" in capsys.readouterr().out
+    first, second = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert first["auc"] == pytest.approx(1 - second["auc"])
+    assert (first["rbdc"], first["tbdc"]) == (0.5, 1.0)
+    (tmp_path / "found" / "01.txt").unlink()
+    assert main([*args, *boxes]) == 1
+    assert "01" in capsys.readouterr().err
+    assert main([*args, *boxes[:2]]) == 1
+    assert "--tracks DIR" in capsys.readouterr().err
+
+
+def test_a_million_frames_take_less_than_two_seconds(tmp_path):
+    rng = np.random.default_rng(0)
+    scores = {f"{i}": rng.integers(0, 50_000, 50_000).astype(float) for i in range(20)}
+    labels = {k: (rng.random(v.size) < 0.2).astype(np.uint8) for k, v in scores.items()}
+    fastest = min(timed(scores, labels) for _ in range(3))
+    assert fastest < 2
+
+
+def timed(scores, labels):
+    start = time.perf_counter()
+    evaluate_arrays("m", scores, labels, PROTOCOLS["paper"])
+    return time.perf_counter() - start
 
 
 @pytest.mark.data

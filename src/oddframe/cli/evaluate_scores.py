@@ -43,6 +43,16 @@ def run(
     train: Path | None = typer.Option(
         None, "--train", help="Scores on training video, for protocols that scale by them."
     ),
+    also: list[Path] = typer.Option(
+        [], "--also", metavar="LABELS", help="Judge by these labels as well."
+    ),
+    regions: Path | None = typer.Option(
+        None, "--regions", metavar="DIR",
+        help="Detections per video, lines of frame,x1,y1,x2,y2,score: RBDC, TBDC (with --tracks).",
+    ),
+    tracks: Path | None = typer.Option(
+        None, "--tracks", metavar="DIR", help="True tracks, lines of track,frame,x1,y1,x2,y2."
+    ),
     pictures: Path | None = typer.Option(
         None, "--pictures", metavar="DIR", help="Also draw each video's scores over its labels."
     ),
@@ -51,26 +61,41 @@ def run(
     from oddframe.cli.console import writable_folder
     from oddframe.metrics.rows import format_table, write_rows_json
     from oddframe.scoring.protocols import parse_protocols
-    from oddframe.scoring.score_files import Reading, evaluate_scores_files, read_foreign
+    from oddframe.scoring.score_files import (
+        Reading,
+        evaluate_region_files,
+        evaluate_scores_files,
+        read_foreign,
+    )
 
     protocols = parse_protocols(protocol)
     reading = Reading(column, only, regularity, _pair(cut), align_end)
     for folder in (json.parent if json else None, pictures):
         if folder is not None:
             writable_folder(folder)
-    rows = evaluate_scores_files(
-        scores, labels, protocols, drop=drop, method=method, select=select, reading=reading,
-        train=train,
-    )  # fmt: skip
+    rows = [
+        row
+        for truth in (labels, *also)
+        for row in evaluate_scores_files(
+            scores, truth, protocols, drop=drop, method=method, select=select, reading=reading,
+            train=train,
+        )
+    ]  # fmt: skip
     print(format_table(rows))
+    if regions is not None or tracks is not None:
+        found = evaluate_region_files(
+            regions, tracks, read_foreign(scores, labels, protocols, reading).labels
+        )
+        print(f"\nRBDC {100 * found['rbdc']:.2f}, TBDC {100 * found['tbdc']:.2f} ({found['text']})")
+        rows = [{**row, "rbdc": found["rbdc"], "tbdc": found["tbdc"]} for row in rows]
     if json is not None:
         write_rows_json(json, rows)
         print(f"written to {json}")
     if pictures is not None:
         from oddframe.report.scores import draw_scores
 
-        found = read_foreign(scores, labels, protocols, reading)
-        made = draw_scores(pictures, {method or scores.stem: found.scores}, found.labels)
+        shown = read_foreign(scores, labels, protocols, reading)
+        made = draw_scores(pictures, {method or scores.stem: shown.scores}, shown.labels)
         print(f"{len(made)} pictures written to {pictures}")
 
 

@@ -11,7 +11,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,15 @@ from oddframe.data.dataset import numbers
 from oddframe.data.label_files import fill, load_array, read_mat_intervals, read_ucsd_m
 from oddframe.data.official import known_labels
 from oddframe.errors import ProtocolError
+from oddframe.metrics.region_files import read_detections, read_tracks
+from oddframe.metrics.regions import region_criteria
 from oddframe.metrics.rows import Row, load_npz
 from oddframe.scoring.judge import evaluate_arrays
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import for_missing
 
 Arrays = dict[str, NDArray[Any]]
+T = TypeVar("T")
 NOT_STATED = "not stated (scores made elsewhere)"
 
 
@@ -143,7 +146,7 @@ def _line_up(
         lengths = {name: y.size for name, y in truth.items()}
         parts, missing = _split(read, lengths, cut, scores, reading.cut is not None)
     else:
-        parts, missing = _match(read, list(truth)), (0, 0)
+        parts, missing = _named_alike(read, list(truth)), (0, 0)
         lacks = {truth[k].size - parts[k].size for k in parts.keys() & truth.keys()}
         if sum(cut) and lacks == {sum(cut)}:
             missing = cut
@@ -183,11 +186,11 @@ def _split(
     return dict(zip(lengths, parts, strict=True)), cut
 
 
-def _match(read: Mapping[str, NDArray[Any]], names: Sequence[str]) -> Arrays:
-    """Scores under the labels' names: equal names, else equal last numbers, else as they are."""
+def _named_alike(read: Mapping[str, T], names: Sequence[str]) -> dict[str, T]:
+    """Files under the labels' names: equal names, else equal last numbers, else as they are."""
     if set(read) & set(names):
         return dict(read)
-    found: Arrays = {}
+    found: dict[str, T] = {}
     for name in names:
         own = numbers(name)
         fits = [k for k in read if own and numbers(k)[-len(own) :] == own]
@@ -297,6 +300,38 @@ def _read_labels(path: Path, scores: Arrays | NDArray[Any]) -> tuple[Arrays, str
         )
     pairs = zip(lengths.items(), lists, strict=True)
     return {k: fill(spans, n, f"{path}, video {k},") for (k, n), spans in pairs}, path.name
+
+
+def evaluate_region_files(
+    regions: Path | None, tracks: Path | None, labels: Mapping[str, NDArray[Any]]
+) -> dict[str, Any]:
+    """RBDC and TBDC of detections and true tracks in text files, one per video.
+
+    regions: folder of detections, a file for each video (an empty one where nothing was found).
+    tracks: folder of true tracks, a file for each video that has any. labels: for the frames.
+
+    Raises ProtocolError: a folder is not given, files and videos do not belong together, or a line
+    that cannot be read.
+    """
+    if regions is None or tracks is None or not regions.is_dir() or not tracks.is_dir():
+        raise ProtocolError(
+            f"RBDC and TBDC need a folder of detections and one of tracks, found {regions} and "
+            f"{tracks}. Give both: --regions DIR --tracks DIR."
+        )
+    frames = {name: int(y.size) for name, y in labels.items()}
+    found = {name: read_detections(path) for name, path in _by_video(regions, frames).items()}
+    truth = {name: read_tracks(path) for name, path in _by_video(tracks, frames).items()}
+    score = region_criteria(found, truth, frames)
+    text = f"{score.regions} regions in {score.tracks} tracks, {score.frames} frames; IoU 0.1"
+    return {"rbdc": score.rbdc, "tbdc": score.tbdc, "text": text}
+
+
+def _by_video(folder: Path, names: Mapping[str, int]) -> dict[str, Path]:
+    """The text files of a folder by the videos' names."""
+    files = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in (".txt", ".csv")}
+    if not files:
+        raise ProtocolError(f"{folder} holds no .txt or .csv file; expected one per video.")
+    return _named_alike(files, list(names))
 
 
 def _train_scores(path: Path) -> NDArray[np.float64]:
