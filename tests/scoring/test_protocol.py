@@ -15,9 +15,9 @@ from oddframe.errors import ConfigError, ProtocolError
 from oddframe.metrics.rows import format_table, write_rows_json
 from oddframe.metrics.smooth import smooth_video
 from oddframe.scoring.judge import evaluate_arrays, per_video
+from oddframe.scoring.judge_files import evaluate_scores_files
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import PROTOCOLS, SETS, parse_protocols
-from oddframe.scoring.score_files import evaluate_scores_files
 
 PLAIN = Protocol("plain", drop=0)
 

@@ -12,9 +12,10 @@ from sklearn.metrics import roc_auc_score
 from oddframe.cli import main
 from oddframe.errors import ProtocolError
 from oddframe.scoring.judge import evaluate_arrays
+from oddframe.scoring.judge_files import evaluate_scores_files
 from oddframe.scoring.protocol import Protocol, changed
 from oddframe.scoring.protocols import PROTOCOLS, parse_protocols
-from oddframe.scoring.score_files import Reading, evaluate_scores_files, read_foreign
+from oddframe.scoring.score_files import Reading, read_foreign
 
 RAW = parse_protocols("raw")
 
@@ -174,6 +175,25 @@ def test_two_label_sets_and_regions_in_one_command(tmp_path, capsys):
     assert "01" in capsys.readouterr().err
     assert main([*args, *boxes[:2]]) == 1
     assert "--tracks DIR" in capsys.readouterr().err
+
+
+def test_alarms_of_a_threshold_are_judged_by_events(tmp_path, capsys):
+    np.savez(tmp_path / "y.npz", a=[0] * 20 + [1] * 10 + [0] * 20, b=np.zeros(50))
+    scores = {"a": np.zeros(50), "b": np.zeros(50)}
+    scores["a"][:16] = np.nan
+    scores["a"][24:40] = 1
+    scores["b"][5:8] = 1
+    np.savez(tmp_path / "s.npz", **scores)
+    args = ["evaluate-scores", str(tmp_path / "s.npz"), str(tmp_path / "y.npz"), "--protocol"]
+    more = ["raw", "--threshold", "0.5", "--fps", "10", "--json", str(tmp_path / "out.json")]
+    assert main([*args, *more]) == 0
+    events = json.loads((tmp_path / "out.json").read_text())["rows"][0]["events"]
+    assert (events["found"], events["events"], events["true_alarms"], events["alarms"]) == (
+        1, 1, 1, 2,
+    )  # fmt: skip
+    assert events["median_delay_s"] == pytest.approx(0.4)
+    assert events["false_alarms_per_hour"] == pytest.approx(3600 * 10 / 84)
+    assert "1 of 1 events found, median delay 0.4 s; 1 of 2 alarms true" in capsys.readouterr().out
 
 
 def test_a_million_frames_take_less_than_two_seconds(tmp_path):

@@ -13,6 +13,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from oddframe.metrics.events import EventScore
+
 RUN = typer.Argument(
     metavar="RUN", help="RUN folder that `oddframe fit --out` wrote.", show_default=False
 )
@@ -83,3 +85,16 @@ def writable_folder(folder: Path) -> None:
             f"Cannot write to {folder}: {error.strerror or error}. Choose another folder, or get "
             "the right to write there."
         ) from None
+
+
+def events_text(found: EventScore) -> str:
+    """What a threshold found, as a line."""
+    precision = "-" if found.precision is None else f"{100 * found.precision:.0f} %"
+    delay = "" if found.median_delay_s is None else f", median delay {found.median_delay_s:.1f} s"
+    share = "-" if found.false_frame_share is None else f"{100 * found.false_frame_share:.1f} %"
+    return (
+        f"alarms at the threshold: {found.found} of {found.events} events found{delay}; "
+        f"{found.true_alarms} of {found.alarms} alarms true ({precision}), "
+        f"{found.false_alarms_per_hour:.0f} false alarms per hour, {share} of the normal frames in "
+        "alarm"
+    )

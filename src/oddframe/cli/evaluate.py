@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from oddframe.cli.console import DEVICE, JSON, PROTOCOL, RUN
+from oddframe.cli.console import DEVICE, JSON, PROTOCOL, RUN, events_text
 
 if TYPE_CHECKING:
-    from oddframe.metrics.events import EventScore
     from oddframe.runtime.evaluate import Evaluation
 
 SHOWN = 5
@@ -80,7 +79,11 @@ def details(found: Evaluation) -> str:
             f"({100 * row['cost']:.0f} %), {auc}, {row['abnormal']} of {row['frames']} frames "
             "abnormal"
         )
-    lines += _events(found.events)
+    lines.append(
+        "alarms: the run has no threshold (oddframe calibrate)"
+        if found.events is None
+        else events_text(found.events)
+    )
     if found.localisation is None:
         return "\n".join([*lines, "localisation: no pixel masks"])
     where = found.localisation.plain()
@@ -100,18 +103,3 @@ def details(found: Evaluation) -> str:
             f"mask to be seen {100 * r.pixel_criterion_auc:.1f} %"
         )
     return "\n".join(lines)
-
-
-def _events(found: EventScore | None) -> list[str]:
-    """What the run's own threshold found, as a line."""
-    if found is None:
-        return ["alarms: the run has no threshold (oddframe calibrate)"]
-    precision = "-" if found.precision is None else f"{100 * found.precision:.0f} %"
-    delay = "" if found.median_delay_s is None else f", median delay {found.median_delay_s:.1f} s"
-    share = "-" if found.false_frame_share is None else f"{100 * found.false_frame_share:.1f} %"
-    return [
-        f"alarms at the run's threshold: {found.found} of {found.events} events found{delay}; "
-        f"{found.true_alarms} of {found.alarms} alarms true ({precision}), "
-        f"{found.false_alarms_per_hour:.0f} false alarms per hour, {share} of the normal frames in "
-        "alarm"
-    ]

@@ -53,20 +53,29 @@ def run(
     tracks: Path | None = typer.Option(
         None, "--tracks", metavar="DIR", help="True tracks, lines of track,frame,x1,y1,x2,y2."
     ),
+    threshold: float | None = typer.Option(
+        None, "--threshold", help="Also judge alarms (score at or above it) by events."
+    ),
+    fps: float = typer.Option(25.0, "--fps", help="Frames per second, for --threshold."),
+    tolerance: float = typer.Option(
+        0.0, "--tolerance", help="Seconds by which an alarm may miss an event, for --threshold."
+    ),
     pictures: Path | None = typer.Option(
         None, "--pictures", metavar="DIR", help="Also draw each video's scores over its labels."
     ),
 ) -> None:  # fmt: skip
     """Evaluate frame scores that another program made."""
-    from oddframe.cli.console import writable_folder
+    from dataclasses import asdict
+
+    from oddframe.cli.console import events_text, writable_folder
     from oddframe.metrics.rows import format_table, write_rows_json
-    from oddframe.scoring.protocols import parse_protocols
-    from oddframe.scoring.score_files import (
-        Reading,
+    from oddframe.scoring.judge_files import (
+        evaluate_events,
         evaluate_region_files,
         evaluate_scores_files,
-        read_foreign,
     )
+    from oddframe.scoring.protocols import parse_protocols
+    from oddframe.scoring.score_files import Reading, read_foreign
 
     protocols = parse_protocols(protocol)
     reading = Reading(column, only, regularity, _pair(cut), align_end)
@@ -82,10 +91,13 @@ def run(
         )
     ]  # fmt: skip
     print(format_table(rows))
+    shown = read_foreign(scores, labels, protocols, reading)
+    if threshold is not None:
+        events = evaluate_events(shown, threshold, fps, tolerance)
+        print(f"\n{events_text(events)}")
+        rows = [{**row, "events": asdict(events)} for row in rows]
     if regions is not None or tracks is not None:
-        found = evaluate_region_files(
-            regions, tracks, read_foreign(scores, labels, protocols, reading).labels
-        )
+        found = evaluate_region_files(regions, tracks, shown.labels)
         print(f"\nRBDC {100 * found['rbdc']:.2f}, TBDC {100 * found['tbdc']:.2f} ({found['text']})")
         rows = [{**row, "rbdc": found["rbdc"], "tbdc": found["tbdc"]} for row in rows]
     if json is not None:
@@ -94,7 +106,6 @@ def run(
     if pictures is not None:
         from oddframe.report.scores import draw_scores
 
-        shown = read_foreign(scores, labels, protocols, reading)
         made = draw_scores(pictures, {method or scores.stem: shown.scores}, shown.labels)
         print(f"{len(made)} pictures written to {pictures}")
 

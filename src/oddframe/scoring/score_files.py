@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,12 +21,8 @@ from oddframe.data.dataset import numbers
 from oddframe.data.label_files import fill, load_array, read_mat_intervals, read_ucsd_m
 from oddframe.data.official import known_labels
 from oddframe.errors import ProtocolError
-from oddframe.metrics.region_files import read_detections, read_tracks
-from oddframe.metrics.regions import region_criteria
-from oddframe.metrics.rows import Row, load_npz
-from oddframe.scoring.judge import evaluate_arrays
+from oddframe.metrics.rows import load_npz
 from oddframe.scoring.protocol import Protocol
-from oddframe.scoring.protocols import for_missing
 
 Arrays = dict[str, NDArray[Any]]
 T = TypeVar("T")
@@ -62,58 +58,6 @@ class Foreign:
     """Which labels these are."""
 
 
-def evaluate_scores_files(
-    scores: Path | str,
-    labels: Path | str,
-    protocols: Sequence[Protocol],
-    *,
-    drop: int | None = None,
-    method: str | None = None,
-    select: str | None = None,
-    label_source: str | None = None,
-    reading: Reading | None = None,
-    train: Path | str | None = None,
-) -> list[Row]:
-    """Evaluate scores made elsewhere: one row per protocol.
-
-    drop: frames to leave out at the start of every video instead of the protocols' own number.
-    A method that has no score for more frames than a protocol drops loses these as well.
-    method, label_source: default to the names of the two files.
-    select: how weights were chosen; default: not stated, or what the protocol says of its peer.
-    train: .npy or .npz of scores on training video, for protocols that scale by them.
-
-    Raises ProtocolError and DatasetError for files, names, lengths or values that do not fit.
-    """
-    found = read_foreign(Path(scores), Path(labels), protocols, reading or Reading())
-    known = None if train is None else _train_scores(Path(train))
-    rows = []
-    for protocol in protocols:
-        applied = stated(protocol, found) if drop is None else replace(protocol, drop=drop)
-        applied = replace(applied, select=select or NOT_STATED)
-        rows.append(
-            evaluate_arrays(
-                method or Path(scores).stem, found.scores, found.labels, applied,
-                label_source or found.source, known,
-            )
-        )  # fmt: skip
-    return rows
-
-
-def stated(protocol: Protocol, found: Foreign) -> Protocol:
-    """The protocol with the frames that these scores do not have.
-
-    Where a video is too short for what the protocol drops, only frames without a score are dropped
-    from all of them, and the text says so.
-    """
-    leading = max(_leading(s) for s in found.scores.values())
-    shortest = min(s.size for s in found.scores.values())
-    if protocol.drop and protocol.drop + protocol.drop_end >= shortest:
-        note = f"not its first {protocol.drop}: a video has only {shortest} frames"
-        protocol = replace(protocol, drop=None, drop_end=0, note=note)
-    # A video without any score is no clip length: the rule then refuses it by name.
-    return for_missing(protocol, leading if leading < shortest else 0, found.cut[1])
-
-
 def read_foreign(
     scores: Path, labels: Path, protocols: Sequence[Protocol], reading: Reading
 ) -> Foreign:
@@ -146,7 +90,7 @@ def _line_up(
         lengths = {name: y.size for name, y in truth.items()}
         parts, missing = _split(read, lengths, cut, scores, reading.cut is not None)
     else:
-        parts, missing = _named_alike(read, list(truth)), (0, 0)
+        parts, missing = named_alike(read, list(truth)), (0, 0)
         lacks = {truth[k].size - parts[k].size for k in parts.keys() & truth.keys()}
         if sum(cut) and lacks == {sum(cut)}:
             missing = cut
@@ -186,7 +130,7 @@ def _split(
     return dict(zip(lengths, parts, strict=True)), cut
 
 
-def _named_alike(read: Mapping[str, T], names: Sequence[str]) -> dict[str, T]:
+def named_alike(read: Mapping[str, T], names: Sequence[str]) -> dict[str, T]:
     """Files under the labels' names: equal names, else equal last numbers, else as they are."""
     if set(read) & set(names):
         return dict(read)
@@ -300,49 +244,3 @@ def _read_labels(path: Path, scores: Arrays | NDArray[Any]) -> tuple[Arrays, str
         )
     pairs = zip(lengths.items(), lists, strict=True)
     return {k: fill(spans, n, f"{path}, video {k},") for (k, n), spans in pairs}, path.name
-
-
-def evaluate_region_files(
-    regions: Path | None, tracks: Path | None, labels: Mapping[str, NDArray[Any]]
-) -> dict[str, Any]:
-    """RBDC and TBDC of detections and true tracks in text files, one per video.
-
-    regions: folder of detections, a file for each video (an empty one where nothing was found).
-    tracks: folder of true tracks, a file for each video that has any. labels: for the frames.
-
-    Raises ProtocolError: a folder is not given, files and videos do not belong together, or a line
-    that cannot be read.
-    """
-    if regions is None or tracks is None or not regions.is_dir() or not tracks.is_dir():
-        raise ProtocolError(
-            f"RBDC and TBDC need a folder of detections and one of tracks, found {regions} and "
-            f"{tracks}. Give both: --regions DIR --tracks DIR."
-        )
-    frames = {name: int(y.size) for name, y in labels.items()}
-    found = {name: read_detections(path) for name, path in _by_video(regions, frames).items()}
-    truth = {name: read_tracks(path) for name, path in _by_video(tracks, frames).items()}
-    score = region_criteria(found, truth, frames)
-    text = f"{score.regions} regions in {score.tracks} tracks, {score.frames} frames; IoU 0.1"
-    return {"rbdc": score.rbdc, "tbdc": score.tbdc, "text": text}
-
-
-def _by_video(folder: Path, names: Mapping[str, int]) -> dict[str, Path]:
-    """The text files of a folder by the videos' names."""
-    files = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in (".txt", ".csv")}
-    if not files:
-        raise ProtocolError(f"{folder} holds no .txt or .csv file; expected one per video.")
-    return _named_alike(files, list(names))
-
-
-def _train_scores(path: Path) -> NDArray[np.float64]:
-    """All training scores in one array; frames without a score are left out."""
-    arrays = [load_array(path)] if path.suffix.lower() == ".npy" else [*load_npz(path).values()]
-    whole = np.concatenate([np.asarray(a, np.float64).reshape(-1) for a in arrays])
-    return np.asarray(whole[~np.isnan(whole)])
-
-
-def _leading(values: NDArray[Any]) -> int:
-    if values.ndim != 1 or values.dtype.kind not in "biuf":
-        return 0
-    scored = np.flatnonzero(~np.isnan(values))
-    return int(scored[0]) if scored.size else values.size
