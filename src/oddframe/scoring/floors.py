@@ -104,12 +104,13 @@ class FlowSpeed:
 class Persistence:
     """Mean squared difference to the frame before, in grey levels² (0..65025)."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int | None = SIZE_PX) -> None:
+        self._size = size
         self._last: Image | None = None
 
     def step(self, image: Image) -> float | None:
         """Take the next frame (h, w, 3) BGR uint8; return its score, None for the first."""
-        last, self._last = self._last, _at_size(image)
+        last, self._last = self._last, _at_size(image, self._size)
         if last is None:
             return None
         return float(cv2.norm(self._last, last, cv2.NORM_L2SQR)) / last.size
@@ -118,12 +119,13 @@ class Persistence:
 class BlockDiff:
     """Largest 32-px window mean of the absolute difference to the frame before, grey levels."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int | None = SIZE_PX) -> None:
+        self._size = size
         self._last: Image | None = None
 
     def step(self, image: Image) -> float | None:
         """Take the next frame (h, w, 3) BGR uint8; return its score, None for the first."""
-        last, self._last = self._last, _at_size(image)
+        last, self._last = self._last, _at_size(image, self._size)
         if last is None:
             return None
         difference = cv2.absdiff(self._last, last).mean(axis=2, dtype=np.float32)
@@ -133,52 +135,57 @@ class BlockDiff:
 class FlowFloor:
     """Largest 24-px window mean of the optical flow's speed, in px per frame at 256x256."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int | None = SIZE_PX) -> None:
+        self._size = size
         self._speed = FlowSpeed()
 
     def step(self, image: Image) -> float | None:
         """Take the next frame (h, w, 3) BGR uint8; return its score, None for the first two."""
-        gray = np.asarray(cv2.cvtColor(_at_size(image), cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+        gray = np.asarray(
+            cv2.cvtColor(_at_size(image, self._size), cv2.COLOR_BGR2GRAY), dtype=np.uint8
+        )
         speed = self._speed.step(gray)
         return None if speed is None else worst_region(speed, FLOW_BLOCK_PX, border="mirror")[0]
 
 
-FLOORS: dict[str, Callable[[], Floor]] = {
+FLOORS: dict[str, Callable[..., Floor]] = {
     "persistence": Persistence,
     "blockdiff": BlockDiff,
     "flowspeed": FlowFloor,
 }
-"""Name of the row in every table -> what makes a fresh floor for one video."""
+"""Name of the row in every table -> what makes a fresh floor for one video, at SIZE_PX or `size`
+(None: the video's own)."""
 
 
 def floor_scores(
-    images: Iterable[Image], names: Sequence[str] = tuple(FLOORS)
+    images: Iterable[Image], names: Sequence[str] = tuple(FLOORS), size: int | None = SIZE_PX
 ) -> dict[str, NDArray[np.float64]]:
     """Score one video with the named floors in a single pass.
 
     images: frames (h, w, 3) BGR uint8 in order. Returns (n,) per floor, NaN where a frame has no
-    past to compare with: the first frame, for flowspeed the first two.
+    past to compare with: the first frame, for flowspeed the first two. size: None looks at the
+    frames as they are: blocks of 32 and 24 px are then another part of the scene.
     Raises ConfigError for an unknown name or a frame of another kind.
     """
     unknown = [n for n in names if n not in FLOORS]
     if unknown:
         raise ConfigError(f"Unknown floor {unknown[0]!r}; there are {', '.join(FLOORS)}.")
-    floors = {name: FLOORS[name]() for name in names}
+    floors = {name: FLOORS[name](size) for name in names}
     found: dict[str, list[float]] = {name: [] for name in names}
     for image in images:
-        small = _at_size(image)  # once for all floors, which take it as it is
+        small = _at_size(image, size)  # once for all floors, which take it as it is
         for name, floor in floors.items():
             score = floor.step(small)
             found[name].append(np.nan if score is None else score)
     return {name: np.array(values, dtype=np.float64) for name, values in found.items()}
 
 
-def _at_size(image: Image) -> Image:
+def _at_size(image: Image, size: int | None) -> Image:
     """A copy of the frame at the working size, so that callers may reuse their buffer."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ConfigError(
             f"A floor takes BGR uint8 frames (h, w, 3); found {image.dtype} {image.shape}."
         )
-    if image.shape[:2] == (SIZE_PX, SIZE_PX):
+    if size is None or image.shape[:2] == (size, size):
         return image.copy()
-    return resize_bgr(image, SIZE_PX)
+    return resize_bgr(image, size)
