@@ -6,11 +6,13 @@ c h w colour, rows, columns. Frames are float32 RGB in [-1, 1].
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -20,10 +22,13 @@ class Prediction:
 
     frame: Tensor
     """(b, m, c, h, w): predicted V_{t+1} for the window that ends at t."""
-    motion: Tensor
-    """(b, m, c, h, w): reconstructed M_t = (V_t - V_{t-1}) / 2."""
+    motion: Tensor | None
+    """(b, m, c, h, w): reconstructed M_t = (V_t - V_{t-1}) / 2; None where the model has none."""
     features: dict[str, Tensor] = field(default_factory=dict)
     """What the model's own losses need, e.g. F_app and F_motion as (b m, n, d)."""
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    """(b, m) each, larger = more anomalous: what else is odd about the window, e.g. the distance
+    of its features to a memory."""
 
 
 class VADModel(nn.Module):
@@ -68,6 +73,14 @@ class VADModel(nn.Module):
         """
         results = [self.step(s, f) for s, f in zip(states, frames, strict=True)]
         return [state for state, _ in results], [prediction for _, prediction in results]
+
+    def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """The paper's score of one whole video (n,), larger = more anomalous; NaN where unscored.
+
+        terms: the raw terms of its frames, (n,) each: `psnr` and those of `Prediction.terms`. May
+        look ahead where the paper rescales by the video's own extremes.
+        """
+        return -np.asarray(terms["psnr"], np.float64)
 
     def losses(self, prediction: Prediction, clip: Tensor) -> dict[str, Tensor]:
         """Named losses, weighted, whose sum is minimised; clip (b, t + 1, c, h, w)."""

@@ -322,9 +322,8 @@ class M2S2L(VADModel):
         out = self.decode(
             self.spatial(tuple(g.flatten(0, 1) for g in pooled)), h, clip[:, k - 1 :].flatten(0, 1)
         )
-        return Prediction(
-            out.frame.unflatten(0, (b, m)), out.motion.unflatten(0, (b, m)), out.features
-        )
+        moved = cast(Tensor, out.motion)
+        return Prediction(out.frame.unflatten(0, (b, m)), moved.unflatten(0, (b, m)), out.features)
 
     def init_state(self) -> M2S2LState:
         """State of a stream that has seen no frame."""
@@ -363,7 +362,7 @@ class M2S2L(VADModel):
         of_ready = [frames[r] for r in ready]
         out = self.decode(self.spatial(pooled), h, join(of_ready))
         names = tuple(out.features)
-        parts = split((out.frame, out.motion, *out.features.values()), of_ready)
+        parts = split((out.frame, cast(Tensor, out.motion), *out.features.values()), of_ready)
         found: dict[int, Prediction] = {
             r: Prediction(frame[:, None], moved[:, None], dict(zip(names, rest, strict=True)))
             for r, (frame, moved, *rest) in zip(ready, parts, strict=True)
@@ -434,7 +433,10 @@ class M2S2L(VADModel):
         m = prediction.frame.shape[1]
         target = clip[:, k : k + m].flatten(0, 1)
         moved = motion(clip[:, at - 1 : at - 1 + m], clip[:, at : at + m]).flatten(0, 1)
-        frame, moving = prediction.frame.flatten(0, 1), prediction.motion.flatten(0, 1)
+        frame, moving = (
+            prediction.frame.flatten(0, 1),
+            cast(Tensor, prediction.motion).flatten(0, 1),
+        )
         parts = {"frame": losses.intensity(frame, target)}
         if cfg.lambda_gradient:
             parts["gradient"] = cfg.lambda_gradient * losses.gradient(frame, target)

@@ -20,7 +20,7 @@ from oddframe.errors import ConfigError
 from oddframe.metrics.pairs import bootstrap_difference
 from oddframe.metrics.rows import Row
 from oddframe.runs import CARD, WEIGHTS, load_run, write_json
-from oddframe.runtime.detector import load
+from oddframe.runtime.detector import Detector, load
 from oddframe.runtime.evaluate import VideoScores, evaluate
 from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.judge import Judged, evaluate_arrays, judge
@@ -43,7 +43,7 @@ class Method:
     scores: ByVideo
     """(n,) per video, larger = more anomalous, NaN where there is none."""
     rescaled: ByVideo
-    """The same for protocols that rescale each video: for a run its −PSNR, as in the papers."""
+    """The same for protocols that rescale each video: for a run the score of its paper."""
     select: str = NOT_STATED
     floor: bool = False
     missing_end: int = 0
@@ -233,8 +233,9 @@ def collect(
         if store.get(name, key) is None:
             # A floor's scores come with the first run: each frame is then decoded once for both.
             lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
-            found = evaluate(load(run, device), dataset, _ANY, tick(name), lacking, regions=False)
-            store.put(name, key, _of_run(name, found.videos))
+            detector = load(run, device)
+            found = evaluate(detector, dataset, _ANY, tick(name), lacking, regions=False)
+            store.put(name, key, _of_run(name, detector, found.videos))
             for floor in lacking:
                 values = {v.name: v.floors[floor] for v in found.videos}
                 store.put(floor, store.key(floor.encode()), Method(floor, values, values))
@@ -249,12 +250,12 @@ def collect(
 _ANY = [PROTOCOLS["deploy"]]
 
 
-def _of_run(name: str, videos: Sequence[VideoScores]) -> Method:
+def _of_run(name: str, detector: Detector, videos: Sequence[VideoScores]) -> Method:
     none = {v.name: np.full(len(v.score), np.nan) for v in videos}
     return Method(
         name,
         {v.name: v.score for v in videos},
-        {v.name: -v.terms.get("psnr", none[v.name]) for v in videos},
+        {v.name: detector.paper_score(v.terms) if v.terms else none[v.name] for v in videos},
     )
 
 

@@ -11,7 +11,7 @@ files ahead of it, in a thread of their own. A score looks at its own frame and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from oddframe.errors import ConfigError
 from oddframe.runs import Run, load_run
@@ -88,6 +89,10 @@ class Detector:
             precision=precision,
         )
         self.score_config = run.score_config
+
+    def paper_score(self, terms: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The score of the model's paper for a whole video, from the terms of a `Result`."""
+        return self._scorer.model.paper_score(terms)
 
     def init_state(self) -> ScorerState:
         """State of a stream that has seen no frame."""

@@ -209,14 +209,19 @@ def _methods(
     """Method -> video -> scores, the methods that stand under a protocol."""
     name = detector.info.model
     if protocol.normalise == "per_video":
-        return {name: {v.name: -_term(v, "psnr") for v in videos}}
+        return {name: {v.name: _paper(detector, v) for v in videos}}
     methods = {
         name: {v.name: v.score for v in videos},
         f"{name}:own": {v.name: _term(v, "own") for v in videos},
     }
-    for stream in OWN:
+    for stream in (s for s in OWN if any(f"z_{s}" in v.terms for v in videos)):
         methods[f"{name}:{stream}"] = {v.name: _term(v, f"z_{stream}") for v in videos}
     return methods
+
+
+def _paper(detector: Detector, video: VideoScores) -> Floats:
+    """The model's paper's score; all NaN in a video too short for any."""
+    return detector.paper_score(video.terms) if video.terms else _term(video, "psnr")
 
 
 def _term(video: VideoScores, name: str) -> Floats:

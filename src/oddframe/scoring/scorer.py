@@ -77,8 +77,11 @@ class Observation:
     """Per stream its local means, (h, w)."""
     psnr_frame: float
     """PSNR of the predicted frame in dB."""
-    psnr_motion: float
-    """PSNR of the reconstructed motion in dB, of the window that predicted this frame."""
+    psnr_motion: float | None
+    """PSNR of the reconstructed motion in dB, of the window that predicted this frame; None where
+    the model reconstructs none."""
+    terms: dict[str, float] = field(default_factory=dict)
+    """The model's own terms of that window, see `Prediction.terms`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,15 +190,17 @@ class Scorer:
             return None
         truth = moved if self.model.motion_is_next else state.moved
         error = (state.expected.frame[:, 0] - frame).square().mean(1)[0]  # h w
-        missed = (state.expected.motion[:, 0] - truth).square().mean(1)[0]
         block = max(1, round(self.config.block_px * self.model.size / SIZE_PX))
-        local = {
-            "frame": box_mean(error.cpu().numpy(), block),
-            "motion": box_mean(missed.cpu().numpy(), block),
-        }
+        local = {"frame": box_mean(error.cpu().numpy(), block)}
+        psnr_motion = None
+        if state.expected.motion is not None:
+            missed = (state.expected.motion[:, 0] - truth).square().mean(1)[0]
+            local["motion"] = box_mean(missed.cpu().numpy(), block)
+            psnr_motion = _psnr(missed)
         if flow is not None:
             local["flow"] = flow
-        return Observation(local, _psnr(error), _psnr(missed))
+        own = {name: float(value[0, 0]) for name, value in state.expected.terms.items()}
+        return Observation(local, _psnr(error), psnr_motion, own)
 
     def step(
         self, state: ScorerState, image: Image | Prepared, pts_s: float = 0.0
@@ -238,11 +243,10 @@ class Scorer:
         if self.scene is None:
             raise ValueError("Scorer.step needs the scene's statistics; fit them with SceneFit")
         alpha = self.config.alpha
-        terms = {
-            "psnr": alpha * seen.psnr_frame + (1 - alpha) * seen.psnr_motion,
-            "psnr_frame": seen.psnr_frame,
-            "psnr_motion": seen.psnr_motion,
-        }
+        terms = {"psnr": seen.psnr_frame, "psnr_frame": seen.psnr_frame, **seen.terms}
+        if seen.psnr_motion is not None:
+            terms["psnr"] = alpha * seen.psnr_frame + (1 - alpha) * seen.psnr_motion
+            terms["psnr_motion"] = seen.psnr_motion
         terms |= {f"local_{name}": float(m.max()) for name, m in seen.local.items()}
         return {name: self.scene[name].unusual(m) for name, m in seen.local.items()}, terms
 
