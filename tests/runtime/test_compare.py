@@ -115,6 +115,19 @@ def test_the_command_from_runs_to_the_page_and_again_from_what_is_kept(
     assert again == found
 
 
+def test_scores_that_do_not_fit_are_told_before_anything_is_scored(
+    shared_run, labelled, tmp_path, capsys, monkeypatch
+):
+    def never(*_, **__):
+        raise AssertionError("scored first")
+
+    monkeypatch.setattr(module, "evaluate", never)
+    np.save(tmp_path / "short.npy", np.zeros(80))
+    args = ["compare", str(shared_run), "--data", str(labelled), "--out", str(tmp_path / "out")]
+    assert main([*args, "--scores", str(tmp_path / "short.npy")]) == 1
+    assert "80 scores; the labels of 2 videos need 88" in capsys.readouterr().err
+
+
 def test_scores_of_a_run_that_changed_are_made_anew(run_copy, labelled, tmp_path):
     dataset = open_dataset(labelled)
 

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import typer
 
-from oddframe.cli.console import DEVICE, JSON, PROTOCOL
+from oddframe.cli.console import (
+    ALIGN_END,
+    COLUMN,
+    CUT,
+    DEVICE,
+    JSON,
+    ONLY,
+    PROTOCOL,
+    REGULARITY,
+    frames_cut,
+)
 
 
 def run(
@@ -18,6 +28,11 @@ def run(
     scores: list[str] = typer.Option(
         [], "--scores", metavar="[NAME=]F", help="Scores made elsewhere, as evaluate-scores reads."
     ),
+    regularity: bool = REGULARITY,
+    cut: str | None = CUT,
+    align_end: bool = ALIGN_END,
+    column: str | None = COLUMN,
+    only: str = ONLY,
     out: Path = typer.Option(
         Path("compare"), "--out", help="Folder for compare.html, .svg, .json and the scores."
     ),
@@ -40,8 +55,10 @@ def run(
     from oddframe.runs import write_json
     from oddframe.runtime.compare import collect, compare
     from oddframe.scoring.protocols import parse_protocols
+    from oddframe.scoring.score_files import Reading
 
     protocols = parse_protocols(protocol)
+    reading = Reading(column, only, regularity, frames_cut(cut), align_end)
     dataset = open_dataset(data, labels)
     writable_folder(out)
     if json is not None:
@@ -49,7 +66,7 @@ def run(
     with ExitStack() as bars:
         methods = collect(
             runs or [], _named(scores), dataset, protocols, out / "scores",
-            lambda title: bars.enter_context(frame_bar(title)), device=device,
+            lambda title: bars.enter_context(frame_bar(title)), reading, device=device,
         )  # fmt: skip
     truth = frame_labels(dataset)
     found = compare(methods, truth, protocols, label_source(dataset, truth))

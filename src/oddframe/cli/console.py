@@ -33,6 +33,19 @@ PROTOCOL = typer.Option(
     "changed: deploy+drop=4. `oddframe protocols` lists them.",
 )
 
+# How scores made elsewhere are to be read (`oddframe.scoring.score_files.Reading`).
+REGULARITY = typer.Option(
+    False, "--regularity", help="Foreign scores are regularity: larger = more normal."
+)
+CUT = typer.Option(
+    None, "--cut", metavar="F:L", help="Their file lacks the first F and last L frames of videos."
+)
+ALIGN_END = typer.Option(
+    False, "--align-end", help="Videos with fewer scores than labels: they are of the last frames."
+)
+COLUMN = typer.Option(None, "--column", help="Column of CSV files to judge.")
+ONLY = typer.Option("", "--only", help="Use the arrays whose names begin with this.")
+
 Tick = Callable[[int, int | None], None]
 
 
@@ -98,3 +111,13 @@ def events_text(found: EventScore) -> str:
         f"{found.false_alarms_per_hour:.0f} false alarms per hour, {share} of the normal frames in "
         "alarm"
     )
+
+
+def frames_cut(text: str | None) -> tuple[int, int] | None:
+    """`--cut F:L` as two numbers of frames."""
+    if text is None:
+        return None
+    parts = text.split(":")
+    if len(parts) != 2 or not all(p.isdecimal() for p in parts):
+        raise typer.BadParameter(f"--cut is F:L, two numbers of frames, found {text!r}.")
+    return int(parts[0]), int(parts[1])

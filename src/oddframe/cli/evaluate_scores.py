@@ -6,7 +6,16 @@ from pathlib import Path
 
 import typer
 
-from oddframe.cli.console import JSON, PROTOCOL
+from oddframe.cli.console import (
+    ALIGN_END,
+    COLUMN,
+    CUT,
+    JSON,
+    ONLY,
+    PROTOCOL,
+    REGULARITY,
+    frames_cut,
+)
 
 
 def run(
@@ -29,17 +38,11 @@ def run(
     select: str | None = typer.Option(
         None, "--select", help="How checkpoint and weights were chosen, for the protocol's text."
     ),
-    regularity: bool = typer.Option(
-        False, "--regularity", help="The scores are regularity: larger = more normal."
-    ),
-    cut: str | None = typer.Option(
-        None, "--cut", metavar="F:L", help="The file lacks the first F and last L frames of videos."
-    ),
-    align_end: bool = typer.Option(
-        False, "--align-end", help="Videos with fewer scores than labels: they are of the last."
-    ),
-    column: str | None = typer.Option(None, "--column", help="Column of CSV files to judge."),
-    only: str = typer.Option("", "--only", help="Use the arrays whose names begin with this."),
+    regularity: bool = REGULARITY,
+    cut: str | None = CUT,
+    align_end: bool = ALIGN_END,
+    column: str | None = COLUMN,
+    only: str = ONLY,
     train: Path | None = typer.Option(
         None, "--train", help="Scores on training video, for protocols that scale by them."
     ),
@@ -78,7 +81,7 @@ def run(
     from oddframe.scoring.score_files import Reading, read_foreign
 
     protocols = parse_protocols(protocol)
-    reading = Reading(column, only, regularity, _pair(cut), align_end)
+    reading = Reading(column, only, regularity, frames_cut(cut), align_end)
     for folder in (json.parent if json else None, pictures):
         if folder is not None:
             writable_folder(folder)
@@ -108,12 +111,3 @@ def run(
 
         made = draw_scores(pictures, {method or scores.stem: shown.scores}, shown.labels)
         print(f"{len(made)} pictures written to {pictures}")
-
-
-def _pair(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    parts = text.split(":")
-    if len(parts) != 2 or not all(p.isdecimal() for p in parts):
-        raise typer.BadParameter(f"--cut is F:L, two numbers of frames, found {text!r}.")
-    return int(parts[0]), int(parts[1])

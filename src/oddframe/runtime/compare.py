@@ -225,6 +225,12 @@ def collect(
         RunError, DatasetError, ProtocolError, SourceError: as `evaluate` and `foreign_scores`.
     """
     labels = frame_labels(dataset)
+    source = label_source(dataset, labels)
+    # Files that do not fit must show before an hour of scoring, not after it.
+    others = {
+        name: foreign_scores(path, dict(labels), source, protocols, reading or Reading())
+        for name, path in scores.items()
+    }
     store = _Store(folder, manifest_hash(manifest(dataset)))
     methods = []
     for name, path in _named(runs).items():
@@ -240,9 +246,7 @@ def collect(
                 values = {v.name: v.floors[floor] for v in found.videos}
                 store.put(floor, store.key(floor.encode()), Method(floor, values, values))
         methods.append(replace(store.given(name, key), select=_TRAINED))
-    source = label_source(dataset, labels)
-    for name, path in scores.items():
-        other = foreign_scores(path, dict(labels), source, protocols, reading or Reading())
+    for name, other in others.items():
         methods.append(Method(name, other.scores, other.scores, missing_end=other.cut[1]))
     return methods + _floors(store, dataset, tick)
 
