@@ -18,7 +18,7 @@ from oddframe.report.page import document
 from oddframe.report.plot import Band, Line, chart, flag_spans, span_axis
 from oddframe.report.scores import ranks
 from oddframe.report.table import Row, percent, value_of
-from oddframe.runtime.compare import Comparison, Disagreement, Method
+from oddframe.runtime.compare import Comparison, Disagreement
 from oddframe.sources import open_source
 from oddframe.types import Image
 
@@ -182,7 +182,9 @@ def _frame(path: object, index: int) -> Image:
 
 def _curves(found: Comparison) -> str:
     """One chart per video with the ranks of all methods; learned methods first."""
-    order = sorted(found.methods, key=lambda m: m.floor)[:_DRAWN]
+    learned = [m for m in found.methods if not m.floor]
+    # The last floor, optical flow, is the one to clear.
+    order = [*learned, *(m for m in reversed(found.methods) if m.floor)][:_DRAWN]
     shown = {m.name: ranks(m.scores) for m in order}
     keys = "".join(
         f'<span class="item"><i class="key line s{i % 6}"></i>{escape(name)}</span>'
@@ -221,8 +223,3 @@ def _video(
     return (
         f'<article class="video"><h3>{escape(name)}</h3><p class="sum">{share}</p>{drawn}</article>'
     )
-
-
-def summary(methods: Sequence[Method]) -> str:
-    """The methods' names in one line, floors last."""
-    return ", ".join(m.name for m in sorted(methods, key=lambda m: m.floor))
