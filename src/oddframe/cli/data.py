@@ -123,4 +123,22 @@ def prepare(
     print(f"next: oddframe fit --model m2s2l-edge --data {out} --out RUN --minutes 25")
 
 
-COMMANDS = {"synth": synth, "check": check, "prepare": prepare}
+def flow(
+    root: Path = typer.Argument(metavar="ROOT", help="A data set.", show_default=False),
+    out: Path = typer.Option(..., "--out", help="Folder to make, or to go on with."),
+    size: int = typer.Option(256, "--size", help="Rows and columns of the frames it is made of."),
+) -> None:
+    """Write the optical flow (DIS) of neighbouring frames, one .npy per pair; can be resumed."""
+    from oddframe.cli.console import frame_bar
+    from oddframe.data import open_dataset
+    from oddframe.data.flow import write_flows
+
+    with frame_bar("flow") as tick:
+        done = write_flows(open_dataset(root), out, size, tick)
+    print(
+        f"{out}: {done.written} videos written, {done.kept} were there; {done.flows} flows of "
+        f"{size}x{size} now, {done.bytes / 1e6:.0f} MB"
+    )
+
+
+COMMANDS = {"synth": synth, "check": check, "prepare": prepare, "flow": flow}

@@ -87,7 +87,8 @@ def table(info: dict[str, Any]) -> str:
     lines = [f"{'':{widths[0]}}  {'ours':{widths[1]}}  published"] if paper else []
     lines += [f"{a:{widths[0]}}  {b:{widths[1]}}  {c}".rstrip() for a, b, c in rows]
     if paper:
-        lines.append(f"published: {paper['source']}; its unit reads as GMAC per new frame")
+        unit = "; its unit reads as GMAC per new frame" if paper["gmac"] is not None else ""
+        lines.append(f"published: {paper['source']}{unit}")
     return "\n".join([head, *lines])
 
 
