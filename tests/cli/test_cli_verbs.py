@@ -388,6 +388,22 @@ def test_info_as_text_and_as_json(oddframe_main, monkeypatch):
     fails(oddframe_main("info", "m2s2"), "Unknown model 'm2s2'")
 
 
+def test_models_as_a_table_and_as_json(oddframe_main, monkeypatch, tmp_path):
+    from oddframe import models
+
+    some = {name: models.MODELS[name] for name in ("mnad", "mnad-128", "memae-128")}
+    monkeypatch.setattr(models, "MODELS", some)
+    code, text, _ = oddframe_main("models", "--json", tmp_path / "m.json")
+    lines = text.splitlines()
+    assert (code, len(lines)) == (0, 5)
+    assert lines[1].split()[:8] == ["mnad", "256", "4", "15.65", "15.6", "46.48", "46.6", "-"]
+    assert lines[1].endswith("MNAD (Park et al., CVPR 2020, arXiv 2003.13228)")
+    assert "address=literal" in lines[3]
+    rows = json.loads((tmp_path / "m.json").read_text())["rows"]
+    assert [row["model"] for row in rows] == list(some)
+    assert rows[0]["literal"] == []
+
+
 def test_data_synth_then_check(oddframe_main, tmp_path):
     root = tmp_path / "made"
     code, _, _ = oddframe_main(

@@ -289,9 +289,9 @@ def test_no_frame_of_the_future_is_seen():
 def test_other_sizes_and_short_clips_are_refused():
     model = made()
     for shape in ((1, 4, 3, SIZE, 40), (1, 4, 3, 33, 33), (1, 4, 1, SIZE, SIZE)):
-        with pytest.raises(ValueError, match=r"frames of \(3, 32, 32\), got"):
+        with pytest.raises(ValueError, match=r"takes 3 x 32 x 32 px, found"):
             model(torch.zeros(shape))
-        with pytest.raises(ValueError, match=r"frames of \(3, 32, 32\), got"):
+        with pytest.raises(ValueError, match=r"takes 3 x 32 x 32 px, found"):
             model.step(model.init_state(), torch.zeros(shape)[:, 0])
     with pytest.raises(ValueError, match="at least 4 frames, got 3"):
         model(clips(3))

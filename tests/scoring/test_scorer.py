@@ -94,6 +94,30 @@ def test_errors_are_those_of_the_window_that_predicted_the_frame():
     assert seen.psnr_motion == pytest.approx(want, rel=1e-5)
 
 
+class Again(Copy):
+    """Reconstructs the newest frame, a little darker; says what it thinks of the window."""
+
+    reconstructs = True
+
+    def step(self, state, frame):
+        seen = state + 1
+        if seen < self.history:
+            return seen, None
+        terms = {"clip_error": torch.tensor([[float(seen)]])}
+        return seen, Prediction(frame[:, None] - 0.1, None, terms=terms)
+
+
+def test_a_reconstruction_is_held_against_the_frame_it_was_made_of():
+    frames = walk()
+    scorer = Scorer(Again(), ScoreConfig(flow=False))
+    state = scorer.init_state()
+    for image in frames[: HISTORY + 1]:
+        state, seen = scorer.observe(state, image)
+    np.testing.assert_allclose(seen.local["frame"], 0.01, rtol=1e-4)
+    assert seen.psnr_frame == pytest.approx(10 * math.log10(4 / 0.01), rel=1e-5)
+    assert (seen.psnr_motion, seen.terms) == (None, {"clip_error": HISTORY})
+
+
 def test_score_terms_and_heat_belong_together():
     scorer = fitted(ScoreConfig(block_px=32, alpha=0.25))
     s = run(scorer, walk())[-1]

@@ -33,6 +33,12 @@ def tiny_fit(data, out, **options):
     return fit(model="m2s2l-edge", data=data, out=out, **options)
 
 
+WINDOWED = {
+    "mnad-128": ["model.size=32", "model.width=4", "model.items=3"],
+    "memae-128": ["model.size=32", "model.widths=[4,4,4,4]", "model.history=8", "model.items=9"],
+}
+
+
 @pytest.fixture
 def normal(make_video, tmp_path):
     return make_video(tmp_path / "normal.avi", frames=90)
@@ -54,6 +60,21 @@ def test_a_prepared_set_gives_the_same_run_and_names_its_source(normal, tmp_path
     assert one.calibration == other.calibration
     assert other.card["data"]["source"] == footage_hashes(data)["manifest"]
     assert "source" not in one.card["data"]
+
+
+@pytest.mark.parametrize(("model", "term"), [("mnad-128", "distance"), ("memae-128", "clip_error")])
+def test_a_baseline_is_fitted_and_scores(normal, tmp_path, model, term):
+    from oddframe import load
+
+    run = fit(model=model, data=normal, out=tmp_path / "run", epochs=1, settings=WINDOWED[model],
+              console=QUIET)  # fmt: skip
+    result = load(run.path).score(normal)
+    history = run.model().history
+    scored = np.isfinite(result.score)
+    assert scored.tolist() == [i >= history for i in range(len(scored))]
+    assert np.isfinite(result.terms[term][scored]).all()
+    assert "psnr_motion" not in result.terms
+    assert run.card["training"]["steps"] > 5
 
 
 def test_fit_leaves_a_run_that_loads(normal, tmp_path):

@@ -30,6 +30,7 @@ VERBS = (
     "evaluate_scores",
     "compare",
     "protocols",
+    "models",
     "info",
     "bench",
     "demo",

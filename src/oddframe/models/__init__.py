@@ -40,19 +40,43 @@ class Entry:
 
 _M2S2L = ("oddframe.models.m2s2l", "M2S2L", "M2S2LConfig")
 _MSTI = ("oddframe.models.msti", "MSTINet", "MSTIConfig")
+_STNMAMBA = ("oddframe.models.stnmamba", "STNMamba", "STNMambaConfig")
 _QUICK = {
     "lr": 1e-3, "beta2": 0.99, "halve_every": 0, "calm_after": 600, "targets": 4, "batch": 2,
     "detach_context": True,
 }  # fmt: skip
+_FFP = ("oddframe.models.ffp", "FFP", "FFPConfig")
+_MNAD = ("oddframe.models.mnad", "MNAD", "MNADConfig")
+_CONV_AE = ("oddframe.models.conv_ae", "ConvAE", "ConvAEConfig")
+_CONVLSTM_AE = ("oddframe.models.convlstm_ae", "ConvLSTMAE", "ConvLSTMAEConfig")
+_MEMAE = ("oddframe.models.memae", "MemAE", "MemAEConfig")
+# Models of whole windows encode nothing twice: a batch of different windows costs the same.
+_WINDOWS = {"targets": 1, "batch": 4}
+_QUICK_WINDOWS = {**_WINDOWS, "lr": 1e-3, "halve_every": 0, "calm_after": 600}
+_TABLE = "M2S2L, Table I"
 MODELS: dict[str, Entry] = {
-    "m2s2l": Entry(*_M2S2L, Published(14.9, 20.1, 45, "M2S2L, Table I")),
+    "m2s2l": Entry(*_M2S2L, Published(14.9, 20.1, 45, _TABLE)),
     "m2s2l-small": Entry(*_M2S2L, train=_QUICK),
     "m2s2l-edge": Entry(*_M2S2L, train=_QUICK),
+    "stnmamba": Entry(
+        *_STNMAMBA, Published(7.2, 1.5, 40, "STNMamba, Table I"), {"batch": 8, "targets": 1}
+    ),
+    "stnmamba-128": Entry(*_STNMAMBA, train={**_QUICK, "batch": 4, "targets": 1}),
     # Its windows share no work: one target per run is the widest choice of footage.
     "msti-net": Entry(
         *_MSTI, Published(source="MSTI-Net gives none"), train={"batch": 4, "targets": 1}
     ),
     "msti-net-128": Entry(*_MSTI, train=_QUICK | {"detach_context": False, "targets": 2}),
+    "ffp": Entry(*_FFP, Published(24.2, 148.1, 25, _TABLE), _WINDOWS),
+    "ffp-128": Entry(*_FFP, train=_QUICK_WINDOWS),
+    "mnad": Entry(*_MNAD, Published(15.6, 46.6, 65, _TABLE), _WINDOWS),
+    "mnad-128": Entry(*_MNAD, train=_QUICK_WINDOWS),
+    "conv-ae": Entry(*_CONV_AE, train=_WINDOWS),
+    "conv-ae-128": Entry(*_CONV_AE, train=_QUICK_WINDOWS),
+    "convlstm-ae": Entry(*_CONVLSTM_AE, Published(fps=10, source=_TABLE), _WINDOWS),
+    "convlstm-ae-128": Entry(*_CONVLSTM_AE, train=_QUICK_WINDOWS),
+    "memae": Entry(*_MEMAE, Published(6.5, 33.0, 38, _TABLE), {**_WINDOWS, "lr": 1e-4}),
+    "memae-128": Entry(*_MEMAE, train=_QUICK_WINDOWS),
 }
 """Every model that `--model` takes."""
 

@@ -21,7 +21,8 @@ class Prediction:
     """What a model says about m moments: the frames that come next, and the last motion."""
 
     frame: Tensor
-    """(b, m, c, h, w): predicted V_{t+1} for the window that ends at t."""
+    """(b, m, c, h, w): predicted V_{t+1} for the window that ends at t; of a model that
+    `reconstructs`, V_t itself."""
     motion: Tensor | None
     """(b, m, c, h, w): reconstructed M_t = (V_t - V_{t-1}) / 2; None where the model has none."""
     features: dict[str, Tensor] = field(default_factory=dict)
@@ -44,14 +45,21 @@ class VADModel(nn.Module):
     """Rows and columns of the frames that the model takes."""
     motion_is_next: bool = False
     """The motion is that to the frame to come, not the last one seen."""
+    reconstructs: bool = False
+    """`Prediction.frame` is the newest frame of the window, not the one to come: like the motion it
+    is held against what had been given, and counts for the frame that follows."""
 
     heavy: ClassVar[tuple[str, ...]] = ()
     """Methods of `step` that `torch.compile` may take: all its arithmetic, none of its cache."""
 
-    def forward(self, clip: Tensor) -> Prediction:
+    def forward(self, clip: Tensor, detach_context: bool = False) -> Prediction:
         """Predict from every window of k frames: (b, t >= k, c, h, w) -> m = t - k + 1 targets.
 
-        Each frame is encoded once, however many windows it lies in.
+        detach_context: frames that are only ever the past of a window may be encoded without
+        gradient, where the model encodes each frame once for all windows; the numbers are the same.
+
+        Raises:
+            ValueError: fewer than k frames, or of another size (`check`).
         """
         raise NotImplementedError
 
@@ -86,6 +94,19 @@ class VADModel(nn.Module):
         """Named losses, weighted, whose sum is minimised; clip (b, t + 1, c, h, w)."""
         raise NotImplementedError
 
+    def check(self, frames: Tensor) -> None:
+        """Refuse frames (..., c, h, w) of another size than the model's.
+
+        Raises:
+            ValueError: says both sizes.
+        """
+        if frames.shape[-3:] != (3, self.size, self.size):
+            c, h, w = frames.shape[-3:]
+            raise ValueError(
+                f"{type(self).__name__} takes 3 x {self.size} x {self.size} px, found "
+                f"{c} x {h} x {w}: resize the frames, or build the model with another `size`"
+            )
+
     def prepare(self, mean_frame: Tensor) -> None:
         """Take what is known before training: the mean training frame (c, h, w)."""
 
@@ -100,6 +121,17 @@ class VADModel(nn.Module):
 def motion(previous: Tensor, current: Tensor) -> Tensor:
     """M_t = (V_t - V_{t-1}) / 2: the RGB difference, scaled to [-1, 1]."""
     return (current - previous).mul_(0.5)
+
+
+def minmax(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Rescale one video's terms (n,) to 0 ... 1 by its own extremes, as papers do; NaN stays.
+
+    Terms that never change say nothing: 0 throughout.
+    """
+    x = np.asarray(values, np.float64)
+    known = x[~np.isnan(x)]
+    span = float(np.ptp(known)) if known.size else 0.0
+    return (x - known.min()) / span if span > 0 else np.where(np.isnan(x), x, 0.0)
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:

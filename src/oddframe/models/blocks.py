@@ -72,13 +72,15 @@ class VSSB(nn.Module):
     the figure starts at the linear layers, and deep stacks do not train without it.
     """
 
-    def __init__(self, width: int, *, expand: int = 2, state: int = 16) -> None:
+    def __init__(
+        self, width: int, *, expand: int = 2, state: int = 16, rank: int | None = None
+    ) -> None:
         super().__init__()
         inner = expand * width
         self.norm = nn.LayerNorm(width)
         self.branches = nn.Linear(width, 2 * inner, bias=False)
         self.conv = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
-        self.ss2d = SS2D(inner, state)
+        self.ss2d = SS2D(inner, state, rank)
         self.out_norm = nn.LayerNorm(inner)
         self.out = nn.Linear(inner, width, bias=False)
 
@@ -92,20 +94,24 @@ class VSSB(nn.Module):
 
 
 class MultiScaleConv(nn.Module):
-    """Eq. 1 and the sum in Eq. 2: x + DWConv_1(x) + DWConv_3(x) + DWConv_5(x)."""
+    """Eq. 1 and the sum in Eq. 2: x + DWConv_1(x) + DWConv_3(x) + DWConv_5(x).
+
+    residual: off, without the x (STNMamba Eq. 2).
+    """
 
     KERNELS = (1, 3, 5)
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, residual: bool = True) -> None:
         super().__init__()
+        self.residual = residual
         self.convs = modules(
             nn.Conv2d(width, width, k, padding=k // 2, groups=width) for k in self.KERNELS
         )
 
     def kernel(self) -> tuple[Tensor, Tensor]:
-        """The three convolutions and the residual as one 5x5 kernel: (d, 1, 5, 5), (d,)."""
+        """The three convolutions (and the residual) as one 5x5 kernel: (d, 1, 5, 5), (d,)."""
         weight = torch.zeros_like(self.convs[-1].weight)
-        weight[:, :, 2, 2] = 1  # the residual
+        weight[:, :, 2, 2] = float(self.residual)
         bias = torch.zeros_like(weight[:, 0, 0, 0])
         for conv, k in zip(self.convs, self.KERNELS, strict=True):
             weight = weight + F.pad(conv.weight, [(5 - k) // 2] * 4)

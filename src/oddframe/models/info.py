@@ -8,13 +8,14 @@ products and stand in a column of their own: 9 L D N operations each, as VMamba 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from importlib import import_module
+from typing import Any, get_args
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from oddframe.config import Config
-from oddframe.models import Published, build, entry
+from oddframe.models import Published, build, default_config, entry
 from oddframe.models.base import VADModel
 
 
@@ -35,9 +36,10 @@ def describe(name: str, config: Config | None = None) -> dict[str, Any]:
         ConfigError: unknown name.
     """
     published = entry(name).published
-    model = build(name, config).eval()
+    with torch.device("meta"):
+        model = build(name, config).eval()
     parameters = sum(p.numel() for p in model.parameters())
-    gmac_frame, gmac_clip = count(model.to("meta"))
+    gmac_frame, gmac_clip = count(model)
     scan_frame, scan_clip = model.scan_flops() / 1e9, model.scan_flops(model.history) / 1e9
     return {
         "model": name,
@@ -53,21 +55,64 @@ def describe(name: str, config: Config | None = None) -> dict[str, Any]:
     }
 
 
+def overview(name: str) -> dict[str, Any]:
+    """One model as a row of `oddframe models`.
+
+    Returns:
+        `model`, `paper` (the head of its file), `size`, `history`, `parameters`, `gmac_per_frame`,
+        what is published of both (None where nothing is), and `literal`: the settings that take a
+        paper at its word.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    e = entry(name)
+    with torch.device("meta"):
+        model = build(name).eval()
+    doc = import_module(e.module).__doc__ or ""
+    return {
+        "model": name,
+        "paper": doc.partition("\n")[0].partition(":")[0],
+        "size": model.size,
+        "history": model.history,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "published_parameters_m": e.published.parameters_m,
+        "gmac_per_frame": step_gmac(model),
+        "published_gmac": e.published.gmac,
+        "literal": literal_switches(type(default_config(name))),
+    }
+
+
+def literal_switches(config: type[Config]) -> list[str]:
+    """Settings that choose a paper's print over what was made of it: named so, or with a choice."""
+    return [
+        f"{name}={'true' if field.annotation is bool else 'literal'}"
+        for name, field in config.model_fields.items()
+        if name.startswith("literal") or "literal" in get_args(field.annotation)
+    ]
+
+
 def count(model: VADModel) -> tuple[float, float]:
     """GMAC of one `step` of a warm stream, and of one `forward` of a clip; model on "meta".
 
     On the meta device tensors have shapes and no values, so this takes seconds at any size.
     """
+    clip = torch.empty(1, model.history, 3, model.size, model.size, device="meta")
+    with FlopCounterMode(display=False) as stateless:
+        model(clip)
+    # FlopCounterMode counts a multiply and an add as two.
+    return step_gmac(model), stateless.get_total_flops() / 2e9
+
+
+def step_gmac(model: VADModel) -> float:
+    """GMAC of one `step` of a warm stream; model on "meta"."""
     frame = torch.empty(1, 3, model.size, model.size, device="meta")
     state = model.init_state()
     for _ in range(model.history):
         state, _ = model.step(state, frame)
-    with FlopCounterMode(display=False) as streaming:
+    with FlopCounterMode(display=False) as counter:
         model.step(state, frame)
-    with FlopCounterMode(display=False) as stateless:
-        model(frame[:, None].expand(-1, model.history, -1, -1, -1))
-    # FlopCounterMode counts a multiply and an add as two.
-    return streaming.get_total_flops() / 2e9, stateless.get_total_flops() / 2e9
+    return float(counter.get_total_flops() / 2e9)
 
 
 def table(info: dict[str, Any]) -> str:

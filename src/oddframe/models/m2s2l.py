@@ -287,6 +287,7 @@ class M2S2L(VADModel):
         detach_context: the first k - 1 frames, which only ever are the past of a window, are
         encoded without gradient (truncated back-propagation; the numbers are the same).
         """
+        self.check(clip)
         b, t = clip.shape[:2]
         k, m = self.history, clip.shape[1] - self.history + 1
         if m < 1:
@@ -338,6 +339,8 @@ class M2S2L(VADModel):
         self, states: Sequence[M2S2LState], frames: Sequence[Tensor]
     ) -> tuple[list[M2S2LState], list[Prediction | None]]:
         """One new frame of each stream: encodes only them and their differences, all at once."""
+        for frame in frames:
+            self.check(frame)
         encoded = split(self.encode(join(frames)), frames)
         new = [
             replace(s, last=f, frames=(*s.frames, maps)[-self.history :])

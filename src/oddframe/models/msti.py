@@ -371,7 +371,7 @@ class MSTINet(VADModel):
         k, m = self.history, t - self.history + 1
         if m < 1:
             raise ValueError(f"MSTI-Net needs clips of at least {k} frames, got {t}")
-        self._check(clip)
+        self.check(clip)
         flows = self.flow(clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1))
         frames = torch.stack([clip[:, i : i + k].flatten(1, 2) for i in range(m)], 1)
         moved = flows.unflatten(0, (b, t - 1))
@@ -395,7 +395,7 @@ class MSTINet(VADModel):
         """One new frame of each stream; only the flow to the frame before is computed."""
         new = []
         for state, frame in zip(states, frames, strict=True):
-            self._check(frame)
+            self.check(frame)
             flows = state.flows
             if state.frames:
                 flows = (*flows, self.flow(state.frames[-1], frame))[1 - self.history :]
@@ -415,11 +415,6 @@ class MSTINet(VADModel):
             terms = {name: of.pop(name) for name in out.terms}
             found[i] = Prediction(frame, None, of, terms)
         return new, [found.get(i) for i in range(len(new))]
-
-    def _check(self, frames: Tensor) -> None:
-        want, found = (3, self.size, self.size), tuple(frames.shape[-3:])
-        if found != want:
-            raise ValueError(f"MSTI-Net was made for frames of {want}, got {found}")
 
     # ---- training and score
 

@@ -76,7 +76,7 @@ class Observation:
     local: dict[str, Map]
     """Per stream its local means, (h, w)."""
     psnr_frame: float
-    """PSNR of the predicted frame in dB."""
+    """PSNR in dB of the predicted frame; of a model that reconstructs, of the frame before it."""
     psnr_motion: float | None
     """PSNR of the reconstructed motion in dB, of the window that predicted this frame; None where
     the model reconstructs none."""
@@ -93,7 +93,7 @@ class ScorerState:
     last: Tensor | None = None
     """V_{t-1}, (1, c, h, w)."""
     expected: Prediction | None = None
-    """What the model predicted for the frame that comes."""
+    """What the model predicted for the frame that comes, or reconstructed of `last`."""
     moved: Tensor | None = None
     """M_{t-1}, which goes with `expected.motion`."""
     greys: Greys = ()
@@ -186,10 +186,11 @@ class Scorer:
     def _compare(
         self, state: ScorerState, frame: Tensor, moved: Tensor | None, flow: Map | None
     ) -> Observation | None:
-        if state.expected is None or state.moved is None or moved is None:
+        if state.expected is None or state.last is None or state.moved is None or moved is None:
             return None
+        shown = state.last if self.model.reconstructs else frame
         truth = moved if self.model.motion_is_next else state.moved
-        error = (state.expected.frame[:, 0] - frame).square().mean(1)[0]  # h w
+        error = (state.expected.frame[:, 0] - shown).square().mean(1)[0]  # h w
         block = max(1, round(self.config.block_px * self.model.size / SIZE_PX))
         local = {"frame": box_mean(error.cpu().numpy(), block)}
         psnr_motion = None

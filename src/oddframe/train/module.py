@@ -102,6 +102,9 @@ class FitModule(L.LightningModule):
 
     def _average(self, kept: Any, current: Any, count: Any) -> None:
         """Running average whose memory grows with the steps: the start is forgotten early."""
+        if not kept[0].is_floating_point():  # counters, e.g. of the batches that a BatchNorm saw
+            torch._foreach_copy_(kept, current)
+            return
         n = float(count)
         decay = min(self.config.average, (1 + n) / (10 + n)) if self.config.average else 0.0
         torch._foreach_lerp_(kept, current, 1 - decay)

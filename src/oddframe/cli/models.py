@@ -1,0 +1,59 @@
+"""`oddframe models`: every model that `--model` takes, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from oddframe.cli.console import JSON
+
+HEAD = ("model", "px", "frames", "M", "published", "GMAC", "published", "literal", "paper")
+
+
+def run(json: Path | None = JSON) -> None:
+    """List the models: size, clip, parameters and cost per scored frame beside the published."""
+    from oddframe.cli.console import writable_folder
+    from oddframe.metrics.rows import write_rows_json
+    from oddframe.models import MODELS
+    from oddframe.models.info import overview
+
+    if json is not None:
+        writable_folder(json.parent)
+    rows = [overview(name) for name in MODELS]
+    print(table(rows))
+    if json is not None:
+        write_rows_json(json, rows)
+        print(f"written to {json}")
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """One line per model; M are millions of parameters, GMAC those of one new frame."""
+    lines = [HEAD, *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    right = range(1, 7)
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["model"],
+        str(row["size"]),
+        str(row["history"]),
+        f"{row['parameters'] / 1e6:.2f}",
+        _number(row["published_parameters_m"]),
+        f"{row['gmac_per_frame']:.2f}",
+        _number(row["published_gmac"]),
+        " ".join(row["literal"]) or "-",
+        row["paper"],
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"

@@ -1,0 +1,539 @@
+"""STNMamba (Li et al., arXiv 2412.20084): Mamba-based spatial-temporal normality learning.
+
+A spatial encoder reads four frames stacked in channels, a temporal one their three differences;
+at four levels both are fused, held against a memory of normal items, and one decoder predicts
+V_{t+1} from the four. Odd is what is badly predicted, or far from every item.
+
+Letters: b clips   t frames given   m = t - 3 targets   n = b m   c h w colour, rows, columns
+         i level (1 finest)   d width   e inner width   q queries (places)   p items
+
+Frames are float32 RGB in [-1, 1]. What the paper leaves open, and what was chosen:
+
+DEVIATION (1): the text gives neither patch nor widths: patch 4 (the decoder ends in a 4x step),
+    32/64/128/256, the only usual widths near 7.2 M (24: 4.4 M, 48: 15 M), scan state 16, rank of
+    delta a sixteenth of the width as in VMamba, inner widths 2d in VSSB and MS-VSSB, d in STFB:
+    7.04 M and 1.59 GMAC for the published 7.2 and 1.5.
+DEVIATION (2): differences are scaled by 1/2.
+DEVIATION (3): the MLP of Eq. 3 is shared by both poolings and keeps the width; the product is not
+    added to its input again.
+DEVIATION (4): a LayerNorm stands before the branches of VSSB (see `blocks.VSSB`) and of STFB, and
+    one behind STFB's SS2D as behind VSSB's.
+DEVIATION (5): a query is the d-vector of one place ("along the channel dimension" could also be
+    one map per channel); 32 items per memory, the paper's four numbers are lost.
+DEVIATION (6): what lies outside the top K is masked before the softmax of Eq. 9. Set to 0 as
+    printed it keeps a weight of exp(0); `literal_memory` does so.
+DEVIATION (7): an item is written (Eq. 10) from the queries it is the nearest of. From all of them,
+    as printed, every item gets nearly the mean query, and in a few steps all are the same one;
+    `literal_memory` does so.
+DEVIATION (8): distances are between vectors of unit length: items have it, queries do not.
+DEVIATION (9): Eq. 14 is MNAD's triplet |q - p1| - |q - p2| + 1 where positive, which keeps two
+    items apart; the "average distance" to both, which the text says, draws every query between
+    two items (`literal_separate`).
+DEVIATION (10): both memory losses weigh 0.1 as in MNAD, their weights are lost.
+DEVIATION (11): patches are expanded after each of the first three stages: after each block, as
+    printed, would be 64 times. Skips are added.
+DEVIATION (12): a distance is rescaled by its own extremes at each level, then averaged (Eq. 18).
+DEVIATION (13): without STFB the streams are added (the paper joins them); without `multi_level`
+    only level 4 is fused, remembered and decoded, with no skips. Table III is read as taking the
+    bottleneck's memory out first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from oddframe import losses
+from oddframe.config import Config
+from oddframe.models.base import Prediction, VADModel, join, motion, split
+from oddframe.models.blocks import (
+    VSSB,
+    MultiScaleConv,
+    PatchEmbed,
+    PatchExpand,
+    depthwise,
+    mlp,
+    modules,
+)
+from oddframe.ops.ss2d import SS2D
+
+HISTORY = 4
+PATCH = 4
+LEVELS = (1, 2, 3, 4)
+
+
+class STNMambaConfig(Config):
+    """Everything that shapes STNMamba; the defaults are the paper's size."""
+
+    size: int = Field(256, ge=32, multiple_of=32)
+    """Rows and columns of the input in pixels; a multiple of 32."""
+    width: int = Field(32, ge=8, multiple_of=2)
+    """Width of the finest tokens; each level has twice that of the one before."""
+    depth: PositiveInt = 2
+    """Blocks per stage, in both encoders and the decoder."""
+    expand: PositiveInt = 2
+    """Inner width of a VSSB over its width."""
+    state: PositiveInt = 16
+    """State size of every scan."""
+    multi_scale: bool = True
+    """MS-VSSB in the spatial encoder; off: plain VSSB."""
+    multi_scale_expand: PositiveInt = 2
+    """Width of MS-VSSB's convolutions over its width."""
+    channel_aware: bool = True
+    """CA-VSSB in the temporal encoder; off: plain VSSB."""
+    fuse: Literal["stfb", "add"] = "stfb"
+    """How the streams are joined."""
+    fuse_expand: PositiveInt = 1
+    """Inner width of STFB over its width."""
+    multi_level: bool = True
+    """Fuse at all four levels; off: at the coarsest alone."""
+    memory_items: tuple[int, int, int, int] = (32, 32, 32, 32)
+    """Items of the memory at each level, finest first; 0 takes it out."""
+    memory_top: float = Field(0.6, gt=0, le=1)
+    """K: share of the items that a query reads."""
+    literal_memory: bool = False
+    """Eq. 9 and 10 as printed: 0 outside the top K, items written from all queries."""
+    head: Literal["direct", "residual"] = "direct"
+    """Predict the picture itself as the paper does, or the change from V_t."""
+    lambda_compact: float = Field(0.1, ge=0)
+    """Weight of the compactness loss."""
+    lambda_separate: float = Field(0.1, ge=0)
+    """Weight of the sparsity loss."""
+    literal_separate: bool = False
+    """Eq. 14 as the text has it: the mean distance to the two nearest items."""
+    lambda_score: float = Field(0.8, ge=0, le=1)
+    """lambda of Eq. 18: share of the prediction error in the paper's score."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if any(n < 0 or n == 1 for n in self.memory_items):
+            raise ValueError(f"memory_items {self.memory_items}: 0, or at least two of them")
+        return self
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Levels that are fused and decoded."""
+        return LEVELS if self.multi_level else LEVELS[-1:]
+
+
+SIZES: dict[str, dict[str, object]] = {
+    "stnmamba": {},
+    "stnmamba-128": {"size": 128, "state": 4, "head": "residual"},
+}
+"""Differences of each size from `STNMambaConfig`'s defaults; -128 is for training on a CPU."""
+
+_NO_MEMORY: dict[str, object] = {"memory_banks": 0, "multi_level": False}
+ABLATIONS: dict[str, dict[str, object]] = {
+    "M1": {"multi_scale": False, "channel_aware": False, "fuse": "add", **_NO_MEMORY},
+    "M2": {"channel_aware": False, "fuse": "add", **_NO_MEMORY},
+    "M3": {"fuse": "add", **_NO_MEMORY},
+    "M4": _NO_MEMORY,
+    "M5": {"multi_level": False},
+    "M6": {},
+    **{f"B{n}": {"memory_banks": n} for n in (4, 3, 2, 1, 0)},
+    "L1": {"lambda_compact": 0.0, "lambda_separate": 0.0},
+    "L2": {"lambda_separate": 0.0},
+    "L3": {"lambda_compact": 0.0},
+    "L4": {},
+}
+"""The paper's Tables II (M), III (B: memory banks) and IV (L) as changes of a configuration;
+`memory_banks` n: only those of the n finest levels."""
+
+
+def ablation(name: str, base: STNMambaConfig) -> STNMambaConfig:
+    """The configuration of one row of Table II, III or IV, at the size of `base`."""
+    changes = dict(ABLATIONS[name])
+    kept = LEVELS[: cast(int, changes.pop("memory_banks", len(LEVELS)))]
+    items = [n if i in kept else 0 for i, n in zip(LEVELS, base.memory_items, strict=True)]
+    return STNMambaConfig.read(base.model_dump() | changes | {"memory_items": items})
+
+
+# ---- blocks
+
+
+def _rank(width: int) -> int:
+    return max(1, width // 16)
+
+
+def vssb(width: int, expand: int, state: int) -> VSSB:
+    """VSSB (Fig. 3b, Eq. 1), with the rank of delta that VMamba has."""
+    return VSSB(width, expand=expand, state=state, rank=_rank(width))
+
+
+class ScaleVSSB(nn.Module):
+    """MS-VSSB (Fig. 3c, Eq. 2): linear, GELU, sum of depth-wise convolutions, linear, VSSB (Eq. 1).
+
+    The three convolutions, kernels 1, 3 and 5, run as one.
+    """
+
+    def __init__(self, width: int, wide: int, *, expand: int, state: int) -> None:
+        super().__init__()
+        self.widen = nn.Linear(width, wide)
+        self.convs = MultiScaleConv(wide, residual=False)
+        self.narrow = nn.Linear(wide, width)
+        self.block = vssb(width, expand, state)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, h, w, d) -> (n, h, w, d)."""
+        out: Tensor = self.block(self.narrow(self.convs(F.gelu(self.widen(x)))))
+        return out
+
+
+class ChannelVSSB(nn.Module):
+    """CA-VSSB (Fig. 3d, Eq. 3): y sigmoid(MLP(avg y) + MLP(max y)), y = VSSB(x)."""
+
+    def __init__(self, width: int, *, expand: int, state: int) -> None:
+        super().__init__()
+        self.block = vssb(width, expand, state)
+        self.weigh = mlp(width, width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, h, w, d) -> (n, h, w, d)."""
+        y: Tensor = self.block(x)
+        gate = torch.sigmoid(self.weigh(y.mean((1, 2))) + self.weigh(y.amax((1, 2))))
+        return y * gate[:, None, None]
+
+
+class ECA(nn.Module):
+    """Efficient channel attention (Wang et al. 2020): a convolution over the pooled channels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        reach = int(abs(math.log2(width) + 1) / 2)
+        kernel = reach + 1 - reach % 2  # the paper's rule: the next odd number
+        self.weight = nn.Parameter(torch.empty(kernel).uniform_(-(kernel**-0.5), kernel**-0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, h, w, d) -> (n, h, w, d)."""
+        reach = len(self.weight) // 2
+        near = F.pad(x.mean((1, 2)), (reach, reach)).unfold(1, len(self.weight), 1)  # n d kernel
+        return x * torch.sigmoid(near @ self.weight)[:, None, None]
+
+
+class STFB(nn.Module):
+    """Spatial-temporal fusion block (Fig. 4, Eq. 4-6) of the features S and T of one level.
+
+    Eq. 4: s = DWConv(Linear(S)), u = DWConv(Linear(T)), mix = s u. Eq. 5: y = SS2D(mix), gated as
+    y SiLU(s) and y SiLU(u). Eq. 6: ECA(Linear(y SiLU(s)) + S + Linear(y SiLU(u)) + T).
+    """
+
+    def __init__(self, width: int, *, expand: int, state: int) -> None:
+        super().__init__()
+        inner = expand * width
+        self.norms = modules(nn.LayerNorm(width) for _ in range(2))
+        self.into = modules(nn.Linear(width, inner) for _ in range(2))
+        self.convs = modules(nn.Conv2d(inner, inner, 3, padding=1, groups=inner) for _ in range(2))
+        self.ss2d = SS2D(inner, state, _rank(width))
+        self.scan_norm = nn.LayerNorm(inner)
+        self.out = modules(nn.Linear(inner, width) for _ in range(2))
+        self.attend = ECA(width)
+
+    def forward(self, spatial: Tensor, temporal: Tensor) -> Tensor:
+        """(n, h, w, d) twice -> (n, h, w, d)."""
+        streams = (spatial, temporal)
+        hidden = [
+            depthwise(into(norm(x)), conv.weight, conv.bias)
+            for x, norm, into, conv in zip(streams, self.norms, self.into, self.convs, strict=True)
+        ]
+        y = self.scan_norm(self.ss2d(hidden[0] * hidden[1]))
+        total = spatial + temporal
+        for out, x in zip(self.out, hidden, strict=True):
+            total = total + out(y * F.silu(x))
+        result: Tensor = self.attend(total)
+        return result
+
+
+class Add(nn.Module):
+    """What stands in for STFB in Table II, rows 1-3: the sum."""
+
+    def forward(self, spatial: Tensor, temporal: Tensor) -> Tensor:
+        """(n, h, w, d) twice -> (n, h, w, d)."""
+        return spatial + temporal
+
+
+class MemoryBank(nn.Module):
+    """Items of normal features (Eq. 7-11): read always, written in training, without gradient.
+
+    At test time nothing is written, so scores do not depend on the order of the videos.
+    """
+
+    items: Tensor
+
+    def __init__(self, width: int, items: int, top: float, literal: bool = False) -> None:
+        super().__init__()
+        self.register_buffer("items", F.normalize(torch.randn(items, width), dim=-1))
+        self.kept, self.literal = max(1, round(top * items)), literal
+        self.share = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, h, w, d) -> a x + read (Eq. 11), and each query's distance to its two nearest items.
+
+        The second is (n, q, 2), the nearest first.
+        """
+        # A new tensor: the backward pass needs the items as read. A running average of items is
+        # shorter than they are.
+        items = F.normalize(self.items, dim=-1)
+        query = F.normalize(x.to(items), dim=-1).flatten(1, 2)  # n q d
+        similarity = (query @ items.T).to(items)  # n q p, Eq. 8
+        best, which = similarity.topk(max(2, self.kept))
+        weak = similarity < best[..., self.kept - 1, None]
+        left = similarity.masked_fill(weak, 0.0 if self.literal else -torch.inf)
+        read = left.softmax(-1) @ items  # Eq. 7, 9
+        # From the vectors, not as 2 - 2 cos: that loses its digits where a query meets its item.
+        apart = (query[:, :, None] - items[which[..., :2]]).square().sum(-1)
+        nearest = apart.clamp_min(1e-12).sqrt()  # the root has no slope at zero
+        if self.training:
+            self.write(query.detach().flatten(0, 1), similarity.detach().flatten(0, 1))
+        out: Tensor = self.share * x + read.to(x).view_as(x)
+        return out, nearest
+
+    @torch.no_grad()
+    def write(self, query_qd: Tensor, similarity_qp: Tensor) -> None:
+        """Eq. 10: p <- L2(p + sum of v q), v the softmax over the queries of their similarity."""
+        if not self.literal:
+            chosen = similarity_qp.argmax(-1, keepdim=True)
+            others = torch.ones_like(similarity_qp, dtype=torch.bool).scatter_(-1, chosen, False)
+            similarity_qp = similarity_qp.masked_fill(others, -torch.inf)
+        # An item that no query chose has a column of -inf, hence NaN, and stays.
+        weight = similarity_qp.softmax(0).nan_to_num_(0.0)
+        # In place: the buffer stays the same tensor for DDP and for the averaged copy.
+        self.items.copy_(F.normalize(self.items + weight.T @ query_qd, dim=-1))
+
+
+class PatchMerge(nn.Module):
+    """Half the resolution at twice the width: (n, h, w, d) -> (n, h/2, w/2, 2d) (Swin)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * width)
+        self.project = nn.Linear(4 * width, 2 * width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, h, w, d) -> (n, h/2, w/2, 2d)."""
+        x = rearrange(x, "n (h p) (w q) d -> n h w (p q d)", p=2, q=2)
+        out: Tensor = self.project(self.norm(x))
+        return out
+
+
+class Head(nn.Module):
+    """The last step: patches expanded 4x at the same width, then a linear map to colour."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, PATCH**2 * width, bias=False)
+        self.norm = nn.LayerNorm(width)
+        self.colour = nn.Linear(width, 3)
+        with torch.no_grad():  # start near grey, or near "no change"
+            self.colour.weight.mul_(0.1)
+            self.colour.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, h, w, d) -> (n, 3, 4h, 4w)."""
+        x = rearrange(self.project(x), "n h w (p q d) -> n h w p q d", p=PATCH, q=PATCH)
+        out: Tensor = rearrange(self.colour(self.norm(x)), "n h w p q c -> n c (h p) (w q)")
+        return out
+
+
+# ---- the model
+
+
+@dataclass(frozen=True, slots=True)
+class STNMambaState:
+    """One stream's (or batch of streams') newest frames, (b, c, h, w) each, at most four."""
+
+    frames: tuple[Tensor, ...] = ()
+
+
+class STNMamba(VADModel):
+    """The model; see the head of this file for the paper, the letters and the deviations."""
+
+    heavy = ("predict",)
+    history = HISTORY
+
+    def __init__(self, config: STNMambaConfig) -> None:
+        super().__init__()
+        self.config = cfg = config
+        self.size = cfg.size
+        widths = [cfg.width << i for i in range(len(LEVELS))]
+        scan = {"expand": cfg.expand, "state": cfg.state}
+
+        def spatial(d: int) -> nn.Module:
+            wide = cfg.multi_scale_expand * d
+            return ScaleVSSB(d, wide, **scan) if cfg.multi_scale else vssb(d, **scan)
+
+        def temporal(d: int) -> nn.Module:
+            return ChannelVSSB(d, **scan) if cfg.channel_aware else vssb(d, **scan)
+
+        def encoder(channels: int, block: Any) -> Sequence[nn.Sequential]:
+            first = [PatchEmbed(PATCH, cfg.width, channels), *(PatchMerge(d) for d in widths[:-1])]
+            return modules(
+                nn.Sequential(enter, *(block(d) for _ in range(cfg.depth)))
+                for enter, d in zip(first, widths, strict=True)
+            )
+
+        self.spatial = encoder(3 * HISTORY, spatial)
+        self.temporal = encoder(3 * (HISTORY - 1), temporal)
+        fused = {i: widths[i - 1] for i in cfg.levels}
+        self.fuse = nn.ModuleDict(
+            {
+                str(i): STFB(d, expand=cfg.fuse_expand, state=cfg.state)
+                if cfg.fuse == "stfb"
+                else Add()
+                for i, d in fused.items()
+            }
+        )
+        self.memory = nn.ModuleDict(
+            {
+                str(i): MemoryBank(
+                    d, cfg.memory_items[i - 1], cfg.memory_top, literal=cfg.literal_memory
+                )
+                for i, d in fused.items()
+                if cfg.memory_items[i - 1]
+            }
+        )
+        self.decoder = modules(
+            nn.Sequential(*(vssb(d, **scan) for _ in range(cfg.depth))) for d in widths
+        )
+        self.expand = modules(PatchExpand(d) for d in widths[1:])
+        self.head = Head(cfg.width)
+
+    def predict(self, window: Tensor) -> Prediction:
+        """Sections III-A to E for windows (n, 4, c, h, w): everything without the dimension m."""
+        s, t = window.flatten(1, 2), motion(window[:, :-1], window[:, 1:]).flatten(1, 2)
+        levels, features, terms = {}, {}, {}
+        for i, spatial, temporal in zip(LEVELS, self.spatial, self.temporal, strict=True):
+            s, t = spatial(s), temporal(t)
+            if i not in self.config.levels:
+                continue
+            levels[i] = self.fuse[str(i)](s, t)
+            if str(i) in self.memory:
+                levels[i], nearest = self.memory[str(i)](levels[i])
+                features[f"nearest_{i}"] = nearest
+                terms[f"distance_{i}"] = nearest[..., 0].detach().mean(1)  # Eq. 17
+        x = levels[LEVELS[-1]]
+        for i in reversed(LEVELS):
+            x = self.decoder[i - 1](x)
+            if i > 1:
+                x = self.expand[i - 2](x)
+                if i - 1 in levels:
+                    x = x + levels[i - 1]
+        frame = self.head(x)
+        if self.config.head == "residual":
+            frame = window[:, -1] + frame
+        return Prediction(frame, None, features, terms)
+
+    # ---- the two ways through
+
+    def forward(self, clip: Tensor, detach_context: bool = False) -> Prediction:
+        """(b, t >= 4, c, h, w) -> predictions for the m = t - 3 windows of four frames.
+
+        detach_context: taken as every model takes it, and without effect: frames are stacked
+        before the first layer, so no window shares any work with another.
+        """
+        b, t = clip.shape[:2]
+        if t < HISTORY:
+            raise ValueError(f"STNMamba needs clips of at least {HISTORY} frames, got {t}")
+        self.check(clip)
+        m = t - HISTORY + 1
+        windows = torch.stack([clip[:, i : i + HISTORY] for i in range(m)], 1)
+        out = self.predict(windows.flatten(0, 1))
+        terms = {name: x.unflatten(0, (b, m)) for name, x in out.terms.items()}
+        return Prediction(out.frame.unflatten(0, (b, m)), None, out.features, terms)
+
+    def init_state(self) -> STNMambaState:
+        """State of a stream that has seen no frame."""
+        return STNMambaState()
+
+    def step(self, state: STNMambaState, frame: Tensor) -> tuple[STNMambaState, Prediction | None]:
+        """One new frame (b, c, h, w) of one stream, or of b that began together."""
+        states, predictions = self.step_batch([state], [frame])
+        return states[0], predictions[0]
+
+    def step_batch(
+        self, states: Sequence[STNMambaState], frames: Sequence[Tensor]
+    ) -> tuple[list[STNMambaState], list[Prediction | None]]:
+        """One new frame of each stream; those with four are predicted in one call."""
+        for frame in frames:
+            self.check(frame)
+        new = [
+            STNMambaState((*s.frames, f)[-HISTORY:]) for s, f in zip(states, frames, strict=True)
+        ]
+        found: list[Prediction | None] = [None] * len(new)
+        ready = [i for i, s in enumerate(new) if len(s.frames) == HISTORY]
+        if not ready:
+            return new, found
+        windows = [torch.stack(new[i].frames, 1) for i in ready]
+        out = self.predict(join(windows))
+        n = len(out.features)
+        shares = split((out.frame, *out.features.values(), *out.terms.values()), windows)
+        for i, (frame, *rest) in zip(ready, shares, strict=True):
+            features = dict(zip(out.features, rest[:n], strict=True))
+            terms = {name: x[:, None] for name, x in zip(out.terms, rest[n:], strict=True)}
+            found[i] = Prediction(frame[:, None], None, features, terms)
+        return new, found
+
+    # ---- training and scoring
+
+    def losses(self, prediction: Prediction, clip: Tensor) -> dict[str, Tensor]:
+        """Eq. 12 as its weighted parts, the memories' added up; clip (b, t + 1, c, h, w).
+
+        Eq. 13: the squared error of the frame. Eq. 14: that a query is nearer to its nearest item
+        than to the second. Eq. 15: its distance to the nearest.
+        """
+        cfg, m = self.config, prediction.frame.shape[1]
+        parts = {"frame": losses.intensity(prediction.frame, clip[:, HISTORY : HISTORY + m])}
+        nearest = list(prediction.features.values())  # (n, q, 2) each
+        if nearest and cfg.lambda_compact:
+            compact = torch.stack([d[..., 0].mean() for d in nearest]).sum()
+            parts["compact"] = cfg.lambda_compact * compact
+        if nearest and cfg.lambda_separate:
+            separate = torch.stack([self._separate(d).mean() for d in nearest]).sum()
+            parts["separate"] = cfg.lambda_separate * separate
+        return parts
+
+    def _separate(self, nearest: Tensor) -> Tensor:
+        if self.config.literal_separate:
+            return nearest
+        return F.relu(nearest[..., 0] - nearest[..., 1] + 1)
+
+    def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Eq. 16-19, as 1 - S: lambda norm(-PSNR) + (1 - lambda) mean over i of norm(distance_i).
+
+        norm: min-max over the video; 0 for a term that never changes. Without memories norm(-PSNR).
+        """
+        error = _norm(-np.asarray(terms["psnr"], np.float64))
+        distances = [_norm(terms[f"distance_{i}"]) for i in LEVELS if f"distance_{i}" in terms]
+        if not distances:
+            return error
+        share = self.config.lambda_score
+        return np.asarray(share * error + (1 - share) * np.mean(distances, 0), np.float64)
+
+    def scan_flops(self, frames: int = 1) -> int:
+        """9 L D N of every selective scan for one prediction, however many frames are new."""
+        total = 0
+        for i, *stages in zip(LEVELS, self.spatial, self.temporal, self.decoder, strict=True):
+            parts = [*stages, *([self.fuse[str(i)]] if str(i) in self.fuse else [])]
+            places = (self.size // PATCH >> (i - 1)) ** 2
+            scans = [m for part in parts for m in part.modules() if isinstance(m, SS2D)]
+            total += sum(scan.scan_flops(places) for scan in scans)
+        return total
+
+
+def _norm(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Min-max over the scored frames, NaN where there is no score."""
+    x = np.asarray(values, np.float64)
+    known = x[np.isfinite(x)]
+    if not known.size:
+        return np.full_like(x, np.nan)
+    span = known.max() - known.min()
+    return np.where(np.isfinite(x), (x - known.min()) / (span or 1.0), np.nan)
