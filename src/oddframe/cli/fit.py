@@ -9,7 +9,7 @@ import typer
 
 def run(
     model: str = typer.Option(
-        ..., "--model", help="m2s2l-edge (live on a CPU), m2s2l (the paper's size), … (oddframe models)."
+        ..., "--model", help="m2s2l-edge (for a CPU), m2s2l (the paper's), …: oddframe models."
     ),
     data: Path = typer.Option(
         ..., "--data", help="Data-set root, folder of videos or of frame folders, or one video."
