@@ -90,7 +90,7 @@ def test_the_flows_of_a_data_set(tmp_path):
             for i, name in enumerate(names, 1):
                 found = np.load(out / split / video.name / name)
                 assert (found.dtype, found.shape) == (np.float16, (2, SIZE, SIZE))
-                want = dis_flow(pictures[i], pictures[i - 1]).astype(np.float16)
+                want = np.moveaxis(dis_flow(pictures[i], pictures[i - 1]), -1, 0).astype(np.float16)
                 assert np.array_equal(found, want)
     assert not list(out.rglob(".*"))
 

@@ -205,6 +205,6 @@ def _video(video: Video, folder: Path, size: int, done: int) -> Iterator[int]:
             small = resize_bgr(frame.image, size)
             grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
             if past is not None:
-                write_flow(folder / f"{index:06d}.npy", dis_flow(grey, past))
+                write_flow(folder / f"{index:06d}.npy", np.moveaxis(dis_flow(grey, past), -1, 0))
             past = grey
             yield done + index + 1

@@ -56,7 +56,7 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, VADModel, join, motion, split
+from oddframe.models.base import Prediction, VADModel, join, minmax, motion, split
 from oddframe.models.blocks import modules
 
 FLOW_SPAN = 1 / 32
@@ -357,7 +357,9 @@ class MSTINet(VADModel):
         from oddframe.ops.flow import dis_flow
 
         pairs = zip(_grey(current), _grey(previous), strict=True)
-        found = torch.from_numpy(np.stack([dis_flow(now, past) for now, past in pairs]))
+        found = torch.from_numpy(np.stack([dis_flow(now, past) for now, past in pairs])).movedim(
+            -1, 1
+        )
         return (found / (FLOW_SPAN * self.size)).clamp_(-1, 1).to(current)
 
     # ---- the two ways through
@@ -437,11 +439,8 @@ class MSTINet(VADModel):
         """
         tau, psnr = self.config.tau, np.asarray(terms["psnr"], np.float64)
         distance = np.asarray(terms.get("distance", np.zeros_like(psnr)), np.float64)
-        scored = ~np.isnan(psnr) & ~np.isnan(distance)
-        out = np.full(psnr.shape, np.nan)
-        p, d = _min_max(psnr[scored]), _min_max(distance[scored])
-        out[scored] = -(1 - tau * (1 - p) - (1 - tau) * d)
-        return out
+        scored = np.where(np.isnan(psnr), np.nan, distance)  # a model without memory has no gaps
+        return -(1 - tau * (1 - minmax(psnr)) - (1 - tau) * minmax(scored))
 
 
 def entropy(weights: Tensor) -> Tensor:
@@ -455,12 +454,6 @@ def compactness(likeness: Tensor, delta: float, *, literal: bool = False) -> Ten
     max(1 - cos - delta, 0); literal: max(|cos| - delta, 0), which falls as the two grow unlike.
     """
     return ((likeness.abs() if literal else 1 - likeness) - delta).clamp_min(0).mean()
-
-
-def _min_max(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rescaled to 0 ... 1; zeros where all values are the same, or none are there."""
-    span = np.ptp(x) if x.size else 0.0
-    return (x - x.min()) / span if span > 0 else np.zeros_like(x)
 
 
 def _grey(frames: Tensor) -> NDArray[np.uint8]:

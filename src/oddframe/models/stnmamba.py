@@ -42,7 +42,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Self, cast
 
 import numpy as np
@@ -55,7 +54,7 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, VADModel, join, motion, split
+from oddframe.models.base import Prediction, minmax, motion
 from oddframe.models.blocks import (
     VSSB,
     MultiScaleConv,
@@ -65,6 +64,7 @@ from oddframe.models.blocks import (
     mlp,
     modules,
 )
+from oddframe.models.windowed import Windowed
 from oddframe.ops.ss2d import SS2D
 
 HISTORY = 4
@@ -347,17 +347,9 @@ class Head(nn.Module):
 # ---- the model
 
 
-@dataclass(frozen=True, slots=True)
-class STNMambaState:
-    """One stream's (or batch of streams') newest frames, (b, c, h, w) each, at most four."""
-
-    frames: tuple[Tensor, ...] = ()
-
-
-class STNMamba(VADModel):
+class STNMamba(Windowed):
     """The model; see the head of this file for the paper, the letters and the deviations."""
 
-    heavy = ("predict",)
     history = HISTORY
 
     def __init__(self, config: STNMambaConfig) -> None:
@@ -407,9 +399,9 @@ class STNMamba(VADModel):
         self.expand = modules(PatchExpand(d) for d in widths[1:])
         self.head = Head(cfg.width)
 
-    def predict(self, window: Tensor) -> Prediction:
+    def window(self, frames: Tensor) -> Prediction:
         """Sections III-A to E for windows (n, 4, c, h, w): everything without the dimension m."""
-        s, t = window.flatten(1, 2), motion(window[:, :-1], window[:, 1:]).flatten(1, 2)
+        s, t = frames.flatten(1, 2), motion(frames[:, :-1], frames[:, 1:]).flatten(1, 2)
         levels, features, terms = {}, {}, {}
         for i, spatial, temporal in zip(LEVELS, self.spatial, self.temporal, strict=True):
             s, t = spatial(s), temporal(t)
@@ -429,58 +421,8 @@ class STNMamba(VADModel):
                     x = x + levels[i - 1]
         frame = self.head(x)
         if self.config.head == "residual":
-            frame = window[:, -1] + frame
+            frame = frames[:, -1] + frame
         return Prediction(frame, None, features, terms)
-
-    # ---- the two ways through
-
-    def forward(self, clip: Tensor, detach_context: bool = False) -> Prediction:
-        """(b, t >= 4, c, h, w) -> predictions for the m = t - 3 windows of four frames.
-
-        detach_context: taken as every model takes it, and without effect: frames are stacked
-        before the first layer, so no window shares any work with another.
-        """
-        b, t = clip.shape[:2]
-        if t < HISTORY:
-            raise ValueError(f"STNMamba needs clips of at least {HISTORY} frames, got {t}")
-        self.check(clip)
-        m = t - HISTORY + 1
-        windows = torch.stack([clip[:, i : i + HISTORY] for i in range(m)], 1)
-        out = self.predict(windows.flatten(0, 1))
-        terms = {name: x.unflatten(0, (b, m)) for name, x in out.terms.items()}
-        return Prediction(out.frame.unflatten(0, (b, m)), None, out.features, terms)
-
-    def init_state(self) -> STNMambaState:
-        """State of a stream that has seen no frame."""
-        return STNMambaState()
-
-    def step(self, state: STNMambaState, frame: Tensor) -> tuple[STNMambaState, Prediction | None]:
-        """One new frame (b, c, h, w) of one stream, or of b that began together."""
-        states, predictions = self.step_batch([state], [frame])
-        return states[0], predictions[0]
-
-    def step_batch(
-        self, states: Sequence[STNMambaState], frames: Sequence[Tensor]
-    ) -> tuple[list[STNMambaState], list[Prediction | None]]:
-        """One new frame of each stream; those with four are predicted in one call."""
-        for frame in frames:
-            self.check(frame)
-        new = [
-            STNMambaState((*s.frames, f)[-HISTORY:]) for s, f in zip(states, frames, strict=True)
-        ]
-        found: list[Prediction | None] = [None] * len(new)
-        ready = [i for i, s in enumerate(new) if len(s.frames) == HISTORY]
-        if not ready:
-            return new, found
-        windows = [torch.stack(new[i].frames, 1) for i in ready]
-        out = self.predict(join(windows))
-        n = len(out.features)
-        shares = split((out.frame, *out.features.values(), *out.terms.values()), windows)
-        for i, (frame, *rest) in zip(ready, shares, strict=True):
-            features = dict(zip(out.features, rest[:n], strict=True))
-            terms = {name: x[:, None] for name, x in zip(out.terms, rest[n:], strict=True)}
-            found[i] = Prediction(frame[:, None], None, features, terms)
-        return new, found
 
     # ---- training and scoring
 
@@ -511,8 +453,8 @@ class STNMamba(VADModel):
 
         norm: min-max over the video; 0 for a term that never changes. Without memories norm(-PSNR).
         """
-        error = _norm(-np.asarray(terms["psnr"], np.float64))
-        distances = [_norm(terms[f"distance_{i}"]) for i in LEVELS if f"distance_{i}" in terms]
+        error = minmax(-np.asarray(terms["psnr"], np.float64))
+        distances = [minmax(terms[f"distance_{i}"]) for i in LEVELS if f"distance_{i}" in terms]
         if not distances:
             return error
         share = self.config.lambda_score
@@ -527,13 +469,3 @@ class STNMamba(VADModel):
             scans = [m for part in parts for m in part.modules() if isinstance(m, SS2D)]
             total += sum(scan.scan_flops(places) for scan in scans)
         return total
-
-
-def _norm(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Min-max over the scored frames, NaN where there is no score."""
-    x = np.asarray(values, np.float64)
-    known = x[np.isfinite(x)]
-    if not known.size:
-        return np.full_like(x, np.nan)
-    span = known.max() - known.min()
-    return np.where(np.isfinite(x), (x - known.min()) / (span or 1.0), np.nan)

@@ -17,7 +17,7 @@ MIN_PX = 12
 
 
 def dis_flow(current: NDArray[np.uint8], past: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Where each place of the current picture was before: (2, h, w) float32 in pixels, x then y.
+    """Where each place of the current picture was before: (h, w, 2) float32 in pixels, x then y.
 
     current, past: grey uint8 (h, w). Preset fast, finest scale 1, computed *from* the current
     picture *to* the one before, so that the flow lies on the current picture; the same bits on
@@ -27,5 +27,4 @@ def dis_flow(current: NDArray[np.uint8], past: NDArray[np.uint8]) -> NDArray[np.
     dis.setFinestScale(1)
     calc: Callable[..., Any] = dis.calc  # OpenCV's stubs do not know the None below
     # None: a flow handed in would be taken as the starting guess, a hidden state.
-    flow = np.asarray(calc(current, past, None), np.float32)  # h w 2
-    return np.ascontiguousarray(np.moveaxis(flow, -1, 0))
+    return np.asarray(calc(current, past, None), np.float32)

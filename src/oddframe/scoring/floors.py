@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from oddframe.data.frames import resize_bgr
 from oddframe.errors import ConfigError
+from oddframe.ops.flow import MIN_PX, dis_flow
 from oddframe.scoring.local import worst_region
 from oddframe.types import Image, Map
 
@@ -37,8 +38,6 @@ BLOCK_EVERY_PX = 8
 FLOW_BLOCK_PX = 24
 FLOW_LAG = 2
 """flowspeed looks two frames back: 96.9 on Ped2, against 95.3, 96.6, 96.1 for 1, 3, 4."""
-MIN_FLOW_PX = 12
-"""OpenCV's DIS flow refuses smaller pictures."""
 
 
 class Floor(Protocol):
@@ -53,11 +52,7 @@ def flow_speed(current: NDArray[np.uint8], past: NDArray[np.uint8], lag: int = F
 
     current, past: grey uint8 frames of one size, `lag` frames apart.
     """
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    dis.setFinestScale(1)
-    calc: Callable[..., Any] = dis.calc  # OpenCV's stubs do not know the None below
-    # None: a flow handed in would be taken as the starting guess, a hidden state.
-    flow = calc(current, past, None)  # h w 2, px per `lag` frames
+    flow = dis_flow(current, past)  # h w 2, px per `lag` frames
     return np.asarray(cv2.magnitude(flow[..., 0], flow[..., 1]) / lag, dtype=np.float32)
 
 
@@ -82,9 +77,9 @@ class FlowSpeed:
         Returns (h, w) float32 >= 0, or None for the first `lag` frames. The frame is copied, so the
         caller may reuse its buffer. Raises ConfigError for another type or a changed size.
         """
-        if gray.ndim != 2 or gray.dtype != np.uint8 or min(gray.shape) < MIN_FLOW_PX:
+        if gray.ndim != 2 or gray.dtype != np.uint8 or min(gray.shape) < MIN_PX:
             raise ConfigError(
-                f"FlowSpeed takes grey uint8 frames (h, w) of at least {MIN_FLOW_PX} px a side; "
+                f"FlowSpeed takes grey uint8 frames (h, w) of at least {MIN_PX} px a side; "
                 f"found {gray.dtype} {gray.shape}."
             )
         if self._past and self._past[0].shape != gray.shape:
