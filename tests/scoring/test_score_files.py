@@ -77,6 +77,10 @@ def test_frames_that_the_file_lacks_are_lined_up_only_where_that_is_stated(tmp_p
         cut = Reading(cut=(8, 7))
         row = evaluate_scores_files(tmp_path / file, tmp_path / "labels.npz", RAW, reading=cut)[0]
         assert row["auc"] == pytest.approx(want, abs=1e-12)
+        row = evaluate_scores_files(
+            tmp_path / file, tmp_path / "labels.npz", RAW, reading=cut, drop=10
+        )[0]
+        assert "first 10 frames and last 7 frames" in row["protocol_text"]
     shifted = Reading(cut=(7, 8))
     row = evaluate_scores_files(
         tmp_path / "short.npz", tmp_path / "labels.npz", RAW, reading=shifted

@@ -48,7 +48,11 @@ def evaluate_scores_files(
     known = None if train is None else _train_scores(Path(train))
     rows = []
     for protocol in protocols:
-        applied = stated(protocol, found) if drop is None else replace(protocol, drop=drop)
+        applied = (
+            stated(protocol, found)
+            if drop is None
+            else for_missing(replace(protocol, drop=drop), 0, found.cut[1])
+        )
         applied = replace(applied, select=select or NOT_STATED)
         rows.append(
             evaluate_arrays(
