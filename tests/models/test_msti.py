@@ -208,13 +208,13 @@ def test_dis_flow_of_a_shifted_picture():
     noise = F.interpolate(torch.rand(1, 1, 12, 12, generator=g), (64, 64), mode="bicubic")
     before = (2 * noise - 1).clamp(-1, 1).expand(-1, 3, -1, -1)
     now = before.roll((0, 1), (2, 3))  # one pixel to the right: every place was 1 px to the left
-    flow = model.flow(before, now)
+    flow = model.moved(before, now)
     assert flow.shape == (1, 2, 64, 64)
     middle = flow[0, :, 16:-16, 16:-16].mean((1, 2))
     torch.testing.assert_close(middle, torch.tensor([-0.5, 0.0]), rtol=0, atol=0.05)  # of 64 / 32
-    fast = model.flow(before, -before)
+    fast = model.moved(before, -before)
     assert fast.abs().max() <= 1
-    torch.testing.assert_close(made(flow="rgbdiff").flow(before, now), (now - before) / 2)
+    torch.testing.assert_close(made(flow="rgbdiff").moved(before, now), (now - before) / 2)
 
 
 # ---- the two ways through
@@ -259,9 +259,8 @@ def test_interleaved_streams_of_different_age(flow):
             kept = copy.deepcopy(old)
             new, out = model.step_batch(old, frames)
             for a, b in zip(old, kept, strict=True):
-                assert len(a.frames) == len(b.frames)
-                assert all(torch.equal(x, y) for x, y in zip(a.frames, b.frames, strict=True))
-                assert all(torch.equal(x, y) for x, y in zip(a.flows, b.flows, strict=True))
+                assert len(a) == len(b)
+                assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
             for j, state, prediction in zip(members, new, out, strict=True):
                 states[j] = state
                 seen[j].append(prediction)
@@ -271,8 +270,7 @@ def test_interleaved_streams_of_different_age(flow):
         for at, out in enumerate(steps[3:]):
             part = {name: x[:, at : at + 1] for name, x in whole.terms.items()}
             same(out, Prediction(whole.frame[:, at : at + 1], None, {}, part))
-    assert len(states[0].frames) == 4
-    assert len(states[0].flows) == 3
+    assert len(states[0]) == 4
 
 
 def test_no_frame_of_the_future_is_seen():
@@ -450,7 +448,7 @@ def test_sizes():
     [
         ({"size": 36}, "size 36 is not a multiple of 8"),
         ({"width": 12}, "width 12 is not a multiple of 8"),
-        ({"flow": "file"}, "Setting flow: .*'dis' or 'rgbdiff', found 'file'"),
+        ({"flow": "raft"}, "Setting flow: .*'dis', 'rgbdiff' or 'file', found 'raft'"),
         ({"memory_item": 3}, "Did you mean memory_items"),
     ],
 )

@@ -24,7 +24,8 @@ class Prediction:
     """(b, m, c, h, w): predicted V_{t+1} for the window that ends at t; of a model that
     `reconstructs`, V_t itself."""
     motion: Tensor | None
-    """(b, m, c, h, w): reconstructed M_t = (V_t - V_{t-1}) / 2; None where the model has none."""
+    """(b, m, c, h, w): the motion that the model reconstructs (or predicts: `motion_is_next`), to
+    be held against its `moved`; None where it has none."""
     features: dict[str, Tensor] = field(default_factory=dict)
     """What the model's own losses need, e.g. F_app and F_motion as (b m, n, d)."""
     terms: dict[str, Tensor] = field(default_factory=dict)
@@ -43,6 +44,8 @@ class VADModel(nn.Module):
     """k: frames that one prediction looks at; the first k frames of a video have no score."""
     size: int
     """Rows and columns of the frames that the model takes."""
+    carried: int = 0
+    """Channels that its frames bring beside RGB, e.g. 2 of optical flow read from files."""
     motion_is_next: bool = False
     """The motion is that to the frame to come, not the last one seen."""
     reconstructs: bool = False
@@ -94,16 +97,24 @@ class VADModel(nn.Module):
         """Named losses, weighted, whose sum is minimised; clip (b, t + 1, c, h, w)."""
         raise NotImplementedError
 
+    def moved(self, previous: Tensor, current: Tensor) -> Tensor:
+        """What `Prediction.motion` is held against: M_t of two neighbouring frames (b, c, h, w).
+
+        M2S2L's RGB difference, unless a model says otherwise.
+        """
+        return motion(previous, current)
+
     def check(self, frames: Tensor) -> None:
         """Refuse frames (..., c, h, w) of another size than the model's.
 
         Raises:
             ValueError: says both sizes.
         """
-        if frames.shape[-3:] != (3, self.size, self.size):
+        channels = 3 + self.carried
+        if frames.shape[-3:] != (channels, self.size, self.size):
             c, h, w = frames.shape[-3:]
             raise ValueError(
-                f"{type(self).__name__} takes 3 x {self.size} x {self.size} px, found "
+                f"{type(self).__name__} takes {channels} x {self.size} x {self.size} px, found "
                 f"{c} x {h} x {w}: resize the frames, or build the model with another `size`"
             )
 

@@ -11,9 +11,10 @@ Letters: b clips   t frames given   k history   m = t - k + 1 targets   n = b t 
 
 Frames are float32 RGB in [-1, 1]. What the paper leaves open, and what was chosen:
 
-DEVIATION (1): optical flow is OpenCV's DIS (`flow: dis`) or RGB differences (`rgbdiff`), no
-    FlowNet: no weights of it are to be had. Flow is divided by 1/32 of the picture's side and
-    clamped to [-1, 1] (256 px: 8 px per frame is 1); the paper gives no scale.
+DEVIATION (1): optical flow is OpenCV's DIS (`flow: dis`), RGB differences (`rgbdiff`) or what
+    files say (`file`), not FlowNet's: no weights of it are to be had. Flow is divided by 1/32 of
+    the picture's side and clamped to [-1, 1] (256 px: 8 px per frame is 1); the paper gives no
+    scale.
 DEVIATION (2): k = 4 frames and their 3 flows; the paper does not print its T (FFP and MNAD: 4).
 DEVIATION (3): widths 64, 128, 256 and 512 after the third level, as in MNAD's U-Net; the paper
     gives none. Group norm, so that a window does not depend on those it is batched with.
@@ -42,8 +43,7 @@ DEVIATION (12): model B of Table II keeps its streams apart and yet has one pred
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Literal, Self, cast
 
@@ -56,11 +56,10 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, VADModel, join, minmax, motion, split
+from oddframe.models.base import Prediction, minmax
 from oddframe.models.blocks import modules
+from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
 
-FLOW_SPAN = 1 / 32
-"""Flow of this share of the picture's side per frame becomes 1; faster is clamped."""
 LEVELS = 3
 GROUP = 8
 """Channels per group of the norms."""
@@ -75,8 +74,9 @@ class MSTIConfig(Config):
     """k: frames that one prediction looks at."""
     width: int = Field(64, ge=8)
     """Channels of the first level; 2, 4 and 8 times as many follow. A multiple of 8."""
-    flow: Literal["dis", "rgbdiff"] = "dis"
-    """What the motion stream reads: DIS optical flow, or halved RGB differences."""
+    flow: FlowKind = "dis"
+    """What the motion stream reads: DIS optical flow, halved RGB differences, or flow from files
+    (`--flow FOLDER`)."""
     fusion: Literal["astfm", "concat", "late", "none"] = "astfm"
     """How motion enters: ASTFM or plain concatenation at every level, joined once at the bottleneck
     (late), or no motion stream at all."""
@@ -248,20 +248,8 @@ class Prototypes(nn.Module):
         self.items.copy_(torch.where(v.any(0)[:, None], moved, self.items))
 
 
-@dataclass(frozen=True, slots=True)
-class MSTIState:
-    """One stream's (or batch of streams') cache: its newest frames and the flows between them."""
-
-    frames: tuple[Tensor, ...] = ()
-    """At most k, (b, 3, h, w) each, oldest first."""
-    flows: tuple[Tensor, ...] = ()
-    """At most k - 1, (b, 2 or 3, h, w) each."""
-
-
-class MSTINet(VADModel):
+class MSTINet(FlowWindowed):
     """The model; see the head of this file for the paper, the letters and the deviations."""
-
-    heavy = ("predict",)
 
     def __init__(self, config: MSTIConfig) -> None:
         super().__init__()
@@ -277,7 +265,9 @@ class MSTINet(VADModel):
         self.down = modules(conv(a, b, stride=2, act=b != last) for a, b in steps)
         # Motion stream, as far as something reads it
         self.two = cfg.fusion != "none"
-        per_flow = 2 if cfg.flow == "dis" else 3
+        # Without a motion stream nothing is worth computing: differences cost least.
+        self.set_flow(cfg.flow if self.two else "rgbdiff")
+        per_flow = flow_channels(cfg.flow)
         if self.two:
             deep = steps if cfg.fusion == "late" else steps[:-1]
             self.enter_motion = nn.Sequential(
@@ -331,100 +321,26 @@ class MSTINet(VADModel):
         out: Tensor = self.head(y)
         return out
 
-    def predict(self, frames: Tensor, flows: Tensor) -> Prediction:
-        """One target per window: frames (n, 3 k, h, w), flows (n, 2 or 3 times k - 1, h, w)."""
-        y, skips = self.encode(frames, flows)
+    def moving(self, frames: Tensor, flows: Tensor) -> Prediction:
+        """The frame after each window: (n, k, 3, h, w), (n, k - 1, 2 or 3, h, w)."""
+        y, skips = self.encode(frames.flatten(1, 2), flows.flatten(1, 2))
         features: dict[str, Tensor] = {}
         terms: dict[str, Tensor] = {}
         if self.memory is not None:
             read, features = self.memory(y.flatten(2).transpose(1, 2))
-            terms["distance"] = features.pop("distance").mean(1, keepdim=True)  # D of Eq. 10
+            terms["distance"] = features.pop("distance").mean(1)  # D of Eq. 10
             y = read.transpose(1, 2).unflatten(2, y.shape[2:]).to(y.dtype)
         change = self.decode(y, skips)
         direct = self.config.head == "direct"
-        frame = torch.tanh(change) if direct else frames[:, -3:] + change
-        return Prediction(frame[:, None], None, features, terms)
-
-    def flow(self, previous: Tensor, current: Tensor) -> Tensor:
-        """What the motion stream sees of two neighbouring frames, (n, 3, h, w) -> (n, c, h, w).
-
-        rgbdiff: (V_t - V_{t-1}) / 2. dis: optical flow (x, y), 1 = `FLOW_SPAN` of the side.
-        """
-        if self.config.flow == "rgbdiff" or not self.two:
-            return motion(previous, current)
-        if current.device.type == "meta":  # only shapes are asked for
-            return current.new_empty(len(current), 2, *current.shape[2:])
-        from oddframe.ops.flow import dis_flow
-
-        pairs = zip(_grey(current), _grey(previous), strict=True)
-        found = torch.from_numpy(np.stack([dis_flow(now, past) for now, past in pairs])).movedim(
-            -1, 1
-        )
-        return (found / (FLOW_SPAN * self.size)).clamp_(-1, 1).to(current)
-
-    # ---- the two ways through
-
-    def forward(self, clip: Tensor, detach_context: bool = False) -> Prediction:
-        """(b, t >= k, c, h, w) -> predictions for the m = t - k + 1 windows of k frames.
-
-        detach_context: of no effect, windows share nothing that is learnt.
-        """
-        b, t = clip.shape[:2]
-        k, m = self.history, t - self.history + 1
-        if m < 1:
-            raise ValueError(f"MSTI-Net needs clips of at least {k} frames, got {t}")
-        self.check(clip)
-        flows = self.flow(clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1))
-        frames = torch.stack([clip[:, i : i + k].flatten(1, 2) for i in range(m)], 1)
-        moved = flows.unflatten(0, (b, t - 1))
-        flows = torch.stack([moved[:, i : i + k - 1].flatten(1, 2) for i in range(m)], 1)
-        out = self.predict(frames.flatten(0, 1), flows.flatten(0, 1))
-        terms = {name: x.view(b, m) for name, x in out.terms.items()}
-        return Prediction(out.frame[:, 0].unflatten(0, (b, m)), None, out.features, terms)
-
-    def init_state(self) -> MSTIState:
-        """State of a stream that has seen no frame."""
-        return MSTIState()
-
-    def step(self, state: Any, frame: Tensor) -> tuple[MSTIState, Prediction | None]:
-        """Take one new frame (b, c, h, w); None until k frames are in. The state is not changed."""
-        states, predictions = self.step_batch([state], [frame])
-        return states[0], predictions[0]
-
-    def step_batch(
-        self, states: Sequence[Any], frames: Sequence[Tensor]
-    ) -> tuple[list[MSTIState], list[Prediction | None]]:
-        """One new frame of each stream; only the flow to the frame before is computed."""
-        new = []
-        for state, frame in zip(states, frames, strict=True):
-            self.check(frame)
-            flows = state.flows
-            if state.frames:
-                flows = (*flows, self.flow(state.frames[-1], frame))[1 - self.history :]
-            new.append(MSTIState((*state.frames, frame)[-self.history :], flows))
-        ready = [i for i, s in enumerate(new) if len(s.frames) == self.history]
-        if not ready:
-            return new, [None] * len(new)
-        out = self.predict(
-            join([torch.cat(new[i].frames, 1) for i in ready]),
-            join([torch.cat(new[i].flows, 1) for i in ready]),
-        )
-        known = {**out.features, **out.terms}
-        parts = split((out.frame, *known.values()), [frames[i] for i in ready])
-        found = {}
-        for i, (frame, *rest) in zip(ready, parts, strict=True):
-            of = dict(zip(known, rest, strict=True))
-            terms = {name: of.pop(name) for name in out.terms}
-            found[i] = Prediction(frame, None, of, terms)
-        return new, [found.get(i) for i in range(len(new))]
+        frame = torch.tanh(change) if direct else frames[:, -1] + change
+        return Prediction(frame, None, features, terms)
 
     # ---- training and score
 
     def losses(self, prediction: Prediction, clip: Tensor) -> dict[str, Tensor]:
         """Eq. 9 as its weighted parts, Eq. 6-8; clip (b, t + 1, c, h, w)."""
-        cfg, m = self.config, prediction.frame.shape[1]
-        target = clip[:, self.history : self.history + m]
-        parts = {"frame": cfg.lambda_intensity * losses.intensity(prediction.frame, target)}
+        cfg, (frame, target) = self.config, self.to_come(prediction, clip)
+        parts = {"frame": cfg.lambda_intensity * losses.intensity(frame, target)}
         if self.memory is not None:
             w, likeness = prediction.features["weights"], prediction.features["likeness"]
             parts["separate"] = cfg.lambda_separate * entropy(w)
@@ -454,11 +370,3 @@ def compactness(likeness: Tensor, delta: float, *, literal: bool = False) -> Ten
     max(1 - cos - delta, 0); literal: max(|cos| - delta, 0), which falls as the two grow unlike.
     """
     return ((likeness.abs() if literal else 1 - likeness) - delta).clamp_min(0).mean()
-
-
-def _grey(frames: Tensor) -> NDArray[np.uint8]:
-    """RGB frames in [-1, 1], (n, 3, h, w), as grey pictures (n, h, w) uint8 (ITU-R BT.601)."""
-    red, green, blue = frames.detach().float().cpu().unbind(1)
-    luma = (0.299 * red + 0.587 * green + 0.114 * blue + 1) * 127.5
-    grey: NDArray[np.uint8] = luma.round().clamp(0, 255).to(torch.uint8).numpy()
-    return grey

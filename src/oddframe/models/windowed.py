@@ -1,6 +1,7 @@
 """Models that read a window of k frames as a whole: common clips, streams and losses.
 
-Such a model writes one method, `window`; a stream keeps its last k frames and runs it on them.
+Such a model writes one method, `window`; a stream keeps its last k frames and runs it on them. One
+that also reads the flow between frames is a `flows.FlowWindowed`.
 
 Letters: b clips or frames, t frames given, k history, m = t - k + 1 windows, n = b m windows or one
 of each stream, c h w colour, rows, columns.
@@ -31,9 +32,17 @@ class Windowed(VADModel):
     def window(self, frames: Tensor) -> Prediction:
         """(n, k, c, h, w) -> a prediction without the axis of moments.
 
-        Frame (n, c, h, w), terms (n,) each, features (n, ...).
+        Frame and motion (n, c, h, w), terms (n,) each, features (n, ...).
         """
         raise NotImplementedError
+
+    def take(self, clip: Tensor) -> Tensor:
+        """What windows are made of: the frames (b, t, c, h, w), with more channels if need be."""
+        return clip
+
+    def take_next(self, last: Tensor | None, frame: Tensor) -> Tensor:
+        """`take` for one new frame (b, c, h, w); last: what came of the one before."""
+        return frame
 
     def windows(self, clip: Tensor) -> Tensor:
         """Every window of a clip: (b, t, c, h, w) -> (b m, k, c, h, w)."""
@@ -50,9 +59,10 @@ class Windowed(VADModel):
             raise ValueError(
                 f"{type(self).__name__} needs clips of at least {self.history} frames, got {t}"
             )
-        out = self.window(self.windows(clip))
+        out = self.window(self.windows(self.take(clip)))
         terms = {name: value.unflatten(0, (b, -1)) for name, value in out.terms.items()}
-        return Prediction(out.frame.unflatten(0, (b, -1)), None, out.features, terms)
+        moved = None if out.motion is None else out.motion.unflatten(0, (b, -1))
+        return Prediction(out.frame.unflatten(0, (b, -1)), moved, out.features, terms)
 
     def init_state(self) -> WindowState:
         """State of a stream that has seen no frame."""
@@ -72,7 +82,10 @@ class Windowed(VADModel):
         """
         for frame in frames:
             self.check(frame)
-        new = [(*s, f)[-self.history :] for s, f in zip(states, frames, strict=True)]
+        new = [
+            (*s, self.take_next(s[-1] if s else None, f))[-self.history :]
+            for s, f in zip(states, frames, strict=True)
+        ]
         found: list[Prediction | None] = [None] * len(new)
         ready = [i for i, s in enumerate(new) if len(s) == self.history]
         if ready:
@@ -81,13 +94,14 @@ class Windowed(VADModel):
             for i in ready:
                 own = slice(at, at := at + len(frames[i]))
                 terms = {name: value[own, None] for name, value in out.terms.items()}
-                found[i] = Prediction(out.frame[own, None], None, terms=terms)
+                moved = None if out.motion is None else out.motion[own, None]
+                found[i] = Prediction(out.frame[own, None], moved, terms=terms)
         return new, found
 
     def to_come(self, prediction: Prediction, clip: Tensor) -> tuple[Tensor, Tensor]:
         """The predicted frames and the true ones, (b m, c, h, w) both; clip (b, t + 1, c, h, w)."""
         m = prediction.frame.shape[1]
-        target = clip[:, self.history : self.history + m]
+        target = clip[:, self.history : self.history + m, :3]
         return prediction.frame.flatten(0, 1), target.flatten(0, 1)
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from oddframe.config import Config
 from oddframe.data.frames import resize_bgr, to_model
-from oddframe.models.base import Prediction, VADModel, motion
+from oddframe.models.base import Prediction, VADModel
 from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.fuse import fuse, own_streams
 from oddframe.scoring.local import box_mean
@@ -95,7 +95,7 @@ class ScorerState:
     expected: Prediction | None = None
     """What the model predicted for the frame that comes, or reconstructed of `last`."""
     moved: Tensor | None = None
-    """M_{t-1}, which goes with `expected.motion`."""
+    """M_{t-1} (`VADModel.moved`), which goes with `expected.motion`."""
     greys: Greys = ()
     smooth: float | None = field(default=None)
 
@@ -166,7 +166,7 @@ class Scorer:
         ]
         frames = [torch.from_numpy(r.frame)[None].to(self.device) for r in ready]
         moved = [
-            None if state.last is None else motion(state.last, frame)
+            None if state.last is None else self.model.moved(state.last, frame)
             for state, frame in zip(states, frames, strict=True)
         ]
         seen = [
@@ -190,7 +190,7 @@ class Scorer:
             return None
         shown = state.last if self.model.reconstructs else frame
         truth = moved if self.model.motion_is_next else state.moved
-        error = (state.expected.frame[:, 0] - shown).square().mean(1)[0]  # h w
+        error = (state.expected.frame[:, 0] - shown[:, :3]).square().mean(1)[0]  # h w
         block = max(1, round(self.config.block_px * self.model.size / SIZE_PX))
         local = {"frame": box_mean(error.cpu().numpy(), block)}
         psnr_motion = None
