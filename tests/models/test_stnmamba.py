@@ -17,11 +17,14 @@ from oddframe.models.stnmamba import (
     ECA,
     STFB,
     ChannelVSSB,
+    Head,
     MemoryBank,
     ScaleVSSB,
     STNMamba,
     STNMambaConfig,
     ablation,
+    kth_largest,
+    two_nearest,
 )
 
 TINY = {"size": 64, "width": 8, "depth": 1, "state": 2, "memory_items": (6, 5, 4, 6)}
@@ -202,6 +205,30 @@ def test_items_stay_apart_unless_written_as_printed():
     assert spread[False] < 0.9
 
 
+def test_the_head_is_patches_layer_norm_and_colour():
+    head, x = shaken(Head(6)), noise(2, 3, 5, 6)
+    got = head(x)
+    tokens = F.linear(x, head.project.weight)
+    for i in range(4):
+        for j in range(4):
+            at = slice((4 * i + j) * 6, (4 * i + j + 1) * 6)
+            want = head.colour(
+                F.layer_norm(tokens[..., at], (6,), head.norm.weight, head.norm.bias)
+            )
+            close(got[:, :, i::4, j::4].movedim(1, -1), want)
+
+
+def test_what_a_query_reads_is_what_topk_finds():
+    x = noise(3, 7, 9)
+    x[0, 0, 3] = x[0, 0, 5]  # a tie
+    for k in (1, 2, 5, 9):
+        close(kth_largest(x, k), x.topk(k).values[..., -1:])
+    best = x.topk(2).indices
+    found = two_nearest(x)
+    assert torch.equal(x.gather(-1, found), x.gather(-1, best))
+    assert bool((found[..., 0] != found[..., 1]).all())
+
+
 # ---- shapes, budget, streaming
 
 
@@ -227,7 +254,7 @@ def test_the_paper_size_keeps_to_the_published_budget():
     assert info["published"]["source"] == "STNMamba, Table I"
     cfg = default_config("stnmamba")
     assert cfg == STNMambaConfig()
-    assert (cfg.size, cfg.width, cfg.depth, cfg.state) == (256, 32, 2, 16)
+    assert (cfg.size, cfg.width, cfg.depth, cfg.state) == (256, 32, 2, 1)
     small = describe("stnmamba-128")
     assert small["gmac_per_frame"] < 0.3 * info["gmac_per_frame"]
     assert small["published"] is None
@@ -236,9 +263,9 @@ def test_the_paper_size_keeps_to_the_published_budget():
 
 def test_scans_by_hand():
     model = made(depth=2)
-    # Levels of 16, 8, 4, 2 places a side; two blocks of 2 d each in three stages, STFB of d.
+    # Levels of 16, 8, 4, 2 places a side; two blocks of 2 d each in three stages, STFB too.
     want = sum(
-        9 * side**2 * 4 * 2 * (6 * 2 * d + d)
+        9 * side**2 * 4 * 2 * (6 * 2 * d + 2 * d)
         for side, d in ((16, 8), (8, 16), (4, 32), (2, 64))
     )  # fmt: skip
     assert model.scan_flops() == model.scan_flops(4) == want

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from oddframe.ops.ss2d import SS2D
 
 M = TypeVar("M", bound=nn.Module)
+FINE = 8
+"""Pixels: cutting out patches smaller than this costs more than the convolution they stand for."""
 
 
 def modules(items: Iterable[M]) -> Sequence[M]:
@@ -47,7 +49,12 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, H, W) -> (b, H/r, W/r, d)."""
-        out: Tensor = self.norm(self.project(self._patches(x)))
+        if self.patch < FINE:
+            kernel = self.project.weight.unflatten(1, (x.shape[1], self.patch, self.patch))
+            tokens = F.conv2d(x, kernel, self.project.bias, self.patch).permute(0, 2, 3, 1)
+        else:
+            tokens = self.project(self._patches(x))
+        out: Tensor = self.norm(tokens)
         return out
 
     def portions(self, x: Tensor, count: int) -> tuple[Tensor, ...]:
@@ -86,7 +93,10 @@ class VSSB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, d) -> (b, h, w, d)."""
-        main, gate = self.branches(self.norm(x)).chunk(2, -1)
+        x_norm = self.norm(x)
+        # Two products, not one cut in two: the convolution would have to copy its half.
+        to_main, to_gate = self.branches.weight.chunk(2)
+        main, gate = F.linear(x_norm, to_main), F.linear(x_norm, to_gate)
         main = F.silu(depthwise(main, self.conv.weight, self.conv.bias))
         main = self.out_norm(self.ss2d(main))
         out: Tensor = x + self.out(main * F.silu(gate))
