@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from oddframe.cli.console import DEVICE, RUN
+from oddframe.cli.console import DEVICE, FLOW, RUN
 
 
 def run(
@@ -21,6 +21,7 @@ def run(
         ..., "--alarms-per-day", help="False alarms to accept in 24 hours."
     ),
     device: str = DEVICE,
+    flow: Path | None = FLOW,
 ) -> None:
     """Set the alarm threshold for a rate of false alarms, and store it in the RUN."""
     import sys
@@ -47,11 +48,13 @@ def run(
             "so the threshold will be as well: expect more alarms than asked for.",
             file=sys.stderr,
         )
-    detector = load(loaded, device)
+    detector = load(loaded, device, flow=flow)
+    flows = detector.flows_of(dataset, "train")
     scores, rates = [], []
     for video in dataset.train:
         with open_source(video.path) as source, frame_bar(video.name) as tick:
-            scores.append(detector.score(source, heat=False, progress=tick).score)
+            own = flows.get(video.name)
+            scores.append(detector.score(source, heat=False, progress=tick, flow=own).score)
             rates.append(source.info.fps)
     found = calibrate(scores, rates, alarms_per_day)
     footage = {"name": dataset.name, "videos": len(dataset.train), **known}

@@ -25,6 +25,10 @@ COMPILED = typer.Option(
     False, "--compile", help="Rewrite the model by torch.compile: slow to start, then faster."
 )
 DEVICE = typer.Option("cpu", "--device", help="cpu, cuda, cuda:N, or auto.")
+FLOW = typer.Option(
+    None, "--flow", metavar="FOLDER",
+    help="Flow files, for a model that reads them (`oddframe data flow`).",
+)  # fmt: skip
 JSON = typer.Option(None, "--json", metavar="F", help="Also write the results to this file.")
 PROTOCOL = typer.Option(
     "all",

@@ -139,6 +139,10 @@ def flow(
         f"{out}: {done.written} videos written, {done.kept} were there; {done.flows} flows of "
         f"{size}x{size} now, {done.bytes / 1e6:.0f} MB"
     )
+    print(
+        f"next: oddframe fit --model msti-net --set model.flow=file --data {root} --flow {out} "
+        "--out RUN"
+    )
 
 
 COMMANDS = {"synth": synth, "check": check, "prepare": prepare, "flow": flow}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from oddframe.cli.console import DEVICE, JSON, PROTOCOL, RUN, events_text
+from oddframe.cli.console import DEVICE, FLOW, JSON, PROTOCOL, RUN, events_text
 
 if TYPE_CHECKING:
     from oddframe.runtime.evaluate import Evaluation
@@ -28,6 +28,7 @@ def run(
         None, "--report", metavar="F", help="Also write a page with curves, scores and moments."
     ),
     device: str = DEVICE,
+    flow: Path | None = FLOW,
 ) -> None:
     """Evaluate a run on labelled video, floors without learning beside it."""
     import time
@@ -43,7 +44,7 @@ def run(
     protocols = parse_protocols(protocol)
     dataset = open_dataset(data, labels)
     loaded = load_run(run)
-    detector = load(loaded, device)
+    detector = load(loaded, device, flow=flow)
     for file in (json, report):
         if file is not None:
             writable_folder(file.parent)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from oddframe.cli.console import FLOW
+
 
 def run(
     model: str = typer.Option(
@@ -23,6 +25,7 @@ def run(
     ),
     seed: int = typer.Option(0, "--seed", help="Of the weights and the order of the footage."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
+    flow: Path | None = FLOW,
 ) -> None:
     """Learn what is normal from unlabelled footage; labels are not read."""
     from oddframe.cli.console import stderr
@@ -30,10 +33,11 @@ def run(
 
     run = fit(
         model=model, data=data, out=out, epochs=epochs, minutes=minutes, resume=resume,
-        settings=settings, seed=seed, device=device, console=stderr(),
+        settings=settings, seed=seed, device=device, console=stderr(), flow=flow,
     )  # fmt: skip
     facts = run.card.get("training", {})
     print(f"{run.path}: {run.name}, {facts.get('steps')} steps in {facts.get('minutes')} min")
     if run.calibration is not None:
         print(run.calibration["text"])
-    print(f"next: oddframe score {run.path} VIDEO --out DIR")
+    more = "" if flow is None else " --flow FOLDER"
+    print(f"next: oddframe score {run.path} VIDEO --out DIR{more}")

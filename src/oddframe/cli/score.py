@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
-from oddframe.cli.console import COMPILED, DEVICE, PRECISION, RUN
+from oddframe.cli.console import COMPILED, DEVICE, FLOW, PRECISION, RUN
 
 if TYPE_CHECKING:
     from oddframe.runtime.detector import Detector
@@ -30,13 +30,20 @@ def run(
     device: str = DEVICE,
     precision: str = PRECISION,
     compiled: bool = COMPILED,
+    flow: Path | None = FLOW,
 ) -> None:
     """Score videos: one CSV each, `frame,time_s,score,level,alarm` and the raw terms."""
     from oddframe.cli.console import writable_folder
     from oddframe.runtime.detector import load
+    from oddframe.sources import open_source
 
     stems = _stems(videos, allow_short)
-    detector = load(run, device, precision=cast("Precision", precision), compiled=compiled)
+    detector = load(
+        run, device, precision=cast("Precision", precision), compiled=compiled, flow=flow
+    )
+    for spec in stems.values() if detector.info.carried else []:
+        with open_source(spec, allow_short=allow_short) as source:
+            detector.flow_of(source)  # what is wrong shows before any work
     writable_folder(out)
     if detector.info.threshold is None:
         print("the run is not calibrated: levels stay empty and no alarm is raised")

@@ -4,8 +4,8 @@ A flow is (2, h, w), x then y, in pixels per frame: where each place of a frame 
 before. Kept as Middlebury `.flo` (float32, what FlowNet2 and RAFT write) or as `.npy` (float16
 here: 0.26 MB at 256 x 256, to about 1/1000 of the speed).
 
-Nothing reads these files in training yet: models compute their flow from the frames. They are for
-flows that were made elsewhere, and for looking at.
+Models with `flow: file` read such files in place of computing flow from the frames, these or those
+that a network wrote elsewhere: `flow_folder.py` finds them.
 """
 
 from __future__ import annotations

@@ -107,3 +107,11 @@ def build(name: str, config: Config | None = None) -> VADModel:
     e = entry(name)
     model: VADModel = getattr(import_module(e.module), e.model)(config or default_config(name))
     return model
+
+
+def carried(name: str, config: Config | None = None) -> int:
+    """Channels that a model's frames bring beside RGB (`VADModel.carried`); makes no weights."""
+    import torch
+
+    with torch.device("meta"):
+        return build(name, config).carried

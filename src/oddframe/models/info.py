@@ -97,7 +97,7 @@ def count(model: VADModel) -> tuple[float, float]:
 
     On the meta device tensors have shapes and no values, so this takes seconds at any size.
     """
-    clip = torch.empty(1, model.history, 3, model.size, model.size, device="meta")
+    clip = torch.empty(1, model.history, 3 + model.carried, model.size, model.size, device="meta")
     with FlopCounterMode(display=False) as stateless:
         model(clip)
     # FlopCounterMode counts a multiply and an add as two.
@@ -106,7 +106,7 @@ def count(model: VADModel) -> tuple[float, float]:
 
 def step_gmac(model: VADModel) -> float:
     """GMAC of one `step` of a warm stream; model on "meta"."""
-    frame = torch.empty(1, 3, model.size, model.size, device="meta")
+    frame = torch.empty(1, 3 + model.carried, model.size, model.size, device="meta")
     state = model.init_state()
     for _ in range(model.history):
         state, _ = model.step(state, frame)

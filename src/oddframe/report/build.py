@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from oddframe.data import Dataset, pixel_masks
+from oddframe.data.flow_folder import VideoFlow
 from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
 from oddframe.runs import CURVE, Run
 from oddframe.runtime.detector import Detector
@@ -123,6 +124,7 @@ def _moments(detector: Detector, dataset: Dataset, videos: Sequence[VideoScores]
     """Best moments (one per video), the highest false alarm, the deepest miss."""
     paths = {v.name: v.path for v in dataset.test}
     masks = pixel_masks(dataset)
+    flows = detector.flows_of(dataset, "test")
     picked: list[tuple[Kind, str, VideoScores, int]] = []
     hits = [(v, _best(v.score, v.labels == 1, highest=True)) for v in videos]
     ranked = sorted(
@@ -142,7 +144,7 @@ def _moments(detector: Detector, dataset: Dataset, videos: Sequence[VideoScores]
             picked.append((kind, title, v, i))
     moments = []
     for kind, title, v, i in picked:
-        image, heat = look(detector, paths[v.name], i)
+        image, heat = look(detector, paths[v.name], i, flows.get(v.name))
         truth = masks[v.name][i] if masks is not None and v.name in masks else None
         caption = f"{v.name}, frame {i}, {v.time_s[i]:.1f} s: score {v.score[i]:.2f}" + (
             "" if np.isnan(v.level[i]) else f", level {v.level[i]:.2f}"
@@ -162,7 +164,9 @@ def _best(score: Any, among: Any, *, highest: bool) -> int | None:
     return int(allowed[np.argmax(values) if highest else np.argmin(values)])
 
 
-def look(detector: Detector, path: Path, index: int) -> tuple[Image, Map | None]:
+def look(
+    detector: Detector, path: Path, index: int, flow: VideoFlow | None = None
+) -> tuple[Image, Map | None]:
     """One frame of a video and its heat map, scored from as little of the past as it takes."""
     overlap = detector.info.overlap
     first = 0 if overlap is None else max(0, index - overlap)
@@ -170,7 +174,8 @@ def look(detector: Detector, path: Path, index: int) -> tuple[Image, Map | None]
     with open_source(path) as source:
         for frame in source:
             if frame.index >= first:
-                state, score = detector.step(state, frame.image, frame.pts_s)
+                carried = None if flow is None else flow.read(frame.index, detector.info.size)
+                state, score = detector.step(state, frame.image, frame.pts_s, carried)
             if frame.index == index:
                 return frame.image, score.heat
     raise IndexError(f"{path} has no frame {index}")

@@ -19,7 +19,8 @@ from oddframe.data import Dataset, frame_labels, label_source, manifest, manifes
 from oddframe.errors import ConfigError
 from oddframe.metrics.pairs import bootstrap_difference
 from oddframe.metrics.rows import Row
-from oddframe.runs import CARD, WEIGHTS, load_run, write_json
+from oddframe.models import carried
+from oddframe.runs import CARD, WEIGHTS, Run, load_run, write_json
 from oddframe.runtime.detector import Detector, load
 from oddframe.runtime.evaluate import VideoScores, evaluate
 from oddframe.scoring.floors import FLOORS
@@ -223,6 +224,7 @@ def collect(
 
     Raises:
         RunError, DatasetError, ProtocolError, SourceError: as `evaluate` and `foreign_scores`.
+        ConfigError: a run takes its optical flow from files.
     """
     labels = frame_labels(dataset)
     source = label_source(dataset, labels)
@@ -233,9 +235,14 @@ def collect(
     }
     store = _Store(folder, manifest_hash(manifest(dataset)))
     methods = []
+    todo: dict[str, tuple[Run, str]] = {}
     for name, path in _named(runs).items():
         run = load_run(path)
         key = store.key((path / WEIGHTS).read_bytes() + (path / CARD).read_bytes())
+        if store.get(name, key) is None:
+            _check_flow(run)
+        todo[name] = run, key
+    for name, (run, key) in todo.items():
         if store.get(name, key) is None:
             # A floor's scores come with the first run: each frame is then decoded once for both.
             lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
@@ -249,6 +256,16 @@ def collect(
     for name, other in others.items():
         methods.append(Method(name, other.scores, other.scores, missing_end=other.cut[1]))
     return methods + _floors(store, dataset, tick)
+
+
+def _check_flow(run: Run) -> None:
+    # What is kept of a run is known again by its files, and flow files are none of them.
+    if carried(run.name, run.model_config):
+        raise ConfigError(
+            f"{run.path} takes its optical flow from files, which compare does not read. Use "
+            "`oddframe evaluate --flow FOLDER`, or `oddframe score --flow FOLDER` and compare the "
+            "scores it writes (--scores)."
+        )
 
 
 _ANY = [PROTOCOLS["deploy"]]

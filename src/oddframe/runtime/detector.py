@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from oddframe.data.dataset import Dataset
+from oddframe.data.flow_folder import FlowFolder, VideoFlow, flow_folder, needs_flow
 from oddframe.errors import ConfigError
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
@@ -50,6 +52,8 @@ class DetectorInfo:
     """Rows and columns that pictures are resized to."""
     history: int
     """k: the first k frames of a video have no score."""
+    carried: int
+    """Channels that frames bring beside RGB: 2 where optical flow is read from files, else 0."""
     overlap: int | None
     """Frames that a segment must start early to give the same scores; None: smoothing is on."""
     threshold: float | None
@@ -66,13 +70,14 @@ class Detector:
 
     def __init__(
         self, run: Run, device: str = "cpu", *, precision: Precision = "float32",
-        compiled: bool = False,
+        compiled: bool = False, flow: str | Path | None = None,
     ) -> None:  # fmt: skip
         """Build the model and load its weights; see `load`."""
         if precision not in get_args(Precision):
             raise ConfigError(f"precision is float32 or bfloat16, found {precision!r}.")
         where = pick_device(device)
         model = run.model()
+        self._flow = flow_folder(model.carried, flow, str(run.path))
         if compiled:
             compile_parts(model, where)
         self._scorer = Scorer(model, run.score_config, run.scene, run.threshold, where, precision)
@@ -82,6 +87,7 @@ class Detector:
             parameters=sum(p.numel() for p in model.parameters()),
             size=model.size,
             history=model.history,
+            carried=model.carried,
             overlap=None if run.score_config.smooth else max(model.history, FLOW_LAG),
             threshold=run.threshold,
             calibration=run.calibration,
@@ -98,17 +104,58 @@ class Detector:
         """State of a stream that has seen no frame."""
         return self._scorer.init_state()
 
+    def flow_of(self, source: Source) -> VideoFlow | None:
+        """The flow files of a source, found by its name; None where the model reads none.
+
+        Raises:
+            ConfigError: the model reads some, and there is no folder or the source is live.
+            DatasetError: none there, more than one of that name, or not as many as frames.
+        """
+        if not self.info.carried:
+            return None
+        if source.live:
+            raise ConfigError(
+                f"{self.info.run} takes its optical flow from files; it cannot score the live "
+                f"source {source.info.name}, which has none."
+            )
+        flow = self._flow_folder().find(source.info.name)
+        if source.info.frames is not None:
+            flow.expect(source.info.frames)
+        return flow
+
+    def flows_of(self, dataset: Dataset, split: str) -> dict[str, VideoFlow]:
+        """Name -> flow files of all videos of a split (train, test); {} where none are read.
+
+        Raises:
+            ConfigError, DatasetError: as `flow_of`, or the folder is of other footage.
+        """
+        if not self.info.carried:
+            return {}
+        return self._flow_folder().videos(dataset, split)
+
+    def _flow_folder(self) -> FlowFolder:
+        if self._flow is None:
+            raise needs_flow(str(self.info.run))
+        return self._flow
+
     def step(
-        self, state: ScorerState, image: Image, pts_s: float = 0.0
+        self,
+        state: ScorerState,
+        image: Image,
+        pts_s: float = 0.0,
+        flow: NDArray[np.float32] | None = None,
     ) -> tuple[ScorerState, Score]:
         """Score the next frame of a stream: (h, w, 3) BGR uint8, any size that stays the same.
 
         The old state is left as it was; the first k frames get NaN.
 
+        flow: of a model that reads it from files, what `VideoFlow.read(index, info.size)` gives.
+
         Raises:
-            ConfigError: no BGR uint8 picture.
+            ConfigError: no BGR uint8 picture, or no flow where it is needed.
         """
-        return self._scorer.step(state, _picture(image), pts_s)
+        ready = self._scorer.prepare(_picture(image), state.greys, flow)
+        return self._scorer.step(state, ready, pts_s)
 
     def step_batch(
         self,
@@ -135,31 +182,44 @@ class Detector:
             return [], []
         return self._scorer.step_batch(states, [_picture(i) for i in images], times)
 
-    def follow(self, source: SourceLike) -> Generator[tuple[Frame, Score], None, None]:
+    def follow(
+        self, source: SourceLike, flow: VideoFlow | None = None
+    ) -> Generator[tuple[Frame, Score], None, None]:
         """Every frame of a source with its score, as soon as it is there; see `stream`."""
-        with _opened(source) as opened, closing(self._prepared(opened)) as frames:
+        with _opened(source) as opened, closing(self._prepared(opened, flow)) as frames:
             state = self.init_state()
             for frame, prepared in frames:
                 state, score = self._scorer.step(state, prepared, frame.pts_s)
                 yield frame, score
 
-    def _prepared(self, source: Source) -> Generator[tuple[Frame, Prepared], None, None]:
+    def _prepared(
+        self, source: Source, flow: VideoFlow | None
+    ) -> Generator[tuple[Frame, Prepared], None, None]:
         """The frames of a source, prepared; those of files by a thread, ahead of the model.
 
         Cameras are read when a score is wanted and not before: a frame that waits here is as old
         as the model is slow, and a thread that waits for a camera cannot be ended.
         """
-        made = self._prepare_all(source)
+        made = self._prepare_all(source, flow or self.flow_of(source))
         return made if source.live else ahead(made, AHEAD)
 
-    def _prepare_all(self, source: Source) -> Generator[tuple[Frame, Prepared], None, None]:
+    def _prepare_all(
+        self, source: Source, flow: VideoFlow | None
+    ) -> Generator[tuple[Frame, Prepared], None, None]:
         greys: Greys = ()
+        frames = 0
         for frame in source:
-            prepared = self._scorer.prepare(_picture(frame.image), greys)
+            frames = frame.index + 1
+            carried = None if flow is None else flow.read(frame.index, self.info.size)
+            prepared = self._scorer.prepare(_picture(frame.image), greys, carried)
             greys = prepared.greys
             yield frame, prepared
+        if flow is not None:  # files left over are of another video
+            flow.expect(frames)
 
-    def stream(self, source: SourceLike) -> Generator[Score, None, None]:
+    def stream(
+        self, source: SourceLike, flow: VideoFlow | None = None
+    ) -> Generator[Score, None, None]:
         """One score per new frame of a source, causal: no frame after it is used.
 
         The frames of files are read a few frames ahead of their scores, in a thread that has
@@ -167,16 +227,23 @@ class Detector:
 
         Args:
             source: what `open_source` gives (left open at the end), or what it takes.
+            flow: its flow files, where `flow_of` shall not look for them by its name.
 
         Raises:
             SourceError: the source cannot be opened, or turns out to be damaged.
+            ConfigError, DatasetError: as `flow_of`.
         """
-        with closing(self.follow(source)) as followed:
+        with closing(self.follow(source, flow)) as followed:
             for _, score in followed:
                 yield score
 
     def score(
-        self, source: SourceLike, *, heat: bool = True, progress: Progress | None = None
+        self,
+        source: SourceLike,
+        *,
+        heat: bool = True,
+        progress: Progress | None = None,
+        flow: VideoFlow | None = None,
     ) -> Result:
         """Score a whole video: the loop over `stream`, collected.
 
@@ -184,11 +251,13 @@ class Detector:
             source: path of a video or frame folder, or an opened source (left open).
             heat: keep the heat maps (8 kB a frame).
             progress: called after every frame.
+            flow: its flow files, as `stream` takes them.
 
         Raises:
             SourceError: the source cannot be opened, or turns out to be damaged.
+            ConfigError, DatasetError: as `flow_of`.
         """
-        with _opened(source) as opened, closing(self.stream(opened)) as scores:
+        with _opened(source) as opened, closing(self.stream(opened, flow)) as scores:
             info, hint = opened.info, opened.frame_hint
             collector = Collector(info.name, (info.height, info.width), heat)
             for done, score in enumerate(scores, 1):
@@ -200,7 +269,7 @@ class Detector:
 
 def load(
     run: str | Path | Run, device: str = "cpu", *, precision: Precision = "float32",
-    compiled: bool = False,
+    compiled: bool = False, flow: str | Path | None = None,
 ) -> Detector:  # fmt: skip
     """Load a RUN folder as a detector.
 
@@ -212,10 +281,14 @@ def load(
             calibrate with the precision that you score with.
         compiled: let `torch.compile` rewrite the model. The first frames then wait for a C++
             compiler, a minute or more; what it made is kept for the next time.
+        flow: folder of flow files, as `oddframe data flow` writes it, for a RUN that takes its
+            optical flow from files; those of a video are found by its name.
 
     Raises:
         RunError: no RUN, unfinished, damaged, or of another version.
-        ConfigError: the device is not there, an unknown precision, no C++ compiler.
+        ConfigError: the device is not there, an unknown precision, no C++ compiler; flow for a
+            model that reads none.
+        DatasetError: `flow` is no such folder.
 
     Example:
         >>> detector = oddframe.load("RUN")                    # doctest: +SKIP
@@ -223,7 +296,7 @@ def load(
         >>> float(np.nanmax(result.level)), result.heat(100)   # doctest: +SKIP
     """
     found = run if isinstance(run, Run) else load_run(run)
-    return Detector(found, device, precision=precision, compiled=compiled)
+    return Detector(found, device, precision=precision, compiled=compiled, flow=flow)
 
 
 def pick_device(device: str) -> torch.device:

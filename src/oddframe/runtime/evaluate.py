@@ -25,6 +25,7 @@ from oddframe.data import (
     pixel_masks,
     resize_bgr,
 )
+from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.labels import video_frames
 from oddframe.data.masks import Masks
 from oddframe.errors import DatasetError
@@ -100,7 +101,7 @@ def evaluate(
     optical flow; `NAME:frame` and `NAME:motion`, one stream alone; and the floors.
 
     Args:
-        detector: a loaded run.
+        detector: a loaded run, with the folder of its flow files where it reads some.
         dataset: with labels; its test videos are used.
         protocols: see `oddframe.scoring.protocols.parse_protocols`.
         progress: called after each frame with frames done and frames in all.
@@ -109,7 +110,7 @@ def evaluate(
 
     Raises:
         DatasetError: no test videos, no labels, labels of another length (found before anything
-            is scored).
+            is scored); likewise flow files of the run.
         SourceError: a video is damaged.
         ProtocolError: only one class, or nothing left after the dropped frames.
     """
@@ -120,9 +121,12 @@ def evaluate(
         )
     labels = frame_labels(dataset)
     # An hour of scoring must not end with this, so the videos are decoded once for their length.
+    flows = detector.flows_of(dataset, "test")
     counts = {video.name: video_frames(video) for video in dataset.test}
     for name, count in counts.items():
         check_lengths(name, len(labels[name]), count)
+        if name in flows:
+            flows[name].expect(count)
     masks = pixel_masks(dataset)
     hits = Hits(Heats() if regions else None)
     done, total = 0, sum(counts.values())
@@ -138,7 +142,8 @@ def evaluate(
         planes = masks[video.name] if masks is not None and video.name in masks else None
         if planes is not None:
             check_lengths(video.name, len(planes), counts[video.name])
-        videos.append(_score(detector, video, labels[video.name], planes, hits, tick, floors))
+        flow = flows.get(video.name)
+        videos.append(_score(detector, video, labels[video.name], planes, hits, tick, floors, flow))
     rows = _rows(detector, videos, protocols, label_source(dataset, labels))
     worst_of, worst = _worst(detector, videos, protocols)
     return Evaluation(
@@ -173,6 +178,7 @@ def _score(
     hits: Hits,
     tick: Callable[[], None],
     names: Sequence[str],
+    flow: VideoFlow | None,
 ) -> VideoScores:
     """Score one video with detector and floors in one pass; counts hits in its masks."""
     floors = {name: FLOORS[name]() for name in names}
@@ -180,7 +186,7 @@ def _score(
     with open_source(video.path) as source:
         size = (source.info.height, source.info.width)
         collector = Collector(video.name, size, heat=False)
-        for frame, score in detector.follow(source):
+        for frame, score in detector.follow(source, flow):
             small = resize_bgr(frame.image, SIZE_PX) if floors else frame.image
             for name, floor in floors.items():
                 value = floor.step(small)

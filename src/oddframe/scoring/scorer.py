@@ -25,6 +25,7 @@ from torch import Tensor
 
 from oddframe.config import Config
 from oddframe.data.frames import resize_bgr, to_model
+from oddframe.errors import ConfigError
 from oddframe.models.base import Prediction, VADModel
 from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.fuse import fuse, own_streams
@@ -62,7 +63,7 @@ class Prepared:
     """What is known of a frame without the model: plain arrays, so torch stays in one thread."""
 
     frame: NDArray[np.float32]
-    """V_t, (c, h, w) RGB in [-1, 1]."""
+    """V_t, (c, h, w): RGB in [-1, 1], then the channels that the model's frames carry."""
     flow: Map | None
     """Local means of its optical flow, (h, w); None without flow and in the first two frames."""
     greys: Greys
@@ -126,10 +127,17 @@ class Scorer:
         """State of a stream that has seen no frame."""
         return ScorerState(self.model.init_state())
 
-    def prepare(self, image: Image, greys: Greys = ()) -> Prepared:
+    def prepare(
+        self, image: Image, greys: Greys = (), carried: NDArray[np.float32] | None = None
+    ) -> Prepared:
         """Everything about a frame (h, w, 3) BGR uint8, any size, that needs no model.
 
         greys: those of the frame before, empty for a stream's first. Safe in any thread.
+        carried: what the model's frames bring beside RGB, `VADModel.carried` channels (c, h, w) of
+            the model's size: flow read from files, in pixels per frame. None for other models.
+
+        Raises:
+            ConfigError: nothing carried where it is needed, or of another shape.
         """
         size = self.model.size
         small = resize_bgr(image, size)
@@ -143,7 +151,27 @@ class Scorer:
                 means = box_mean(flow_speed(grey, greys[0]), FLOW_BLOCK_PX)
                 fitted = cv2.resize(means, (size, size), interpolation=cv2.INTER_AREA)
                 speed = np.asarray(fitted, dtype=np.float32)
-        return Prepared(to_model(small, size), speed, greys)
+        return Prepared(self._with(to_model(small, size), carried), speed, greys)
+
+    def _with(
+        self, rgb: NDArray[np.float32], carried: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        """The frame with the channels that the model wants behind its colours."""
+        if carried is None and not self.model.carried:
+            return rgb
+        if carried is None:
+            raise ConfigError(
+                "The model takes optical flow from files beside every picture, and this one came "
+                "without: score files whose flow lies in a folder (--flow FOLDER); it cannot score "
+                "cameras, or several streams at once."
+            )
+        wanted = (self.model.carried, *rgb.shape[1:])
+        if carried.shape != wanted:
+            raise ConfigError(
+                f"The model's frames carry channels of shape {wanted} beside RGB, found "
+                f"{carried.shape}."
+            )
+        return np.concatenate((rgb, carried))
 
     def observe(
         self, state: ScorerState, image: Image | Prepared

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from oddframe.config import Config
+from oddframe.data.flow_folder import StoredFlow
 from oddframe.data.frames import FrameStore, from_store
 from oddframe.models.base import VADModel
 from oddframe.train.split import Span
@@ -56,12 +57,17 @@ class TrainConfig(Config):
 
 
 class Batches:
-    """Endless runs of consecutive frames from the training spans, drawn by (seed, step)."""
+    """Endless runs of consecutive frames from the training spans, drawn by (seed, step).
+
+    flow: of the store's frames, for a model whose frames carry it as two more channels.
+    """
 
     def __init__(
-        self, store: FrameStore, spans: Sequence[Span], length: int, batch: int, seed: int
-    ) -> None:
+        self, store: FrameStore, spans: Sequence[Span], length: int, batch: int, seed: int,
+        flow: StoredFlow | None = None,
+    ) -> None:  # fmt: skip
         self.store, self.length, self.batch, self.seed = store, length, batch, seed
+        self.flow = flow
         self.spans = [s for s in spans if len(s) >= length]
         self.starts = np.cumsum([0] + [len(s) - length + 1 for s in self.spans])
         self.first_step = 0
@@ -72,14 +78,18 @@ class Batches:
         return int(self.starts[-1])
 
     def at(self, step: int) -> Tensor:
-        """The batch of one step: (b, t, c, h, w) float32 in [-1, 1]."""
+        """The batch of one step: (b, t, c, h, w) float32, RGB in [-1, 1], flow in pixels."""
         drawn = np.random.default_rng([self.seed, step]).integers(0, self.runs, self.batch)
         return torch.stack([self._run(int(i)) for i in drawn])
 
     def _run(self, i: int) -> Tensor:
         s = int(np.searchsorted(self.starts, i, side="right")) - 1
         start = self.spans[s].start + i - int(self.starts[s])
-        return torch.from_numpy(from_store(self.store.read(start, start + self.length)))
+        frames = from_store(self.store.read(start, start + self.length))
+        if self.flow is not None:
+            carried = self.flow.read(start, start + self.length)
+            frames = np.concatenate((frames, carried), axis=1)
+        return torch.from_numpy(frames)
 
     def __iter__(self) -> Iterator[Tensor]:
         step = self.first_step

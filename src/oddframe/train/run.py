@@ -12,7 +12,7 @@ import platform
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,16 +26,17 @@ from rich.progress import Progress
 
 from oddframe.config import Config
 from oddframe.data import Dataset, open_dataset
+from oddframe.data.flow_folder import StoredFlow, VideoFlow, flow_folder, needs_flow
 from oddframe.data.frames import FrameStore
 from oddframe.data.manifest import footage_hashes
 from oddframe.errors import ConfigError, DatasetError, RunError
-from oddframe.models import build, default_config, entry
+from oddframe.models import build, carried, default_config, entry
 from oddframe.models.base import VADModel
 from oddframe.process import keep_freed_memory
 from oddframe.runs import CURVE, RESUME, Run, load_run, save_run, write_json
 from oddframe.scoring.calibrate import calibrate
 from oddframe.scoring.scene import SceneFit, StreamScene
-from oddframe.scoring.scorer import ScoreConfig, Scorer
+from oddframe.scoring.scorer import Prepared, ScoreConfig, Scorer, ScorerState
 from oddframe.train.module import Batches, FitModule, TrainConfig
 from oddframe.train.progress import STATE, Watch, stop_on_interrupt
 from oddframe.train.split import Span, Split, hold_out
@@ -87,6 +88,7 @@ def fit(
     seed: int = 0,
     device: str = "auto",
     console: Console | None = None,
+    flow: str | Path | None = None,
 ) -> Run:
     """Train a model on normal video and leave a RUN folder.
 
@@ -102,6 +104,8 @@ def fit(
         seed: of the weights and of the order of the footage.
         device: auto, cpu or cuda.
         console: where progress goes (stderr by default).
+        flow: folder of flow files (`data/flow_folder.py`), for a model that takes its flow from
+            them; to be given again with `resume`.
 
     Returns:
         The finished run.
@@ -116,22 +120,31 @@ def fit(
     chosen, out = configs(model, settings), Path(out)
     if minutes is not None and minutes <= 0:
         raise ConfigError(f"--minutes must be above 0, found {minutes}.")
+    folder = flow_folder(carries := carried(model, chosen.model), flow, model)
+    if carries and folder is None:
+        raise needs_flow(model)
     _check_out(out, resume)
     dataset = open_dataset(data)
     if not dataset.train:
         raise DatasetError(f"{data} holds no training video (layout {dataset.layout}).")
     footage = footage_hashes(dataset)
-    plan = {"model": model, "config": chosen.plain(), "seed": seed, "data": footage["manifest"]}
+    flows = None if folder is None else folder.videos(dataset, "train")
+    origin = {} if folder is None else {"flow": folder.origin}
+    plan = {
+        "model": model, "config": chosen.plain(), "seed": seed, "data": footage["manifest"],
+        **origin,
+    }  # fmt: skip
     with _started(out, plan, resume):
-        facts, net, store, split = _learn(
-            model, chosen, dataset, out, epochs, minutes, resume, seed, started, device, console
-        )
-    scene, calibration = _finish(net, chosen.score, store, split, device, console)
+        facts, net, batches, split = _learn(
+            model, chosen, dataset, flows, out, epochs, minutes, resume, seed, started, device,
+            console,
+        )  # fmt: skip
+    scene, calibration = _finish(net, chosen.score, batches, split, device, console)
     card = {
         "seed": seed, "training": {**facts, "frames": sum(map(len, split.train)),
                                    "held_out": sum(map(len, split.held))},
         "data": {"name": dataset.name, "layout": dataset.layout, **footage,
-                 "videos": len(dataset.train)},
+                 "videos": len(dataset.train), **origin},
         "versions": _versions(),
     }  # fmt: skip
     save_run(out, model, net, chosen.plain(), scene, calibration, card)
@@ -140,9 +153,10 @@ def fit(
 
 
 def _learn(
-    model: str, chosen: Configs, dataset: Dataset, out: Path, epochs: int | None,
-    minutes: float | None, resume: bool, seed: int, started: float, device: str, console: Console,
-) -> tuple[dict[str, Any], VADModel, FrameStore, Split]:  # fmt: skip
+    model: str, chosen: Configs, dataset: Dataset, flows: Mapping[str, VideoFlow] | None, out: Path,
+    epochs: int | None, minutes: float | None, resume: bool, seed: int, started: float, device: str,
+    console: Console,
+) -> tuple[dict[str, Any], VADModel, Batches, Split]:  # fmt: skip
     """Decode, keep a part aside, train: all that can be stopped and resumed."""
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("decoding", total=None)
@@ -150,6 +164,7 @@ def _learn(
             dataset.train, out / RESUME / "frames", chosen.model.size,  # type: ignore[attr-defined]
             lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
+    flow = None if flows is None else StoredFlow(store, flows)
     torch.manual_seed(seed)
     net = build(model, chosen.model)
     train = chosen.train
@@ -160,10 +175,10 @@ def _learn(
         f"{model}: {sum(map(len, split.train))} frames to train on, "
         f"{sum(map(len, split.held))} kept aside, {len(store.videos)} clips"
     )
-    batches = Batches(store, split.train, net.history + train.targets, train.batch, seed)
+    batches = Batches(store, split.train, net.history + train.targets, train.batch, seed, flow)
     net.prepare(_mean_frame(batches))
     facts = _train(net, batches, train, out, epochs, minutes, resume, started, device, console)
-    return facts, net, store, split
+    return facts, net, batches, split
 
 
 def _check_out(out: Path, resume: bool) -> None:
@@ -215,9 +230,9 @@ def _check_plan(out: Path, plan: dict[str, Any], resume: bool) -> None:
 
 
 def _mean_frame(batches: Batches) -> torch.Tensor:
-    """Mean of 64 frames spread over the training footage: (c, h, w)."""
+    """Mean of 64 frames spread over the training footage: (3, h, w)."""
     steps = torch.linspace(0, batches.runs - 1, 64).long().tolist()
-    return torch.stack([batches._run(i)[0] for i in steps]).mean(0)
+    return torch.stack([batches._run(i)[0, :3] for i in steps]).mean(0)
 
 
 def _train(
@@ -271,7 +286,7 @@ def _quiet_lightning() -> Iterator[None]:
 
 
 def _finish(
-    net: VADModel, config: ScoreConfig, store: FrameStore, split: Split, device: str,
+    net: VADModel, config: ScoreConfig, footage: Batches, split: Split, device: str,
     console: Console,
 ) -> tuple[dict[str, StreamScene], dict[str, Any]]:  # fmt: skip
     """The scene's normal range and a first threshold, from the footage kept aside."""
@@ -285,7 +300,7 @@ def _finish(
         for span in split.held:
             state = scorer.init_state()
             for i in range(span.start, span.stop):
-                state, seen = scorer.observe(state, _bgr(store, i))
+                state, seen = scorer.observe(state, _prepared(scorer, state, footage, i))
                 if seen is not None:
                     fitting.add(seen.local)
                 bar.advance(task)
@@ -296,11 +311,17 @@ def _finish(
             state = scorer.init_state()
             clip = []
             for i in range(span.start, span.stop):
-                state, score = scorer.step(state, _bgr(store, i))
+                state, score = scorer.step(state, _prepared(scorer, state, footage, i))
                 clip.append(score.score)
                 bar.advance(task)
             scores.append(torch.tensor(clip, dtype=torch.float64).numpy())
-    return scene, calibrate(scores, store.videos[0].fps, FIRST_ALARMS_PER_DAY)
+    return scene, calibrate(scores, footage.store.videos[0].fps, FIRST_ALARMS_PER_DAY)
+
+
+def _prepared(scorer: Scorer, state: ScorerState, footage: Batches, i: int) -> Prepared:
+    """One frame of the footage as the scorer takes the next of a stream."""
+    flow = None if footage.flow is None else footage.flow.read(i, i + 1)[0]
+    return scorer.prepare(_bgr(footage.store, i), state.greys, flow)
 
 
 def _bgr(store: FrameStore, i: int) -> Any:
