@@ -1,4 +1,4 @@
-"""What models say of their papers: equations by number, deviations by one grep, literal switches."""
+"""What models say of their papers: equations, deviations found by one grep, literal switches."""
 
 import ast
 import re
