@@ -57,7 +57,7 @@ def text(found: dict[str, Any]) -> str:
     load = "unknown" if m["load"] is None else f"{m['load']:.1f}"
     lines = [
         f"fastest of interleaved turns, {m['threads']} threads on {m['cores']} cores "
-        f"({m['cpu_capability']}), load {load} at the start, torch {m['torch']}"
+        f"({m['cpu_capability']}), load {load} before, torch {m['torch']}"
     ]
     if m["load"] is not None and m["load"] > BUSY:
         lines.append("other work runs on this machine: trust the ratios more than the times")
