@@ -63,7 +63,9 @@ class ModelContract:
         out = net(clip)
         moments = EXTRA + 1
         assert out.frame.shape == (2, moments, 3, net.size, net.size)
-        assert out.motion is None or out.motion.shape == out.frame.shape
+        if out.motion is not None:  # of optical flow there are two channels
+            truth = net.moved(clip[:, 0], clip[:, 1])
+            assert out.motion.shape == (2, moments, *truth.shape[1:])
         assert all(term.shape == (2, moments) for term in out.terms.values())
         assert bool(out.frame.isfinite().all())
         assert net(clip[:, : net.history]).frame.shape[1] == 1
@@ -213,3 +215,8 @@ class ModelContract:
         terms = {name: np.array([1.0, 2.0, 4.0]) for name in net(self.clip(net)).terms}
         score = net.paper_score({"psnr": np.array([30.0, 20.0, 10.0]), **terms})
         assert (np.diff(score) > 0).all()
+
+    def test_the_weights_of_its_score_have_names(self):
+        weights = self.made().paper_weights(0.25)
+        assert all(name.isidentifier() and value >= 0 for name, value in weights.items())
+        assert "alpha" not in weights or weights["alpha"] == 0.25

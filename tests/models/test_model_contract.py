@@ -33,6 +33,11 @@ class TestMNAD(ModelContract):
     config = {"size": 32, "width": 8, "items": 4}
 
 
+class TestAMMC(ModelContract):
+    name = "ammc-128"
+    config = {"size": 32, "width": 8, "items": 4}
+
+
 class TestConvAE(ModelContract):
     name = "conv-ae-128"
     config = {"size": 32, "width": 32, "history": 4}

@@ -47,6 +47,7 @@ _QUICK = {
 }  # fmt: skip
 _FFP = ("oddframe.models.ffp", "FFP", "FFPConfig")
 _MNAD = ("oddframe.models.mnad", "MNAD", "MNADConfig")
+_AMMC = ("oddframe.models.ammc", "AMMCNet", "AMMCConfig")
 _CONV_AE = ("oddframe.models.conv_ae", "ConvAE", "ConvAEConfig")
 _CONVLSTM_AE = ("oddframe.models.convlstm_ae", "ConvLSTMAE", "ConvLSTMAEConfig")
 _MEMAE = ("oddframe.models.memae", "MemAE", "MemAEConfig")
@@ -71,6 +72,8 @@ MODELS: dict[str, Entry] = {
     "ffp-128": Entry(*_FFP, train=_QUICK_WINDOWS),
     "mnad": Entry(*_MNAD, Published(15.6, 46.6, 65, _TABLE), _WINDOWS),
     "mnad-128": Entry(*_MNAD, train=_QUICK_WINDOWS),
+    "ammc": Entry(*_AMMC, Published(25.0, 169.5, 18, _TABLE), _WINDOWS),
+    "ammc-128": Entry(*_AMMC, train=_QUICK_WINDOWS),
     "conv-ae": Entry(*_CONV_AE, train=_WINDOWS),
     "conv-ae-128": Entry(*_CONV_AE, train=_QUICK_WINDOWS),
     "convlstm-ae": Entry(*_CONVLSTM_AE, Published(fps=10, source=_TABLE), _WINDOWS),

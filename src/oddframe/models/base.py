@@ -93,6 +93,13 @@ class VADModel(nn.Module):
         """
         return -np.asarray(terms["psnr"], np.float64)
 
+    def paper_weights(self, alpha: float) -> dict[str, float]:
+        """The weights in `paper_score` by name, which every figure states.
+
+        alpha: that of the run, between the PSNR of frame and motion.
+        """
+        return {"alpha": alpha}
+
     def losses(self, prediction: Prediction, clip: Tensor) -> dict[str, Tensor]:
         """Named losses, weighted, whose sum is minimised; clip (b, t + 1, c, h, w)."""
         raise NotImplementedError

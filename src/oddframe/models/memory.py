@@ -69,3 +69,17 @@ class Memory(nn.Module):
         moved = self.momentum * self.items + (1 - self.momentum) * total / mass.clamp_min(1e-6)
         # In place: the buffer stays the same tensor for DDP and for the averaged copy.
         self.items.copy_(torch.where(mass > 0, F.normalize(moved, dim=-1), self.items))
+
+
+def far_apart(query: Tensor, count: int) -> Tensor:
+    """As many of the queries (q, d), of unit length, as lie far from each other: (count, d).
+
+    The first, then each time the one that is least like all before it; some of them again where
+    there are fewer than `count`. What a memory starts from, so that its items do not collapse.
+    """
+    chosen = [query[0]]
+    alike = query @ query[0]  # to the likest of those chosen
+    while len(chosen) < count:
+        chosen.append(query[alike.argmin()])
+        alike = torch.maximum(alike, query @ chosen[-1])
+    return torch.stack(chosen)

@@ -132,6 +132,10 @@ class MNAD(Windowed):
             "separate": cfg.lambda_separate * (near - second + cfg.margin).relu().mean(),
         }
 
+    def paper_weights(self, alpha: float) -> dict[str, float]:
+        """lambda of Eq. 11."""
+        return {"lambda": self.config.score_alpha}
+
     def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Eq. 11: PSNR and distance, each rescaled by the video's own extremes."""
         alpha = self.config.score_alpha

@@ -59,6 +59,7 @@ from oddframe.config import Config
 from oddframe.models.base import Prediction, minmax
 from oddframe.models.blocks import modules
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
+from oddframe.models.memory import far_apart
 
 LEVELS = 3
 GROUP = 8
@@ -226,12 +227,8 @@ class Prototypes(nn.Module):
 
     @torch.no_grad()
     def start(self, query: Tensor) -> None:
-        """Items as far from each other as the first queries (q, c) allow: each the one that is
-        least like all before it."""
-        chosen = query[:1]
-        while len(chosen) < len(self.items):
-            chosen = torch.cat((chosen, query[(query @ chosen.T).amax(1).argmin()][None]))
-        self.items.copy_(chosen)
+        """Items as far from each other as the first queries (q, c) allow."""
+        self.items.copy_(far_apart(query, len(self.items)))
         self.started.fill_(1)
 
     @torch.no_grad()
@@ -347,6 +344,10 @@ class MSTINet(FlowWindowed):
             compact = compactness(likeness, cfg.delta, literal=cfg.literal_compact)
             parts["compact"] = cfg.lambda_compact * compact
         return parts
+
+    def paper_weights(self, alpha: float) -> dict[str, float]:
+        """tau of Eq. 10."""
+        return {"tau": self.config.tau}
 
     def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """-R_t (Eq. 10): R = 1 - tau (1 - f(PSNR)) - (1 - tau) f(D), f min-max over the video.

@@ -472,6 +472,10 @@ class STNMamba(Windowed):
             return nearest
         return F.relu(nearest[..., 0] - nearest[..., 1] + 1)
 
+    def paper_weights(self, alpha: float) -> dict[str, float]:
+        """lambda of Eq. 18."""
+        return {"lambda": self.config.lambda_score}
+
     def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Eq. 16-19, as 1 - S: lambda norm(-PSNR) + (1 - lambda) mean over i of norm(distance_i).
 

@@ -19,9 +19,12 @@ class UNet(nn.Module):
     """`encode` to the bottleneck, `decode` from it; what stands between is the model's own.
 
     bare: leave out the last norm and ReLU of the encoder.
+    drawn: channels of what `decode` gives, 3 for a frame.
     """
 
-    def __init__(self, channels: int, width: int = 64, *, bare: bool = False) -> None:
+    def __init__(
+        self, channels: int, width: int = 64, *, bare: bool = False, drawn: int = 3
+    ) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(LEVELS)]
         self.encoder = nn.ModuleList()
@@ -31,7 +34,7 @@ class UNet(nn.Module):
         finer = widths[-2::-1]
         self.up = nn.ModuleList(_up(2 * c, c) for c in finer)
         self.decoder = nn.ModuleList(pair(2 * c, c) for c in finer)
-        self.picture = nn.Conv2d(width, 3, 3, padding=1)
+        self.picture = nn.Conv2d(width, drawn, 3, padding=1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(n, channels, h, w) -> the bottleneck (n, 8 width, h / 8, w / 8) and the skips."""
@@ -42,7 +45,7 @@ class UNet(nn.Module):
         return x, levels[:-1]
 
     def decode(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """-> a picture (n, 3, h, w) in [-1, 1]."""
+        """-> a picture (n, drawn, h, w) in [-1, 1]."""
         for up, part, skip in zip(self.up, self.decoder, reversed(skips), strict=True):
             x = part(torch.cat((skip, up(x)), 1))
         return torch.tanh(self.picture(x).float())

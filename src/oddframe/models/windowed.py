@@ -98,6 +98,10 @@ class Windowed(VADModel):
                 found[i] = Prediction(out.frame[own, None], moved, terms=terms)
         return new, found
 
+    def paper_weights(self, alpha: float) -> dict[str, float]:
+        """None: the score is one error."""
+        return {}
+
     def to_come(self, prediction: Prediction, clip: Tensor) -> tuple[Tensor, Tensor]:
         """The predicted frames and the true ones, (b m, c, h, w) both; clip (b, t + 1, c, h, w)."""
         m = prediction.frame.shape[1]

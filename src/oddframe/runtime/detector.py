@@ -100,6 +100,10 @@ class Detector:
         """The score of the model's paper for a whole video, from the terms of a `Result`."""
         return self._scorer.model.paper_score(terms)
 
+    def paper_weights(self) -> dict[str, float]:
+        """The weights in `paper_score` by name; {} where it is one error alone."""
+        return self._scorer.model.paper_weights(self.score_config.alpha)
+
     def init_state(self) -> ScorerState:
         """State of a stream that has seen no frame."""
         return self._scorer.init_state()

@@ -237,9 +237,10 @@ def _term(video: VideoScores, name: str) -> Floats:
 
 def _stated(detector: Detector, protocol: Protocol) -> Protocol:
     """The protocol with how weights and alpha were chosen, and the frames that have no score."""
-    weights = "last weights, averaged over training"
-    alpha = f"alpha {detector.score_config.alpha:g} fixed beforehand"
-    chosen = f"{weights}; {alpha if protocol.normalise == 'per_video' else 'no alpha'}"
+    named = detector.paper_weights() if protocol.normalise == "per_video" else {}
+    fixed = ", ".join(f"{name} {value:g}" for name, value in named.items())
+    chosen = "last weights, averaged over training; "
+    chosen += f"{fixed} fixed beforehand" if named else "no alpha"
     # The floors have scores for more frames, and are judged on the same.
     drop = max(protocol.drop or 0, detector.info.history)
     return replace(protocol, drop=drop, select=f"{chosen}; nothing chosen on test clips")
