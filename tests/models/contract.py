@@ -219,4 +219,3 @@ class ModelContract:
     def test_the_weights_of_its_score_have_names(self):
         weights = self.made().paper_weights(0.25)
         assert all(name.isidentifier() and value >= 0 for name, value in weights.items())
-        assert "alpha" not in weights or weights["alpha"] == 0.25

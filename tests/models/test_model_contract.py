@@ -23,6 +23,11 @@ class TestMSTI(ModelContract):
     config = {"size": 32, "width": 16, "memory_items": 4}
 
 
+class TestVADMamba(ModelContract):
+    name = "vadmamba-128"
+    config = {"size": 64, "history": 4, "width": 8, "state": 2, "codes": 8}
+
+
 class TestFFP(ModelContract):
     name = "ffp-128"
     config = {"size": 32, "width": 8}

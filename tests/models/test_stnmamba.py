@@ -11,13 +11,13 @@ import torch.nn.functional as F
 
 from oddframe.errors import ConfigError
 from oddframe.models import MODELS, build, default_config
+from oddframe.models.blocks import PatchHead
 from oddframe.models.info import describe
 from oddframe.models.stnmamba import (
     ABLATIONS,
     ECA,
     STFB,
     ChannelVSSB,
-    Head,
     MemoryBank,
     ScaleVSSB,
     STNMamba,
@@ -206,7 +206,7 @@ def test_items_stay_apart_unless_written_as_printed():
 
 
 def test_the_head_is_patches_layer_norm_and_colour():
-    head, x = shaken(Head(6)), noise(2, 3, 5, 6)
+    head, x = shaken(PatchHead(6, 4)), noise(2, 3, 5, 6)
     got = head(x)
     tokens = F.linear(x, head.project.weight)
     for i in range(4):
@@ -476,6 +476,9 @@ def test_every_ablation_trains_one_step(name):
 def test_the_full_rows_are_the_paper():
     base = STNMambaConfig()
     assert ablation("M6", base) == ablation("B4", base) == ablation("L4", base) == base
+    assert ablation("lambda0.8", base) == ablation("K60", base) == base
+    assert ablation("lambda0.2", base).lambda_score == 0.2
+    assert ablation("K40", base).memory_top == 0.4
     sizes = [
         sum(p.numel() for p in STNMamba(ablation(f"M{i}", tiny())).parameters())
         for i in range(1, 7)

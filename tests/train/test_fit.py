@@ -36,6 +36,7 @@ def tiny_fit(data, out, **options):
 WINDOWED = {
     "mnad-128": ["model.size=32", "model.width=4", "model.items=3"],
     "memae-128": ["model.size=32", "model.widths=[4,4,4,4]", "model.history=8", "model.items=9"],
+    "vadmamba-128": ["model.size=32", "model.width=8", "model.history=4", "model.codes=8"],
 }
 
 
@@ -62,7 +63,10 @@ def test_a_prepared_set_gives_the_same_run_and_names_its_source(normal, tmp_path
     assert "source" not in one.card["data"]
 
 
-@pytest.mark.parametrize(("model", "term"), [("mnad-128", "distance"), ("memae-128", "clip_error")])
+@pytest.mark.parametrize(
+    ("model", "term"),
+    [("mnad-128", "distance"), ("memae-128", "clip_error"), ("vadmamba-128", "commit")],
+)
 def test_a_baseline_is_fitted_and_scores(normal, tmp_path, model, term):
     from oddframe import load
 
@@ -73,7 +77,7 @@ def test_a_baseline_is_fitted_and_scores(normal, tmp_path, model, term):
     scored = np.isfinite(result.score)
     assert scored.tolist() == [i >= history for i in range(len(scored))]
     assert np.isfinite(result.terms[term][scored]).all()
-    assert "psnr_motion" not in result.terms
+    assert ("psnr_motion" in result.terms) == (model == "vadmamba-128")
     assert run.card["training"]["steps"] > 5
 
 

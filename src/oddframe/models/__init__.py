@@ -41,6 +41,7 @@ class Entry:
 _M2S2L = ("oddframe.models.m2s2l", "M2S2L", "M2S2LConfig")
 _MSTI = ("oddframe.models.msti", "MSTINet", "MSTIConfig")
 _STNMAMBA = ("oddframe.models.stnmamba", "STNMamba", "STNMambaConfig")
+_VADMAMBA = ("oddframe.models.vadmamba", "VADMamba", "VADMambaConfig")
 _QUICK = {
     "lr": 1e-3, "beta2": 0.99, "halve_every": 0, "calm_after": 600, "targets": 4, "batch": 2,
     "detach_context": True,
@@ -68,6 +69,8 @@ MODELS: dict[str, Entry] = {
         *_MSTI, Published(source="MSTI-Net gives none"), train={"batch": 4, "targets": 1}
     ),
     "msti-net-128": Entry(*_MSTI, train=_QUICK | {"detach_context": False, "targets": 2}),
+    "vadmamba": Entry(*_VADMAMBA, Published(28.1, None, 90, _TABLE), _WINDOWS),
+    "vadmamba-128": Entry(*_VADMAMBA, train=_QUICK_WINDOWS),
     "ffp": Entry(*_FFP, Published(24.2, 148.1, 25, _TABLE), _WINDOWS),
     "ffp-128": Entry(*_FFP, train=_QUICK_WINDOWS),
     "mnad": Entry(*_MNAD, Published(15.6, 46.6, 65, _TABLE), _WINDOWS),

@@ -1,4 +1,4 @@
-"""Blocks that the Mamba models share: patch embedding, VSSB, MS-VSSB, patch expansion.
+"""Blocks that the Mamba models share: patches in, merged, expanded and out again, VSSB, MS-VSSB.
 
 Letters: b batch, h w rows and columns of the token grid, d model width, e inner width, r patch.
 Tokens are channels last, (b, h, w, d): linear layers and the scan want them so.
@@ -149,6 +149,21 @@ class MSVSSB(nn.Module):
         return out
 
 
+class PatchMerge(nn.Module):
+    """Half the resolution at twice the width: (n, h, w, d) -> (n, h/2, w/2, 2d) (Swin)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * width)
+        self.project = nn.Linear(4 * width, 2 * width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, h, w, d) -> (n, h/2, w/2, 2d)."""
+        x = rearrange(x, "n (h p) (w q) d -> n h w (p q d)", p=2, q=2)
+        out: Tensor = self.project(self.norm(x))
+        return out
+
+
 class PatchExpand(nn.Module):
     """Twice the resolution at half the width: (b, h, w, d) -> (b, 2h, 2w, d/2) (VM-UNet)."""
 
@@ -161,6 +176,34 @@ class PatchExpand(nn.Module):
         """(b, h, w, d) -> (b, 2h, 2w, d/2)."""
         x = rearrange(self.project(x), "b h w (p q c) -> b (h p) (w q) c", p=2, q=2)
         out: Tensor = self.norm(x)
+        return out
+
+
+class PatchHead(nn.Module):
+    """The last step: patches expanded r times at the same width, then a linear map to a picture."""
+
+    def __init__(self, width: int, patch: int, channels: int = 3) -> None:
+        super().__init__()
+        self.patch = patch
+        self.project = nn.Linear(width, patch**2 * width, bias=False)
+        self.norm = nn.LayerNorm(width)
+        self.colour = nn.Linear(width, channels)
+        with torch.no_grad():  # start near grey, or near "no change"
+            self.colour.weight.mul_(0.1)
+            self.colour.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, h, w, d) -> (n, c, r h, r w)."""
+        # At full resolution every pass costs. Of vectors without mean (this map gives none) the
+        # norm is one factor, which can wait until only the channels of the picture are left.
+        weight = self.project.weight.unflatten(0, (self.patch**2, -1))
+        x = F.linear(x, (weight - weight.mean(1, keepdim=True)).flatten(0, 1))
+        x = x.unflatten(-1, weight.shape[:2])  # n h w (p q) d
+        spread = (x.square().mean(-1, keepdim=True) + self.norm.eps).rsqrt()
+        colour, norm = self.colour, self.norm
+        bias = F.linear(norm.bias, colour.weight, colour.bias)
+        x = F.linear(x, colour.weight * norm.weight) * spread + bias
+        out: Tensor = rearrange(x, "n h w (p q) c -> n c (h p) (w q)", p=self.patch)
         return out
 
 

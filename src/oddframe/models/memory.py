@@ -71,6 +71,23 @@ class Memory(nn.Module):
         self.items.copy_(torch.where(mass > 0, F.normalize(moved, dim=-1), self.items))
 
 
+@torch.no_grad()
+def written(items_md: Tensor, query_qd: Tensor, likeness_qm: Tensor, *, nearest: bool) -> Tensor:
+    """p <- L2(p + sum of v q): the items after a batch of queries.
+
+    MSTI-Net Eq. 5, STNMamba Eq. 10; v is the softmax over the queries of their likeness to an item.
+    nearest: an item takes from those queries alone that it is the nearest of, and stays as it is
+    where there are none. From all of them, as both papers print it, every item gets nearly the
+    mean query, and in a few steps all items are one and the same.
+    """
+    if nearest:
+        chosen = F.one_hot(likeness_qm.argmax(-1), likeness_qm.shape[-1]).bool()
+        likeness_qm = likeness_qm.masked_fill(~chosen, -torch.inf)
+    v = likeness_qm.softmax(0).nan_to_num(0.0)  # a column of -inf has no softmax
+    moved = F.normalize(items_md + (v.T @ query_qd).to(items_md), dim=-1)
+    return torch.where(v.any(0)[:, None], moved, items_md)
+
+
 def far_apart(query: Tensor, count: int) -> Tensor:
     """As many of the queries (q, d), of unit length, as lie far from each other: (count, d).
 

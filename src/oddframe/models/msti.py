@@ -59,7 +59,7 @@ from oddframe.config import Config
 from oddframe.models.base import Prediction, minmax
 from oddframe.models.blocks import modules
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
-from oddframe.models.memory import far_apart
+from oddframe.models.memory import far_apart, written
 
 LEVELS = 3
 GROUP = 8
@@ -237,12 +237,8 @@ class Prototypes(nn.Module):
 
         query (q, c), cosine (q, i). In place: the buffer stays the same tensor for averaged copies.
         """
-        if self.nearest:  # an item that no query is nearest to stays as it is
-            chosen = F.one_hot(cosine.argmax(-1), cosine.shape[-1]).bool()
-            cosine = cosine.masked_fill(~chosen, -torch.inf)
-        v = (cosine / self.temperature).softmax(0).nan_to_num()
-        moved = F.normalize(self.items + (v.T @ query).to(self.items), dim=-1)
-        self.items.copy_(torch.where(v.any(0)[:, None], moved, self.items))
+        likeness = cosine / self.temperature
+        self.items.copy_(written(self.items, query, likeness, nearest=self.nearest))
 
 
 class MSTINet(FlowWindowed):

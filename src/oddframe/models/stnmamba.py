@@ -48,7 +48,6 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
@@ -61,10 +60,13 @@ from oddframe.models.blocks import (
     MultiScaleConv,
     PatchEmbed,
     PatchExpand,
+    PatchHead,
+    PatchMerge,
     depthwise,
     mlp,
     modules,
 )
+from oddframe.models.memory import written
 from oddframe.models.windowed import Windowed
 from oddframe.ops.ss2d import SS2D
 
@@ -146,9 +148,12 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "L2": {"lambda_separate": 0.0},
     "L3": {"lambda_compact": 0.0},
     "L4": {},
+    **{f"lambda{share:g}": {"lambda_score": share} for share in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)},
+    **{f"K{percent}": {"memory_top": percent / 100} for percent in (20, 40, 60, 80, 100)},
 }
-"""The paper's Tables II (M), III (B: memory banks) and IV (L) as changes of a configuration;
-`memory_banks` n: only those of the n finest levels."""
+"""The paper's Tables II (M), III (B: memory banks) and IV (L), and the sweeps of Fig. 7 (lambda,
+which needs no new training, and K in percent), as changes of a configuration. `memory_banks` n:
+only those of the n finest levels."""
 
 
 def ablation(name: str, base: STNMambaConfig) -> STNMambaConfig:
@@ -300,14 +305,8 @@ class MemoryBank(nn.Module):
     @torch.no_grad()
     def write(self, query_qd: Tensor, similarity_qp: Tensor) -> None:
         """Eq. 10: p <- L2(p + sum of v q), v the softmax over the queries of their similarity."""
-        if not self.literal:
-            chosen = similarity_qp.argmax(-1, keepdim=True)
-            others = torch.ones_like(similarity_qp, dtype=torch.bool).scatter_(-1, chosen, False)
-            similarity_qp = similarity_qp.masked_fill(others, -torch.inf)
-        # An item that no query chose has a column of -inf, hence NaN, and stays.
-        weight = similarity_qp.softmax(0).nan_to_num_(0.0)
         # In place: the buffer stays the same tensor for DDP and for the averaged copy.
-        self.items.copy_(F.normalize(self.items + weight.T @ query_qd, dim=-1))
+        self.items.copy_(written(self.items, query_qd, similarity_qp, nearest=not self.literal))
 
 
 def kth_largest(x: Tensor, k: int) -> Tensor:
@@ -324,48 +323,6 @@ def two_nearest(similarity: Tensor) -> Tensor:
     first = similarity.detach().argmax(-1, keepdim=True)  # twice this is faster than one topk
     second = similarity.detach().scatter(-1, first, -torch.inf).argmax(-1, keepdim=True)
     return torch.cat((first, second), -1)
-
-
-class PatchMerge(nn.Module):
-    """Half the resolution at twice the width: (n, h, w, d) -> (n, h/2, w/2, 2d) (Swin)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(4 * width)
-        self.project = nn.Linear(4 * width, 2 * width, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, h, w, d) -> (n, h/2, w/2, 2d)."""
-        x = rearrange(x, "n (h p) (w q) d -> n h w (p q d)", p=2, q=2)
-        out: Tensor = self.project(self.norm(x))
-        return out
-
-
-class Head(nn.Module):
-    """The last step: patches expanded 4x at the same width, then a linear map to colour."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.project = nn.Linear(width, PATCH**2 * width, bias=False)
-        self.norm = nn.LayerNorm(width)
-        self.colour = nn.Linear(width, 3)
-        with torch.no_grad():  # start near grey, or near "no change"
-            self.colour.weight.mul_(0.1)
-            self.colour.bias.zero_()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, h, w, d) -> (n, 3, 4h, 4w)."""
-        # At full resolution every pass costs. Of vectors without mean (this map gives none) the
-        # norm is one factor, which can wait until only three colours are left.
-        weight = self.project.weight.unflatten(0, (PATCH**2, -1))
-        x = F.linear(x, (weight - weight.mean(1, keepdim=True)).flatten(0, 1))
-        x = rearrange(x, "n h w (p q d) -> n h w p q d", p=PATCH, q=PATCH)
-        spread = (x.square().mean(-1, keepdim=True) + self.norm.eps).rsqrt()
-        colour, norm = self.colour, self.norm
-        bias = F.linear(norm.bias, colour.weight, colour.bias)
-        x = F.linear(x, colour.weight * norm.weight) * spread + bias
-        out: Tensor = rearrange(x, "n h w p q c -> n c (h p) (w q)")
-        return out
 
 
 # ---- the model
@@ -421,7 +378,7 @@ class STNMamba(Windowed):
             nn.Sequential(*(vssb(d, **scan) for _ in range(cfg.depth))) for d in widths
         )
         self.expand = modules(PatchExpand(d) for d in widths[1:])
-        self.head = Head(cfg.width)
+        self.head = PatchHead(cfg.width, PATCH)
 
     def window(self, frames: Tensor) -> Prediction:
         """Sections III-A to E for windows (n, 4, c, h, w): everything without the dimension m."""
