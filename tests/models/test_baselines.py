@@ -11,10 +11,10 @@ from contract import video
 from oddframe import losses
 from oddframe.errors import ConfigError
 from oddframe.models import build, default_config
-from oddframe.models.base import minmax
+from oddframe.models.base import Prediction, minmax
 from oddframe.models.conv_ae import ConvAE, ConvAEConfig
 from oddframe.models.convlstm_ae import ConvLSTM
-from oddframe.models.ffp import FFP, FFPConfig
+from oddframe.models.ffp import FFP, FLAT, Discriminator, FFPConfig, lucas_kanade
 from oddframe.models.info import count, describe, literal_switches, overview
 from oddframe.models.m2s2l import M2S2LConfig
 from oddframe.models.memae import MemAE, MemAEConfig, SparseMemory
@@ -69,8 +69,6 @@ def test_the_overview_names_papers_and_literal_switches():
 @pytest.mark.parametrize(
     ("name", "changes", "said"),
     [
-        ("ffp", {"lambda_flow": 2.0}, "lambda_flow 2.0 needs a pretrained optical-flow network"),
-        ("ffp", {"lambda_adversarial": 0.05}, "lambda_adversarial 0.05 needs a discriminator"),
         ("ffp", {"size": 100}, "size: .*multiple of 8, found 100"),
         ("mnad", {"size": 100}, "size: .*multiple of 8"),
         ("mnad", {"items": 1}, "items: .*greater than or equal to 2"),
@@ -115,6 +113,85 @@ def test_ffp_is_held_against_the_frame_to_come():
     parts = net.losses(out, clip)
     torch.testing.assert_close(parts["frame"], ((want - clip[:, 4:]) ** 2).mean())
     torch.testing.assert_close(parts["gradient"], 0.5 * losses.gradient(want, clip[:, 4:]))
+
+
+def test_lucas_kanade_sees_a_shift():
+    g = torch.Generator().manual_seed(0)
+    noise = F.interpolate(torch.rand(1, 1, 12, 12, generator=g), (64, 64), mode="bicubic")
+    before = (2 * noise - 1).clamp(-1, 1).expand(-1, 3, -1, -1)
+    for down, right in ((0, 1), (1, 0), (-1, 1)):
+        now = before.roll((down, right), (2, 3))
+        flow = lucas_kanade(now, before)
+        assert flow.shape == (1, 2, 32, 32)
+        middle = flow[0, :, 8:-8, 8:-8].mean((1, 2))
+        torch.testing.assert_close(middle, -torch.tensor([right, down]) / 2, rtol=0, atol=0.08)
+    assert float(lucas_kanade(before, before).abs().max()) == 0
+    flat = torch.zeros(1, 3, 32, 32)
+    assert bool(lucas_kanade(flat, flat + 0.1).isfinite().all())
+
+
+def test_lucas_kanade_is_least_squares():
+    now, then = torch.randn(2, 1, 3, 24, 24, generator=torch.Generator().manual_seed(2))
+    found = lucas_kanade(now, then)[0, :, 5, 6]
+    a, b = (F.avg_pool2d(x.mean(1, keepdim=True), 2)[0, 0].numpy() for x in (now, then))
+    rows, wanted = [], []
+    for i in range(1, 10):
+        for j in range(2, 11):
+            middle = (a + b) / 2
+            rows.append([(middle[i, j + 1] - middle[i, j - 1]) / 2,
+                         (middle[i + 1, j] - middle[i - 1, j]) / 2])  # fmt: skip
+            wanted.append(a[i, j] - b[i, j])
+    rows = np.array(rows)
+    want = np.linalg.solve(rows.T @ rows + 81 * FLAT * np.eye(2), rows.T @ np.array(wanted))
+    np.testing.assert_allclose(found.numpy(), want, rtol=1e-4)
+
+
+def test_ffp_flow_term():
+    net = FFP(FFPConfig(size=32, width=2, lambda_flow=2.0))
+    clip = video(0, 5, 32, 2)
+    right = Prediction(clip[:, 4:], None)
+    assert float(net.losses(right, clip)["flow"]) == 0
+    still = Prediction(clip[:, 3:4].clone().requires_grad_(), None)
+    loss = net.losses(still, clip)["flow"]
+    want = 2 * lucas_kanade(clip[:, 4], clip[:, 3]).abs().mean()  # a still picture has no flow
+    torch.testing.assert_close(loss, want)
+    loss.backward()
+    assert float(still.frame.grad.abs().max()) > 0
+
+
+def test_ffp_adversarial_terms_each_train_their_own_network():
+    torch.manual_seed(0)
+    net = FFP(FFPConfig(size=32, width=4, lambda_adversarial=0.05)).train()
+    clip = video(0, 5, 32, 2)
+    out = net(clip[:, :-1])
+    parts = net.losses(out, clip)
+    fake, real = out.frame[:, 0], clip[:, 4]
+    taken = 0.05 * ((net.judge(fake) - 1) ** 2).mean() / 2
+    torch.testing.assert_close(parts["adversarial"], taken)
+    judged = ((net.judge(real) - 1) ** 2).mean() / 2 + (net.judge(fake) ** 2).mean() / 2
+    torch.testing.assert_close(parts["judge"], judged)
+    parts["adversarial"].backward(retain_graph=True)
+    assert all(p.grad is None for p in net.judge.parameters())
+    assert net.unet.picture.weight.grad is not None
+    net.zero_grad()
+    parts["judge"].backward()
+    assert all(p.grad is not None for p in net.judge.parameters())
+    assert net.unet.picture.weight.grad is None
+    assert FFP(FFPConfig(size=32, width=4)).judge is None
+
+
+def test_the_judge_tells_real_from_drawn():
+    torch.manual_seed(0)
+    judge = Discriminator(4)
+    adam = torch.optim.Adam(judge.parameters(), 1e-2)
+    real, drawn = video(1, 1, 32, 4)[:, 0], torch.zeros(4, 3, 32, 32)
+    for _ in range(40):
+        loss = (judge(real) - 1).square().mean() + judge(drawn).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    assert judge(real).shape == (4, 1, 4, 4)
+    assert float((judge(real) - judge(drawn)).mean().detach()) > 0.8
 
 
 # ---- MNAD

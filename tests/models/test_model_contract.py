@@ -33,6 +33,11 @@ class TestFFP(ModelContract):
     config = {"size": 32, "width": 8}
 
 
+class TestFFPWithAllTerms(ModelContract):
+    name = "ffp-128"
+    config = {"size": 32, "width": 8, "lambda_flow": 2.0, "lambda_adversarial": 0.05}
+
+
 class TestMNAD(ModelContract):
     name = "mnad-128"
     config = {"size": 32, "width": 8, "items": 4}
