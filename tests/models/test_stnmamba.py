@@ -173,6 +173,7 @@ def test_the_memory_reads_as_eq_7_to_11(top, kept, literal):
 @pytest.mark.parametrize("literal", [False, True])
 def test_the_memory_writes_as_eq_10(literal):
     bank = MemoryBank(5, 12, 0.6, literal).double().train()
+    bank.started.fill_(1)
     x, items = noise(1, 2, 3, 5), bank.items.clone()
     address = bank.items.data_ptr()
     bank(x)[0].sum().backward()
@@ -189,6 +190,19 @@ def test_the_memory_writes_as_eq_10(literal):
     assert (stayed == 0) == literal  # six queries cannot choose twelve items
     assert bank.items.data_ptr() == address
     assert bank.items.grad_fn is None
+
+
+def test_a_memory_starts_at_queries_far_apart_and_only_once():
+    bank = MemoryBank(6, 3, 1.0)
+    x = torch.eye(3, 6).repeat(20, 1).view(1, 6, 10, 6) + 0.01 * noise(1, 6, 10, 6).float()
+    bank.eval()(x)
+    assert bank.started == 0
+    bank.train()(x)
+    assert bank.started == 1
+    assert sorted(bank.items[:, :3].argmax(1).tolist()) == [0, 1, 2]  # one item for each kind
+    before = bank.items.clone()
+    bank(-x)
+    assert float((bank.items * before).sum(1).min()) > -0.5
 
 
 def test_items_stay_apart_unless_written_as_printed():
@@ -394,7 +408,7 @@ def test_the_gradient_reaches_every_parameter(changes):
 def test_memories_are_written_in_training_only():
     model, clip = made(), video(5)
     before = {name: b.clone() for name, b in model.named_buffers()}
-    assert len(before) == 4
+    assert len(before) == 8
     with torch.no_grad():
         model(clip)
     assert all(torch.equal(b, before[name]) for name, b in model.named_buffers())

@@ -20,7 +20,8 @@ DEVIATION (3): the MLP of Eq. 3 is shared by both poolings and keeps the width; 
 DEVIATION (4): a LayerNorm stands before the branches of VSSB (see `blocks.VSSB`) and of STFB, and
     one behind STFB's SS2D as behind VSSB's.
 DEVIATION (5): a query is the d-vector of one place ("along the channel dimension" could also be
-    one map per channel); 32 items per memory, the paper's four numbers are lost.
+    one map per channel); 32 items per memory, the paper's four numbers are lost. They start at
+    queries of the first batch that lie far apart: of random ones only one is ever chosen.
 DEVIATION (6): what lies outside the top K is masked before the softmax of Eq. 9. Set to 0 as
     printed it keeps a weight of exp(0); `literal_memory` does so.
 DEVIATION (7): an item is written (Eq. 10) from the queries it is the nearest of. From all of them,
@@ -66,7 +67,7 @@ from oddframe.models.blocks import (
     mlp,
     modules,
 )
-from oddframe.models.memory import written
+from oddframe.models.memory import far_apart, written
 from oddframe.models.windowed import Windowed
 from oddframe.ops.ss2d import SS2D
 
@@ -274,10 +275,13 @@ class MemoryBank(nn.Module):
     """
 
     items: Tensor
+    started: Tensor
+    """1 once the items were taken from queries; a float, because buffers are averaged."""
 
     def __init__(self, width: int, items: int, top: float, literal: bool = False) -> None:
         super().__init__()
         self.register_buffer("items", F.normalize(torch.randn(items, width), dim=-1))
+        self.register_buffer("started", torch.zeros(()))
         self.kept, self.literal = max(1, round(top * items)), literal
         self.share = nn.Parameter(torch.ones(()))
 
@@ -286,10 +290,13 @@ class MemoryBank(nn.Module):
 
         The second is (n, q, 2), the nearest first.
         """
+        query = F.normalize(x.to(self.items), dim=-1).flatten(1, 2)  # n q d
+        if self.training and not self.started:
+            self.items.copy_(far_apart(query.detach().flatten(0, 1), len(self.items)))
+            self.started.fill_(1)
         # A new tensor: the backward pass needs the items as read. A running average of items is
         # shorter than they are.
         items = F.normalize(self.items, dim=-1)
-        query = F.normalize(x.to(items), dim=-1).flatten(1, 2)  # n q d
         similarity = (query @ items.T).to(items)  # n q p, Eq. 8
         weak = similarity < kth_largest(similarity, self.kept)
         left = similarity.masked_fill(weak, 0.0 if self.literal else -torch.inf)

@@ -22,7 +22,7 @@ from oddframe.runtime.bench.table import Column, Row, Table
 from oddframe.runtime.bench.timing import Job, Tick, interleaved
 from oddframe.runtime.bench.video import bench_video
 
-MODELS = ("m2s2l-edge", "m2s2l")
+MODELS = ("m2s2l-edge", "m2s2l", "stnmamba")
 TINY: dict[str, Any] = {
     "size": 32, "width": 16, "patches": (8, 16), "depths": (1, 1), "history": 4, "windows": (2, 4),
     "state": 1, "expand": 1, "upscale": 4, "memory_items": 4,
