@@ -16,8 +16,10 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from oddframe.data.frames import to_model
 from oddframe.errors import ConfigError, DatasetError, RunError, SourceError
 from oddframe.runs import load_run
+from oddframe.sources import open_source
 from oddframe.train import progress
 from oddframe.train.run import configs, fit
 
@@ -95,6 +97,28 @@ def test_fit_leaves_a_run_that_loads(normal, tmp_path):
     assert card["training"]["held_out"] > 0
     left = {p.name for p in (tmp_path / "run").iterdir()}
     assert left == {"model.safetensors", "model.json", "train.csv", "resume"}
+
+
+@pytest.mark.parametrize("model", ["mnad-128", "memae-128"])
+def test_the_card_says_how_well_the_footage_kept_aside_is_drawn(model, normal, tmp_path):
+    run = fit(
+        model=model, data=normal, out=tmp_path / "run", epochs=1, settings=WINDOWED[model],
+        console=QUIET,
+    )  # fmt: skip
+    facts, net = run.card["training"], run.model().eval()
+    with open_source(normal) as source:
+        clip = torch.from_numpy(np.stack([to_model(f.image, 32) for f in source]))
+    held = clip[len(clip) - facts["held_out"] :]  # of one video, its tail
+    with torch.inference_mode():
+        drawn = net(held[None, :-1]).frame[0]
+    shown = held[net.history - 1 : -1] if net.reconstructs else held[net.history :]
+    before = held[net.history - 1 : -1]
+    for name, error in (
+        ("psnr_db", drawn - shown),
+        ("copied_psnr_db", held[net.history :] - before),
+    ):
+        want = 10 * np.log10(4 / float(error.square().mean()))
+        assert facts[name] == pytest.approx(want, abs=0.006), name
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(normal, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -37,7 +38,15 @@ def run(
     )  # fmt: skip
     facts = run.card.get("training", {})
     print(f"{run.path}: {run.name}, {facts.get('steps')} steps in {facts.get('minutes')} min")
+    print(_learned(facts))
     if run.calibration is not None:
         print(run.calibration["text"])
     more = "" if flow is None else " --flow FOLDER"
     print(f"next: oddframe score {run.path} VIDEO --out DIR{more}")
+
+
+def _learned(facts: dict[str, Any]) -> str:
+    """Whether the model knows more of the frames kept aside than that they repeat."""
+    drawn, copied = facts["psnr_db"], facts["copied_psnr_db"]
+    said = f"frames kept aside: drawn to {drawn:.1f} dB, their predecessors would be {copied:.1f}"
+    return said if drawn > copied else f"{said}: no better than copying yet, train longer"

@@ -34,16 +34,13 @@ from oddframe.models import build, carried, default_config, entry
 from oddframe.models.base import VADModel
 from oddframe.process import keep_freed_memory
 from oddframe.runs import CURVE, RESUME, Run, load_run, save_run, write_json
-from oddframe.scoring.calibrate import calibrate
-from oddframe.scoring.scene import SceneFit, StreamScene
-from oddframe.scoring.scorer import Prepared, ScoreConfig, Scorer, ScorerState
+from oddframe.scoring.scorer import ScoreConfig
+from oddframe.train.finish import finish
 from oddframe.train.module import Batches, FitModule, TrainConfig
 from oddframe.train.progress import STATE, Watch, stop_on_interrupt
 from oddframe.train.split import Span, Split, hold_out
 
 PLAN = "plan.json"
-FIRST_ALARMS_PER_DAY = 1.0
-"""What the threshold that fit leaves behind aims at; `calibrate` sets another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +136,15 @@ def fit(
             model, chosen, dataset, flows, out, epochs, minutes, resume, seed, started, device,
             console,
         )  # fmt: skip
-    scene, calibration = _finish(net, chosen.score, batches, split, device, console)
+    found = finish(net, chosen.score, batches, split.held, device, console)
     card = {
         "seed": seed, "training": {**facts, "frames": sum(map(len, split.train)),
-                                   "held_out": sum(map(len, split.held))},
+                                   "held_out": sum(map(len, split.held)), **found.learned()},
         "data": {"name": dataset.name, "layout": dataset.layout, **footage,
                  "videos": len(dataset.train), **origin},
         "versions": _versions(),
     }  # fmt: skip
-    save_run(out, model, net, chosen.plain(), scene, calibration, card)
+    save_run(out, model, net, chosen.plain(), found.scene, found.calibration, card)
     shutil.rmtree(out / RESUME / "frames", ignore_errors=True)  # large, and quick to make again
     return load_run(out)
 
@@ -283,51 +280,6 @@ def _quiet_lightning() -> Iterator[None]:
     finally:
         for log, level in zip(loggers, levels, strict=True):
             log.setLevel(level)
-
-
-def _finish(
-    net: VADModel, config: ScoreConfig, footage: Batches, split: Split, device: str,
-    console: Console,
-) -> tuple[dict[str, StreamScene], dict[str, Any]]:  # fmt: skip
-    """The scene's normal range and a first threshold, from the footage kept aside."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    scorer = Scorer(net, config, device=device)
-    frames = sum(map(len, split.held))
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("learning the scene's range", total=2 * frames)
-        fitting = SceneFit()
-        for span in split.held:
-            state = scorer.init_state()
-            for i in range(span.start, span.stop):
-                state, seen = scorer.observe(state, _prepared(scorer, state, footage, i))
-                if seen is not None:
-                    fitting.add(seen.local)
-                bar.advance(task)
-        scene = fitting.fit()
-        scorer = Scorer(net, config, scene, device=device)
-        scores = []
-        for span in split.held:
-            state = scorer.init_state()
-            clip = []
-            for i in range(span.start, span.stop):
-                state, score = scorer.step(state, _prepared(scorer, state, footage, i))
-                clip.append(score.score)
-                bar.advance(task)
-            scores.append(torch.tensor(clip, dtype=torch.float64).numpy())
-    return scene, calibrate(scores, footage.store.videos[0].fps, FIRST_ALARMS_PER_DAY)
-
-
-def _prepared(scorer: Scorer, state: ScorerState, footage: Batches, i: int) -> Prepared:
-    """One frame of the footage as the scorer takes the next of a stream."""
-    flow = None if footage.flow is None else footage.flow.read(i, i + 1)[0]
-    return scorer.prepare(_bgr(footage.store, i), state.greys, flow)
-
-
-def _bgr(store: FrameStore, i: int) -> Any:
-    """One stored frame as a source would deliver it: (h, w, 3) BGR uint8."""
-    rgb = store.read(i, i + 1)[0]
-    return rgb.repeat(3, -1) if rgb.shape[-1] == 1 else rgb[..., ::-1].copy()
 
 
 def _versions() -> dict[str, str]:
