@@ -199,7 +199,8 @@ class PatchHead(nn.Module):
         weight = self.project.weight.unflatten(0, (self.patch**2, -1))
         x = F.linear(x, (weight - weight.mean(1, keepdim=True)).flatten(0, 1))
         x = x.unflatten(-1, weight.shape[:2])  # n h w (p q) d
-        spread = (x.square().mean(-1, keepdim=True) + self.norm.eps).rsqrt()
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # no second x, as x * x is
+        spread = (length.square() / x.shape[-1] + self.norm.eps).rsqrt()
         colour, norm = self.colour, self.norm
         bias = F.linear(norm.bias, colour.weight, colour.bias)
         x = F.linear(x, colour.weight * norm.weight) * spread + bias
