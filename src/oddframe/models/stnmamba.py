@@ -13,7 +13,7 @@ DEVIATION (1): the text gives neither patch nor widths: patch 4 (the decoder end
     32/64/128/256, the only usual widths near 7.2 M (24: 4.4 M, 48: 15 M), inner widths 2d in VSSB
     and STFB, 4d in MS-VSSB as in any MLP, rank of delta a sixteenth of the width. The scan's state
     is 1 as in VMamba's fast sizes: 7.10 M and 1.45 GMAC for the published 7.2 and 1.5. Also near:
-    `state` 8 with 2d, 2d (6.89 M, 1.48), 16 with 2d, d (7.04 M, 1.59; half as fast again).
+    `state` 8 with 2d, 2d (6.89 M, 1.48), 16 with 2d, d (7.04 M, 1.59; 1.3 times as slow).
 DEVIATION (2): differences are scaled by 1/2.
 DEVIATION (3): the MLP of Eq. 3 is shared by both poolings and keeps the width; the product is not
     added to its input again.
