@@ -96,7 +96,7 @@ class ScorerState:
     expected: Prediction | None = None
     """What the model predicted for the frame that comes, or reconstructed of `last`."""
     moved: Tensor | None = None
-    """M_{t-1} (`VADModel.moved`), which goes with `expected.motion`."""
+    """M_{t-1} (`VADModel.moved`) where `expected.motion` is about it, else None."""
     greys: Greys = ()
     smooth: float | None = field(default=None)
 
@@ -193,36 +193,43 @@ class Scorer:
             for state, image in zip(states, images, strict=True)
         ]
         frames = [torch.from_numpy(r.frame)[None].to(self.device) for r in ready]
-        moved = [
-            None if state.last is None else self.model.moved(state.last, frame)
-            for state, frame in zip(states, frames, strict=True)
-        ]
         seen = [
-            self._compare(state, frame, m, r.flow)
-            for state, frame, m, r in zip(states, frames, moved, ready, strict=True)
+            self._compare(state, frame, r.flow)
+            for state, frame, r in zip(states, frames, ready, strict=True)
         ]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             known, expected = self.model.step_batch([state.model for state in states], frames)
         new = [
-            ScorerState(model, s.index + 1, frame, prediction, m, r.greys, s.smooth)
-            for s, model, frame, prediction, m, r in zip(
-                states, known, frames, expected, moved, ready, strict=True
+            ScorerState(
+                model, s.index + 1, frame, prediction, self._moved(s.last, frame, prediction),
+                r.greys, s.smooth,
             )
-        ]
+            for s, model, frame, prediction, r in zip(
+                states, known, frames, expected, ready, strict=True
+            )
+        ]  # fmt: skip
         return new, seen
 
-    def _compare(
-        self, state: ScorerState, frame: Tensor, moved: Tensor | None, flow: Map | None
-    ) -> Observation | None:
-        if state.expected is None or state.last is None or state.moved is None or moved is None:
+    def _moved(
+        self, last: Tensor | None, frame: Tensor, prediction: Prediction | None
+    ) -> Tensor | None:
+        """The motion to `frame` where the prediction is about it; it may be optical flow."""
+        if prediction is None or prediction.motion is None or last is None:
+            return None
+        return None if self.model.motion_is_next else self.model.moved(last, frame)
+
+    def _compare(self, state: ScorerState, frame: Tensor, flow: Map | None) -> Observation | None:
+        if state.expected is None or state.last is None:
             return None
         shown = state.last if self.model.reconstructs else frame
-        truth = moved if self.model.motion_is_next else state.moved
         error = (state.expected.frame[:, 0] - shown[:, :3]).square().mean(1)[0]  # h w
         block = max(1, round(self.config.block_px * self.model.size / SIZE_PX))
         local = {"frame": box_mean(error.cpu().numpy(), block)}
         psnr_motion = None
         if state.expected.motion is not None:
+            truth = state.moved
+            if truth is None:  # of the motion that was to come
+                truth = self.model.moved(state.last, frame)
             missed = (state.expected.motion[:, 0] - truth).square().mean(1)[0]
             local["motion"] = box_mean(missed.cpu().numpy(), block)
             psnr_motion = _psnr(missed)
