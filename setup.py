@@ -13,7 +13,7 @@ import sys
 from setuptools import Extension, setup
 
 FOLDER = "src/oddframe/ops/native"
-PARTS = ("scan.c", "scan.h", "forward.h", "backward.h", "probe.h", "vec.h")
+PARTS = ("scan.c", "scan.h", "forward.h", "backward.h", "norm.h", "probe.h", "vec.h")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 SETS = {"plain": []}
 if X86:

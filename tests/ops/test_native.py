@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
@@ -230,6 +231,24 @@ def test_gradients_equal_those_of_the_loop(library, shape):
 
 
 @each_library
+@given(shapes(), st.integers(1, 5))
+@settings(max_examples=40, deadline=None)
+def test_rows_placed_on_the_map_equal_those_in_the_order_of_their_scan(library, shape, rank):
+    tensors, how = made(**shape | {"rank": rank})
+    u, delta, A, B, C, *rest = (None if x is None else x.float() for x in tensors)
+    along = [x.clone() for x in (delta, B, C)]
+    turned = torch.arange(u.shape[1]).view(how["rows"], -1).T.reshape(-1)
+    for k, order in enumerate(how["orders"]):
+        if order & native.COLUMNS:
+            for placed, x in zip(along, (delta, B, C), strict=True):
+                placed[:, turned, k] = x[:, :, k]
+    with running(library):
+        want = fast(u, delta, A, B, C, *rest, **how)
+        found = fast(u, along[0], A, *along[1:], *rest, **how, placed=True)
+    assert torch.equal(found, want)
+
+
+@each_library
 def test_any_strides_and_the_last_state(library):
     torch.manual_seed(0)
     whole = torch.randn(2, 50, 4, 3 + 2 * 5)
@@ -306,9 +325,9 @@ def test_torch_library_finds_nothing_wrong(rank):
     }  # fmt: skip
     tensors, how = made(**shape)
     leaves = [None if x is None else x.float().requires_grad_() for x in tensors]
-    for save in (False, True):
+    for placed, save in ((False, False), (False, True), (bool(rank), False)):
         torch.library.opcheck(
-            native._scan, (*leaves, how["rows"], list(how["orders"]), True, save),
+            native._scan, (*leaves, how["rows"], list(how["orders"]), True, placed, save),
             test_utils=("test_schema", "test_faketensor", "test_aot_dispatch_static")
             if save
             else ("test_schema", "test_faketensor"),
@@ -351,6 +370,11 @@ def test_what_does_not_fit_is_refused():
         native.scan(u, u, A, B, B[:, :5])
     with pytest.raises(ValueError, match="bias"):
         native.scan(u, u, A, B, B, bias=torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="needs `up`"):
+        native.scan(u, u, A, B, B, placed=True)
+    up = torch.zeros(1, 2, 4, requires_grad=True)
+    with pytest.raises(ValueError, match="has no gradients"):
+        native.scan(u, B, A, B, B, up=up, placed=True)
     with pytest.raises(ValueError, match="'up'"):
         native.scan(u, B, A, B, B, up=torch.zeros(1, 3, 4))
     with pytest.raises(ValueError, match="'D'"):
@@ -372,6 +396,61 @@ def test_auto_is_native_here_but_for_float64():
     assert backends.choose("auto", torch.zeros(1)) == "native"
     assert backends.choose("auto", torch.zeros(1, dtype=torch.float64)) == "chunked"
     assert backends.choose("auto", torch.zeros(1, device="meta")) == "chunked"
+
+
+@each_library
+@given(
+    rows=st.integers(1, 70),
+    width=st.one_of(st.integers(1, 100), st.sampled_from([16, 32, 64, 256])),
+    gated=st.booleans(),
+    scale=st.sampled_from([1e-3, 1.0, 1e4]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=80, deadline=None)
+def test_norm_and_gate_equal_those_of_torch(library, rows, width, gated, scale, seed):
+    torch.manual_seed(seed)
+    x, gate = scale * torch.randn(rows, width) + scale, 5 * torch.randn(rows, width)
+    weight, bias = torch.randn(2, width)
+    want = F.layer_norm(x.double(), (width,), weight.double(), bias.double(), 1e-5)
+    rest = F.silu(gate.double()) if gated else torch.ones(())
+    with running(library):
+        got = native.norm(x, weight, bias, 1e-5, gate if gated else None)
+    # Of values that are all but equal little more is left than their rounding.
+    loose = 1e-5 + 3e-7 * float((x.abs().amax(1) / (x.var(1, False) + 1e-5).sqrt()).max())
+    torch.testing.assert_close(got.double(), want * rest, rtol=1e-5, atol=loose * 10)
+
+
+@each_library
+def test_norm_has_the_same_bits_for_any_number_of_threads(library):
+    x, gate = torch.randn(2, 3000, 48)
+    weight, bias = torch.randn(2, 48)
+    before, found = torch.get_num_threads(), []
+    try:
+        with running(library):
+            for threads in (1, 2, 3):
+                torch.set_num_threads(threads)
+                found.append(native.norm(x, weight, bias, 1e-5, gate))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@each_library
+def test_norm_of_huge_gates_equal_rows_and_no_numbers(library):
+    x = torch.randn(5, 40)
+    gate = torch.zeros(5, 40)
+    gate[0], gate[1], gate[2, 7] = -3e38, 3e30, torch.nan
+    x[3] = 7.0  # no spread: LayerNorm gives the bias
+    x[4, 9] = torch.nan
+    with running(library):
+        y = native.norm(x, torch.ones(40), torch.ones(40), 1e-5, gate)
+        plain = native.norm(x, torch.ones(40), torch.ones(40), 1e-5, None)
+    assert float(y[0].abs().max()) < 1e-30
+    assert torch.isfinite(y[1]).all()
+    assert torch.isnan(y[2]).nonzero().flatten().tolist() == [7]
+    torch.testing.assert_close(plain[3], torch.ones(40))
+    assert torch.isnan(plain[4]).all()
 
 
 @pytest.mark.slow
@@ -397,7 +476,7 @@ def test_sanitizers_find_nothing(isa, tmp_path):
     asan = subprocess.run(find, capture_output=True, text=True, check=True).stdout.strip()
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__,
-         "-k", "equal or strides or bits or huge or stated"],
+         "-k", "equal or norm or strides or bits or huge or stated"],
         env={**os.environ, "LD_PRELOAD": asan, "ODDFRAME_TEST_LIBRARY": str(out),
              "ASAN_OPTIONS": "detect_leaks=0", "OMP_NUM_THREADS": "2"},
         capture_output=True, text=True,

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from oddframe.ops.norm import LayerNorm
 from oddframe.ops.ss2d import SS2D
 
 M = TypeVar("M", bound=nn.Module)
@@ -45,7 +46,7 @@ class PatchEmbed(nn.Module):
         super().__init__()
         self.patch = patch
         self.project = nn.Linear(channels * patch * patch, width)
-        self.norm = nn.LayerNorm(width) if norm else nn.Identity()
+        self.norm = LayerNorm(width) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, H, W) -> (b, H/r, W/r, d)."""
@@ -84,11 +85,11 @@ class VSSB(nn.Module):
     ) -> None:
         super().__init__()
         inner = expand * width
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
         self.branches = nn.Linear(width, 2 * inner, bias=False)
         self.conv = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
         self.ss2d = SS2D(inner, state, rank)
-        self.out_norm = nn.LayerNorm(inner)
+        self.out_norm = LayerNorm(inner)
         self.out = nn.Linear(inner, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,8 +99,7 @@ class VSSB(nn.Module):
         to_main, to_gate = self.branches.weight.chunk(2)
         main, gate = F.linear(x_norm, to_main), F.linear(x_norm, to_gate)
         main = F.silu(depthwise(main, self.conv.weight, self.conv.bias))
-        main = self.out_norm(self.ss2d(main))
-        out: Tensor = x + self.out(main * F.silu(gate))
+        out: Tensor = x + self.out(self.out_norm(self.ss2d(main), gate))
         return out
 
 
@@ -154,7 +154,7 @@ class PatchMerge(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(4 * width)
+        self.norm = LayerNorm(4 * width)
         self.project = nn.Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class PatchExpand(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.project = nn.Linear(width, 2 * width, bias=False)
-        self.norm = nn.LayerNorm(width // 2)
+        self.norm = LayerNorm(width // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, d) -> (b, 2h, 2w, d/2)."""
@@ -186,7 +186,7 @@ class PatchHead(nn.Module):
         super().__init__()
         self.patch = patch
         self.project = nn.Linear(width, patch**2 * width, bias=False)
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
         self.colour = nn.Linear(width, channels)
         with torch.no_grad():  # start near grey, or near "no change"
             self.colour.weight.mul_(0.1)

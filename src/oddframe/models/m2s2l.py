@@ -56,6 +56,7 @@ from oddframe.models.blocks import (
 )
 from oddframe.models.memory import Memory, Read
 from oddframe.models.temporal import TMB, WindowFusion
+from oddframe.ops.norm import LayerNorm
 from oddframe.ops.ss2d import SS2D
 
 
@@ -229,7 +230,7 @@ class M2S2L(VADModel):
             else None
         )
         # Decomposition, memories, decoders
-        self.norm = nn.LayerNorm(d)
+        self.norm = LayerNorm(d)
         parts = ("common", "app", "motion") if cfg.decompose else ("common",)
         if cfg.decompose:
             self.gate_common = mlp(d, d, d)

@@ -72,6 +72,7 @@ from oddframe.models.blocks import (
 )
 from oddframe.models.memory import far_apart, written
 from oddframe.models.windowed import Windowed
+from oddframe.ops.norm import LayerNorm
 from oddframe.ops.ss2d import SS2D
 
 HISTORY = 4
@@ -240,11 +241,11 @@ class STFB(nn.Module):
     def __init__(self, width: int, *, expand: int, state: int) -> None:
         super().__init__()
         inner = expand * width
-        self.norms = modules(nn.LayerNorm(width) for _ in range(2))
+        self.norms = modules(LayerNorm(width) for _ in range(2))
         self.into = modules(nn.Linear(width, inner) for _ in range(2))
         self.convs = modules(nn.Conv2d(inner, inner, 3, padding=1, groups=inner) for _ in range(2))
         self.ss2d = SS2D(inner, state, _rank(width))
-        self.scan_norm = nn.LayerNorm(inner)
+        self.scan_norm = LayerNorm(inner)
         self.out = modules(nn.Linear(inner, width) for _ in range(2))
         self.attend = ECA(width)
 
@@ -255,10 +256,10 @@ class STFB(nn.Module):
             depthwise(into(norm(x)), conv.weight, conv.bias)
             for x, norm, into, conv in zip(streams, self.norms, self.into, self.convs, strict=True)
         ]
-        y = self.scan_norm(self.ss2d(hidden[0] * hidden[1]))
+        y = self.ss2d(hidden[0] * hidden[1])
         total = spatial + temporal
         for out, x in zip(self.out, hidden, strict=True):
-            total = total + out(y * F.silu(x))
+            total = total + out(self.scan_norm(y, x))
         result: Tensor = self.attend(total)
         return result
 

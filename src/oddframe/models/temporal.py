@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from oddframe.ops import native
 from oddframe.ops.backends import BACKENDS, choose
+from oddframe.ops.norm import LayerNorm
 from oddframe.ops.ss2d import a_log_init, delta_bias_init
 
 
@@ -44,7 +45,7 @@ class TMB(nn.Module):
                 nn.Linear(inner, rank, bias=False), nn.Linear(rank, inner, bias=False)
             )
         self.D = nn.Parameter(torch.ones(inner))
-        self.norm = nn.LayerNorm(inner)
+        self.norm = LayerNorm(inner)
         self.out = nn.Linear(inner, width, bias=False)
         self.backend = "auto"
 
@@ -59,7 +60,7 @@ class TMB(nn.Module):
         x = F.silu(projected + self.main(self.position)).flatten(0, 1)[:, :, None]  # (n p) w 1 e
         last = self._scan(x)[:, -1, 0] + self.D * x[:, -1, 0]  # (n p) e
         here = newest + self.position[-1]
-        last = self.norm(last.unflatten(0, (n, p))) * F.silu(self.gate(here))
+        last = self.norm(last.unflatten(0, (n, p)), self.gate(here))
         out: Tensor = here + self.out(last)
         return out
 

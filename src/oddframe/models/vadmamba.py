@@ -61,6 +61,7 @@ from oddframe.models.blocks import (
     modules,
 )
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
+from oddframe.ops.norm import LayerNorm
 from oddframe.ops.ss2d import SS2D
 
 PATCH = 4
@@ -123,11 +124,11 @@ class NVSS(nn.Module):
     def __init__(self, width: int, *, expand: int, state: int) -> None:
         super().__init__()
         inner = expand * width
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
         self.branches = nn.Linear(width, 2 * inner, bias=False)
         self.conv = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
         self.ss2d = SS2D(inner, state, max(1, width // 16))
-        self.out_norm = nn.LayerNorm(inner)
+        self.out_norm = LayerNorm(inner)
         self.out = nn.Linear(inner, width, bias=False)
         self.near = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 1)

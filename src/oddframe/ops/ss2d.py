@@ -70,15 +70,19 @@ class SS2D(nn.Module):
     def _in_place(self, x: Tensor) -> Tensor:
         """All four scans in one call that reads the map where it lies."""
         b, h, w, _ = x.shape
-        parts = self.project(x).view(b, h, w, DIRECTIONS, -1)
-        by_column = parts[:, :, :, 1::2].transpose(1, 2)  # a scan's own steps stand in its order
-        parts = torch.stack((parts[:, :, :, ::2].flatten(1, 2), by_column.flatten(1, 2)), 3)
-        parts = parts.flatten(2, 3)  # b l k (r + 2n)
+        parts = self.project(x).view(b, h * w, DIRECTIONS, -1)  # b l k (r + 2n)
+        placed = not torch.is_grad_enabled()
+        if not placed:  # gradients are for a scan's own steps in its order
+            parts = parts.unflatten(1, (h, w))
+            by_column = parts[:, :, :, 1::2].transpose(1, 2)
+            parts = torch.stack((parts[:, :, :, ::2].flatten(1, 2), by_column.flatten(1, 2)), 3)
+            parts = parts.flatten(2, 3)
         low, B, C = parts.split((self.rank, self.state, self.state), -1)
         y, _ = native.scan(
             x.float().flatten(1, 2)[:, :, None], low.float(), -torch.exp(self.A_log),
             B.float(), C.float(), bias=self.delta_bias, D=self.D[None], up=self.delta_weight,
             rows=h, orders=ORDERS, softplus=True,
+            placed=placed,
         )  # fmt: skip
         return y.view(x.shape).to(x.dtype)
 

@@ -14,7 +14,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import register_flop_formula
 
 from oddframe.ops.native.library import Library, Scan, load
@@ -47,6 +47,7 @@ def scan(
     rows: int = 1,
     orders: tuple[int, ...] | None = None,
     softplus: bool = False,
+    placed: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Run selective scans over a map of `rows` rows, in float32.
 
@@ -64,6 +65,8 @@ def scan(
         rows: rows of the map, a divisor of l.
         orders: of the places for each scan; all ROWS by default.
         softplus: apply softplus to delta after the bias.
+        placed: delta, B and C of every scan stand row by row as u does, whatever its order, so
+            that nobody has to turn them; with `up`, and without gradients.
 
     Returns:
         y like u, and the last state (b, g, n, e), which carries no gradient.
@@ -73,7 +76,10 @@ def scan(
     """
     inputs = (u, delta, A, B, C, bias, D, up)
     save = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
-    y, last, _ = _scan(*inputs, rows, list(orders or (ROWS,) * delta.shape[2]), softplus, save)
+    if placed and (save or up is None):
+        raise ValueError("a scan of placed rows needs `up` and has no gradients")
+    orders = orders or (ROWS,) * delta.shape[2]
+    y, last, _ = _scan(*inputs, rows, list(orders), softplus, placed, save)
     return y, last
 
 
@@ -95,13 +101,44 @@ def scan_native(
     return y.to(u_blge.dtype), last
 
 
+def takes(*tensors: Tensor | None) -> bool:
+    """Whether `norm` can read these: plain float32 tensors on the CPU, no compiler's symbols."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or available() is not None:
+        return False
+    return all(
+        x is None or (type(x) in (Tensor, nn.Parameter) and x.is_cpu and x.dtype == torch.float32)
+        for x in tensors
+    )
+
+
+def norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, gate: Tensor | None) -> Tensor:
+    """LayerNorm of the last axis of x (..., c), times SiLU(gate) where there is one like x.
+
+    Without gradients; every tensor must be one that it `takes`. It is called hundreds of times per
+    frame, so it is no `torch.library` operator as `scan` is: that would take as long again.
+
+    Raises:
+        ValueError: a gate of another shape.
+    """
+    if gate is not None and gate.shape != x.shape:
+        raise ValueError(f"the gate {tuple(gate.shape)} must have the shape of x {tuple(x.shape)}")
+    x, gate = x.contiguous(), None if gate is None else gate.contiguous()
+    out, width = torch.empty_like(x), x.shape[-1]
+    _library().code.oddframe_norm(
+        x.data_ptr(), None if gate is None else gate.data_ptr(), weight.data_ptr(),
+        bias.data_ptr(), eps, x.numel() // width, width, out.data_ptr(), torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
 @torch.library.custom_op("oddframe::scan", mutates_args=(), device_types="cpu")
 def _scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, bias: Tensor | None,
-    D: Tensor | None, up: Tensor | None, rows: int, orders: list[int], softplus: bool, save: bool,
+    D: Tensor | None, up: Tensor | None, rows: int, orders: list[int], softplus: bool, placed: bool,
+    save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """y, the last state, and (where asked for) the states before every tile."""
-    call = _Call(u, delta, A, B, C, bias, D, up, rows, orders, softplus)
+    call = _Call(u, delta, A, B, C, bias, D, up, rows, orders, softplus, placed)
     y, last = call.output("y", *u.shape), call.output("last", *call.states)
     start = call.output("start", *call.starts) if save else u.new_empty(0)
     call.run("oddframe_scan_forward")
@@ -111,7 +148,8 @@ def _scan(
 @_scan.register_fake
 def _(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, bias: Tensor | None,
-    D: Tensor | None, up: Tensor | None, rows: int, orders: list[int], softplus: bool, save: bool,
+    D: Tensor | None, up: Tensor | None, rows: int, orders: list[int], softplus: bool, placed: bool,
+    save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     (b, length, _, e), (g, n, _) = u.shape, A.shape
     starts = (b, g, -(-length // _library().tile), n, e) if save else (0,)
@@ -167,7 +205,7 @@ def _(
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    *tensors, rows, orders, softplus, _ = inputs
+    *tensors, rows, orders, softplus, _, _ = inputs
     ctx.save_for_backward(output[2], *tensors)
     ctx.settings = rows, orders, softplus
     ctx.mark_non_differentiable(output[1], output[2])
@@ -179,7 +217,7 @@ def _backward(ctx: Any, gy: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     grads = _scan_backward(gy, start, *tensors, *ctx.settings)
     return (
         *(None if x is None else grad for x, grad in zip(tensors, (*grads, None), strict=False)),
-        None, None, None, None,
+        None, None, None, None, None,
     )  # fmt: skip
 
 
@@ -210,6 +248,7 @@ class _Call:
     def __init__(
         self, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, bias: Tensor | None,
         D: Tensor | None, up: Tensor | None, rows: int, orders: list[int], softplus: bool,
+        placed: bool = False,
     ) -> None:  # fmt: skip
         (b, length, gu, e), (g, n, _) = u.shape, A.shape
         given = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "bias": bias, "D": D, "up": up}
@@ -231,7 +270,7 @@ class _Call:
         self.args = args = Scan(
             b=b, g=g, e=e, n=n, rows=rows, cols=length // rows, joint=gu < g or g == 1,
             softplus=softplus, threads=torch.get_num_threads(), part=part_of(e),
-            rank=0 if up is None else rank,
+            rank=0 if up is None else rank, placed=placed,
         )  # fmt: skip
         order = (ctypes.c_int64 * g)(*orders)
         self._kept.append(order)

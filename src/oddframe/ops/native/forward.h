@@ -155,7 +155,7 @@ static void place(const Scan *s, int64_t order, const Map *m, Tile *p) {
 
 static Tile first_tile(const Scan *s, int64_t b, int64_t g, int64_t c, const Map *m) {
     const int64_t back = s->order[g] & 2, turn = back ? -1 : 1;
-    const int64_t from = back ? s->rows * s->cols - 1 : 0;
+    const int64_t from = back && !s->placed ? s->rows * s->cols - 1 : 0;
     Tile p = {.u = m->u, .y = m->y, .u_l = m->u_l, .y_l = m->y_l, .count = s->e - c};
     p.delta = s->delta + b * s->delta_b + g * s->delta_g + from * s->delta_l;
     if (!s->up) p.delta += c;
@@ -167,9 +167,25 @@ static Tile first_tile(const Scan *s, int64_t b, int64_t g, int64_t c, const Map
 }
 
 static void advance(const Scan *s, int64_t order, const Map *m, Tile *p) {
-    p->delta += TILE * p->delta_hop, p->B += TILE * p->B_hop, p->C += TILE * p->C_hop;
+    if (!s->placed)
+        p->delta += TILE * p->delta_hop, p->B += TILE * p->B_hop, p->C += TILE * p->C_hop;
     p->first += TILE;
     place(s, order, m, p);
+}
+
+/* The rows of delta, B and C that lie on the map, step by step into w->rows; the tile reads there.
+ */
+static void collect(const Scan *s, int64_t order, const Work *w, Tile *p) {
+    const int64_t n = s->n, r = s->rank;
+    float *low = w->rows, *B = low + TILE * r, *C = B + TILE * n;
+    int64_t at[TILE];
+    places(s, order, p->first, p->steps, s->cols, at);
+    for (int64_t t = 0; t < p->steps; t++) {
+        memcpy(low + t * r, p->delta + at[t] * s->delta_l, (size_t)r * 4);
+        memcpy(B + t * n, p->B + at[t] * s->B_l, (size_t)n * 4);
+        memcpy(C + t * n, p->C + at[t] * s->C_l, (size_t)n * 4);
+    }
+    p->delta = low, p->delta_hop = r, p->B = B, p->B_hop = n, p->C = C, p->C_hop = n;
 }
 
 /* One scan over the vector of channels at c. */
@@ -190,6 +206,7 @@ static void forward(const Scan *s, int64_t b, int64_t g, int64_t c, const Map *m
             for (int64_t i = 0; i < n; i++)
                 store(s->start + (((b * s->g + g) * tiles + tile) * n + i) * s->e + c, w->state[i],
                       count);
+        if (s->placed) collect(s, s->order[g], w, &p);
         if (s->up) {
             expand(p.delta, p.delta_hop, w->up, s->rank, p.steps, delta);
             p.delta = (const float *)delta, p.delta_hop = LANES;

@@ -32,7 +32,7 @@ class Scan(ctypes.Structure):
     _fields_ = [
         *((name, _I) for name in _words("b g e n rows cols joint softplus threads part")),
         *((name, _P) for name in _words("order u delta A B C bias D up")),
-        ("rank", _I),
+        *((name, _I) for name in _words("rank placed")),
         *((f"{x}_{d}", _I) for x in ("u", "delta", "B", "C") for d in "blg"),
         *((name, _P) for name in _words("y last start gy gu gdelta gA gbias gD gB gC")),
     ]
@@ -73,6 +73,8 @@ def open_library(name: str, path: Path) -> Library:
         call.argtypes, call.restype = [ctypes.POINTER(Scan)], ctypes.c_int
     for bound in (code.oddframe_exp_bound, code.oddframe_arithmetic_bound):
         bound.argtypes, bound.restype = [_I, _I], ctypes.c_float
+    code.oddframe_norm.argtypes = [*(_P,) * 4, ctypes.c_float, _I, _I, _P, _I]
+    code.oddframe_norm.restype = None
     for call in (code.oddframe_exp2, code.oddframe_softplus):
         call.restype = None
     return Library(name, code, code.oddframe_tile())

@@ -13,6 +13,7 @@
  * threads. Letters: b batch, g scans, l places, e channels of a scan, n states. */
 #include "backward.h"
 #include "forward.h"
+#include "norm.h"
 #include "probe.h"
 
 /* Every piece of the work: batch entries x scans (all of a joint map together) x `part` channels.
@@ -48,6 +49,11 @@ API int oddframe_scan_forward(const Scan *s) { return share_out(s, LANES, 0); }
 
 /* s->part is fixed by the shape alone, for gB and gC are summed part by part. */
 API int oddframe_scan_backward(const Scan *s) { return share_out(s, s->part, 1); }
+
+API void oddframe_norm(const float *x, const float *gate, const float *weight, const float *bias,
+                       float eps, int64_t rows, int64_t width, float *out, int64_t threads) {
+    norm_rows(x, gate, weight, bias, eps, rows, width, out, threads);
+}
 
 API int oddframe_lanes(void) { return LANES; }
 API int oddframe_tile(void) { return TILE; }

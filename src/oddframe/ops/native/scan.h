@@ -20,6 +20,7 @@ typedef struct {
     const float *u, *delta, *A, *B, *C, *bias, *D; /* A (g, n, e), bias (g, e), D (g or 1, e) */
     const float *up;  /* (g, rank, e): delta is the product of rows of `rank` with it; or NULL */
     int64_t rank;
+    int64_t placed;   /* delta, B and C lie on the map as u does; forward and with `up` only */
     int64_t u_b, u_l, u_g, delta_b, delta_l, delta_g, B_b, B_l, B_g, C_b, C_l, C_g;
     float *y;     /* (b, l, g or 1, e) */
     float *last;  /* (b, g, n, e), or NULL */
@@ -96,6 +97,7 @@ INLINE int64_t odd(int64_t cols) { return cols | 1; }
 typedef struct {
     vf *state, *rate;                /* (blocks, n) */
     vf *up;                          /* (blocks, rank) */
+    float *rows;                     /* (TILE, rank + 2 n): placed rows in the order of a scan */
     vf *u, *y, *gy;                  /* (blocks, l): a joint map's; y is gu on the way back */
     vf *A, *gA;                      /* (blocks, n); backward only, as all below */
     vf *gbias, *gD;                  /* (blocks) */
@@ -109,8 +111,9 @@ static int work_make(Work *w, const Scan *s, int64_t blocks, int backward) {
     memset(w, 0, sizeof *w);
     w->state = room(states), w->rate = room(states);
     w->up = room((size_t)(blocks * s->rank + 1) * sizeof(vf));
+    w->rows = room((size_t)(TILE * (s->rank + 2 * s->n)) * 4);
     if (s->joint) w->u = room(map), w->y = room(map);
-    if (!w->state || !w->rate || !w->up || (s->joint && (!w->u || !w->y))) return 0;
+    if (!w->state || !w->rate || !w->up || !w->rows || (s->joint && (!w->u || !w->y))) return 0;
     if (!backward) return 1;
     if (s->joint) w->gy = room(map);
     w->A = room(states), w->gA = room(states);
@@ -119,7 +122,7 @@ static int work_make(Work *w, const Scan *s, int64_t blocks, int backward) {
 }
 
 static void work_free(Work *w) {
-    free(w->state), free(w->rate), free(w->up), free(w->u), free(w->y), free(w->gy), free(w->A);
+    free(w->state), free(w->rate), free(w->up), free(w->rows), free(w->u), free(w->y), free(w->gy), free(w->A);
     free(w->gA), free(w->gbias), free(w->gD);
 }
 
