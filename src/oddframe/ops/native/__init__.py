@@ -103,7 +103,8 @@ def scan_native(
 
 def takes(*tensors: Tensor | None) -> bool:
     """Whether `norm` can read these: plain float32 tensors on the CPU, no compiler's symbols."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or available() is not None:
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if tracing or torch.compiler.is_compiling() or available() is not None:
         return False
     return all(
         x is None or (type(x) in (Tensor, nn.Parameter) and x.is_cpu and x.dtype == torch.float32)
