@@ -195,15 +195,16 @@ class PatchHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, h, w, d) -> (n, c, r h, r w)."""
         # At full resolution every pass costs. Of vectors without mean (this map gives none) the
-        # norm is one factor, which can wait until only the channels of the picture are left.
-        weight = self.project.weight.unflatten(0, (self.patch**2, -1))
-        x = F.linear(x, (weight - weight.mean(1, keepdim=True)).flatten(0, 1))
-        x = x.unflatten(-1, weight.shape[:2])  # n h w (p q) d
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # no second x, as x * x is
+        # norm is one factor, which can wait until only the channels of the picture are left; and
+        # those are made of the small map, so that the large one is read for its lengths alone.
+        weight = self.project.weight.unflatten(0, (self.patch**2, -1))  # (p q) d, of the small d
+        weight = weight - weight.mean(1, keepdim=True)
+        large = F.linear(x, weight.flatten(0, 1)).unflatten(-1, weight.shape[:2])
+        length = torch.linalg.vector_norm(large, dim=-1, keepdim=True)  # x * x: one more map
         spread = (length.square() / x.shape[-1] + self.norm.eps).rsqrt()
-        colour, norm = self.colour, self.norm
-        bias = F.linear(norm.bias, colour.weight, colour.bias)
-        x = F.linear(x, colour.weight * norm.weight) * spread + bias
+        to_colour = (self.colour.weight * self.norm.weight) @ weight
+        bias = F.linear(self.norm.bias, self.colour.weight, self.colour.bias)
+        x = F.linear(x, to_colour.flatten(0, 1)).unflatten(-1, to_colour.shape[:2]) * spread + bias
         out: Tensor = rearrange(x, "n h w (p q) c -> n c (h p) (w q)", p=self.patch)
         return out
 
