@@ -26,6 +26,7 @@ from oddframe.models.stnmamba import (
     kth_largest,
     two_nearest,
 )
+from oddframe.ops import beside
 
 TINY = {"size": 64, "width": 8, "depth": 1, "state": 2, "memory_items": (6, 5, 4, 6)}
 
@@ -68,6 +69,20 @@ def total(model, clip):
     loss = sum(model.losses(model(clip[:, :-1]), clip).values())
     loss.backward()
     return loss
+
+
+def test_both_encoders_at_once_give_what_one_after_the_other_gives(monkeypatch):
+    model, frames, before, found = made(), video(4), torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    with torch.no_grad():
+        assert beside.splits(frames)
+        found.append(model(frames))
+        monkeypatch.setattr(beside, "splits", lambda like: False)
+        found.append(model(frames))
+    torch.set_num_threads(before)
+    torch.testing.assert_close(found[0].frame, found[1].frame)
+    for name, value in found[0].terms.items():
+        torch.testing.assert_close(value, found[1].terms[name])
 
 
 def has(model, kind):

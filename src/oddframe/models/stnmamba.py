@@ -46,7 +46,7 @@ DEVIATION (13): without STFB the streams are added (the paper joins them); witho
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, cast
 
 import numpy as np
@@ -72,6 +72,7 @@ from oddframe.models.blocks import (
 )
 from oddframe.models.memory import far_apart, written
 from oddframe.models.windowed import Windowed
+from oddframe.ops.beside import beside
 from oddframe.ops.norm import LayerNorm
 from oddframe.ops.ss2d import SS2D
 
@@ -339,6 +340,13 @@ def two_nearest(similarity: Tensor) -> Tensor:
 # ---- the model
 
 
+def _stages(encoder: Iterable[nn.Module], x: Tensor) -> Iterator[Tensor]:
+    """The features of every level, finest first."""
+    for stage in encoder:
+        x = stage(x)
+        yield x
+
+
 class STNMamba(Windowed):
     """The model; see the head of this file for the paper, the letters and the deviations."""
 
@@ -393,17 +401,18 @@ class STNMamba(Windowed):
 
     def window(self, frames: Tensor) -> Prediction:
         """Sections III-A to E for windows (n, 4, c, h, w): everything without the dimension m."""
-        s, t = frames.flatten(1, 2), motion(frames[:, :-1], frames[:, 1:]).flatten(1, 2)
+        frame, change = frames.flatten(1, 2), motion(frames[:, :-1], frames[:, 1:]).flatten(1, 2)
         levels, features, terms = {}, {}, {}
-        for i, spatial, temporal in zip(LEVELS, self.spatial, self.temporal, strict=True):
-            s, t = spatial(s), temporal(t)
-            if i not in self.config.levels:
-                continue
-            levels[i] = self.fuse[str(i)](s, t)
-            if str(i) in self.memory:
-                levels[i], nearest = self.memory[str(i)](levels[i])
-                features[f"nearest_{i}"] = nearest
-                terms[f"distance_{i}"] = nearest[..., 0].detach().mean(1)  # Eq. 17
+        with beside(_stages(self.spatial, frame), frame) as spatial:
+            temporal = list(_stages(self.temporal, change))
+            for i, s, t in zip(LEVELS, spatial, temporal, strict=True):
+                if i not in self.config.levels:
+                    continue
+                levels[i] = self.fuse[str(i)](s, t)
+                if str(i) in self.memory:
+                    levels[i], nearest = self.memory[str(i)](levels[i])
+                    features[f"nearest_{i}"] = nearest
+                    terms[f"distance_{i}"] = nearest[..., 0].detach().mean(1)  # Eq. 17
         x = levels[LEVELS[-1]]
         for i in reversed(LEVELS):
             x = self.decoder[i - 1](x)
