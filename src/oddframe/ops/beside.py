@@ -38,7 +38,7 @@ def beside(values: Iterator[T], like: Tensor) -> Iterator[Iterator[T]]:
         return
     ready: SimpleQueue[tuple[T] | BaseException | None] = SimpleQueue()
     job = _helper(os.getpid()).submit(_work_off, values, ready, torch.is_inference_mode_enabled())
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # of this thread, and for a moment of threads that others start
     try:
         yield _arriving(ready)
     finally:

@@ -19,6 +19,9 @@ class LayerNorm(nn.LayerNorm):
     built. Everywhere else, and in training, it is the two lines of torch under `plain`.
     """
 
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+
     def forward(self, input: Tensor, gate: Tensor | None = None) -> Tensor:  # its name in torch
         """(..., c), and a gate like it -> LayerNorm(input), times SiLU(gate)."""
         x = input
