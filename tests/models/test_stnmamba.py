@@ -74,12 +74,14 @@ def total(model, clip):
 def test_both_encoders_at_once_give_what_one_after_the_other_gives(monkeypatch):
     model, frames, before, found = made(), video(4), torch.get_num_threads(), []
     torch.set_num_threads(2)
-    with torch.no_grad():
-        assert beside.splits(frames)
-        found.append(model(frames))
-        monkeypatch.setattr(beside, "splits", lambda like: False)
-        found.append(model(frames))
-    torch.set_num_threads(before)
+    try:
+        with torch.no_grad():
+            assert beside.splits(frames)
+            found.append(model(frames))
+            monkeypatch.setattr(beside, "splits", lambda like: False)
+            found.append(model(frames))
+    finally:
+        torch.set_num_threads(before)
     torch.testing.assert_close(found[0].frame, found[1].frame)
     for name, value in found[0].terms.items():
         torch.testing.assert_close(value, found[1].terms[name])

@@ -260,6 +260,7 @@ class STFB(nn.Module):
         y = self.ss2d(hidden[0] * hidden[1])
         total = spatial + temporal
         for out, x in zip(self.out, hidden, strict=True):
+            # Normalised for each gate anew: in inference that costs less than a pass between.
             total = total + out(self.scan_norm(y, x))
         result: Tensor = self.attend(total)
         return result

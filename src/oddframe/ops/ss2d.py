@@ -81,8 +81,7 @@ class SS2D(nn.Module):
         y, _ = native.scan(
             x.float().flatten(1, 2)[:, :, None], low.float(), -torch.exp(self.A_log),
             B.float(), C.float(), bias=self.delta_bias, D=self.D[None], up=self.delta_weight,
-            rows=h, orders=ORDERS, softplus=True,
-            placed=placed,
+            rows=h, orders=ORDERS, softplus=True, placed=placed,
         )  # fmt: skip
         return y.view(x.shape).to(x.dtype)
 

@@ -97,7 +97,7 @@ static void norm_rows(const float *x, const float *gate, const float *weight, co
     for (int64_t row = 0; row < rows; row += LANES) {
         const int64_t at = row * width, left = rows - row;
         const Lines p = {x + at, gate ? gate + at : NULL, out + at, width,
-                           left < LANES ? left : LANES};
+                         left < LANES ? left : LANES};
         norm_any(&p, weight, bias, eps);
     }
 }

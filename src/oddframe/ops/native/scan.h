@@ -122,8 +122,8 @@ static int work_make(Work *w, const Scan *s, int64_t blocks, int backward) {
 }
 
 static void work_free(Work *w) {
-    free(w->state), free(w->rate), free(w->up), free(w->rows), free(w->u), free(w->y), free(w->gy), free(w->A);
-    free(w->gA), free(w->gbias), free(w->gD);
+    free(w->state), free(w->rate), free(w->up), free(w->rows), free(w->u), free(w->y), free(w->gy);
+    free(w->A), free(w->gA), free(w->gbias), free(w->gD);
 }
 
 /* Where u and y (on the way back u, gy and gu as y) of channels c0 ... c1 lie. */
