@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 
 from oddframe.models import build, default_config
 from oddframe.models.info import count
+from oddframe.models.memory import items_in_use
 
 EXTRA = 2
 """Frames of a test clip beyond the history: so many windows more than one."""
@@ -201,6 +202,23 @@ class ModelContract:
             net(clip)
         with pytest.raises(ValueError, match=said):
             net.step(net.init_state(), clip[:, 0])
+
+    @torch.no_grad()
+    def test_every_memory_says_which_items_its_queries_win(self):
+        net = self.made().train()
+        clip = self.clip(net)
+        net(clip)  # memories that start from queries have started
+        net.eval()
+        with items_in_use(net) as counts:
+            before = net(clip).frame
+        tables = {
+            n.rpartition(".")[0] for n in net.state_dict() if n.endswith((".items", ".codes"))
+        }
+        assert counts.keys() == tables
+        assert all(int(wins.sum()) > 0 for wins in counts.values())
+        torch.testing.assert_close(
+            net(clip).frame, before, rtol=0, atol=0
+        )  # looking changes nothing
 
     def test_the_papers_score_of_a_video_that_never_changes(self):
         net = self.made().eval()

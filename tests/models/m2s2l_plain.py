@@ -262,8 +262,9 @@ def recall(w, x, read, temperature=0.1):
     """Cosine to every item, softmax, weighted items; joined with the feature."""
     if not w:
         return x
-    weight = softmax(unit(x) @ w["items"].T / temperature)
-    value = w["scale"] * sum(weight[..., m, None] * item for m, item in enumerate(w["items"]))
+    items = unit(w["items"])
+    weight = softmax(unit(x) @ items.T / temperature)
+    value = w["scale"] * sum(weight[..., m, None] * item for m, item in enumerate(items))
     if read == "replace":
         return value
     return x + value if read == "add" else linear(w / "join", torch.cat((x, value), -1))

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from m2s2l_plain import CASES, TINY, made, tiny, video
@@ -14,6 +15,7 @@ from oddframe.models.m2s2l import ABLATIONS, M2S2L, SIZES, M2S2LConfig, ablation
 from oddframe.models.temporal import TMB
 from oddframe.ops import unavailable
 from oddframe.ops.ss2d import SS2D
+from oddframe.scoring.scorer import ScoreConfig, Scorer
 
 
 def truth(model, clip):
@@ -183,6 +185,21 @@ def test_every_ablation_trains_one_step(name):
     torch.optim.Adam(model.parameters()).step()
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_row_l1_neither_makes_nor_scores_a_motion_that_nothing_trains():
+    model = M2S2L(ablation("L1", tiny())).eval()
+    assert not [name for name, _ in model.named_parameters() if name.startswith("decode_motion")]
+    clip = video(6, b=2)
+    assert model(clip).motion is None
+    scorer = Scorer(model, ScoreConfig(flow=False))
+    state, seen = scorer.init_state(), None
+    for i in range(model.history + 1):
+        state, seen = scorer.observe(state, np.full((64, 64, 3), 40 * i, np.uint8))
+    assert set(seen.local) == {"frame"}
+    assert seen.psnr_motion is None
+    trained = M2S2L(ablation("L2", tiny())).eval()
+    assert trained(clip).motion is not None
 
 
 def test_the_rows_of_table_ii():

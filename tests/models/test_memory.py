@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from m2s2l_plain import made, video, weights
 
-from oddframe.models.memory import Memory
+from oddframe.models.memory import MOVES, Memory, far_apart, items_in_use
 
 READS = ["replace", "add", "concat"]
 
 
 def memory(items=5, **options):
     torch.manual_seed(0)
-    m = Memory(4, items, **options).double()
+    m = Memory(4, items, **{"start": "random", "revive": False, **options}).double()
     m.scale.data.fill_(1.7)
     return m
 
@@ -93,6 +93,100 @@ def test_write_equals_its_slow_twin(momentum, count, items):
     m(x)
     torch.testing.assert_close(m.items, want)
     assert torch.equal(m.items[untouched], before[untouched])  # not chosen: not a bit changes
+
+
+@pytest.mark.parametrize("rule", ["nearest", "all"])
+def test_the_other_write_rules_by_hand(rule):
+    m = memory(items=3, write=rule)
+    x = F.normalize(queries(9), dim=-1)
+    cosine = x @ m.items.T
+    want = m.items.clone()
+    for i in range(3):
+        some = [q for q in range(9) if rule == "all" or int(cosine[q].argmax()) == i]
+        if some:
+            share = torch.tensor([float(cosine[q, i].exp()) for q in some]).double()
+            v = share / share.sum()
+            want[i] = F.normalize(
+                m.items[i] + sum(w * x[q] for w, q in zip(v, some, strict=True)), dim=0
+            )
+    m(x)
+    torch.testing.assert_close(m.items, want)
+
+
+def test_items_begin_at_queries_of_the_first_batch_that_lie_far_apart():
+    m = memory(items=3, start="apart", momentum=1.0)
+    # Many alike and two that are not: drawn at random, three queries would hardly hold both.
+    x = torch.tensor([[1.0, 0, 0, 0]] * 50 + [[0, 1.0, 0, 0], [0, 0, 1.0, 0]]).double()
+    m(x)
+    assert float(m.started) == 1
+    torch.testing.assert_close(m.items @ m.items.T, torch.eye(3).double())
+    before = m.items.clone()
+    m(torch.tensor([[0, 0, 0, 1.0]]).double())  # momentum 1: only a new start could move them
+    assert torch.equal(m.items, before)
+    assert float(memory(start="random").started) == 1
+
+
+def test_an_idle_item_moves_to_the_query_that_is_served_worst():
+    m = memory(items=3, revive=True, momentum=1.0)
+    m.items.copy_(torch.tensor([[1.0, 0, 0, 0], [0.9, 0.1, 0, 0], [-1.0, 0, 0, 0]]).double())
+    m.items.copy_(F.normalize(m.items, dim=-1))
+    x = F.normalize(
+        torch.tensor([[1.0, 0, 0, 0], [0.9, 0.1, 0, 0], [0.5, 0, 0, 0.8]]), dim=-1
+    ).double()
+    kept = m.items[:2].clone()
+    steps = 0
+    while torch.equal(m.items[2], torch.tensor([-1.0, 0, 0, 0]).double()):
+        m(x)
+        steps += 1
+        assert steps < 400
+    assert steps > 100  # an item that happens to win nothing for a while stays
+    torch.testing.assert_close(m.items[2], x[2])
+    torch.testing.assert_close(m.items[:2], kept)
+    torch.testing.assert_close(m.use[2], torch.tensor(1 / 3).double())
+    still = memory(items=3, revive=False, momentum=1.0)
+    still.items.copy_(m.items)
+    still.items[2] = torch.tensor([-1.0, 0, 0, 0])
+    for _ in range(400):
+        still(x)
+    assert float(still.items[2, 0]) == -1
+
+
+def test_only_a_few_idle_items_move_at_once():
+    m = memory(items=20, revive=True, momentum=1.0)
+    m.use.zero_()
+    before = m.items.clone()
+    m(queries(100))
+    assert int(((m.items - before).abs().amax(1) > 1e-6).sum()) == MOVES
+
+
+def test_items_in_use_are_those_that_a_query_is_nearest_to():
+    model = made()
+    model.memory["app"].items.copy_(torch.eye(6, model.config.width))
+    with items_in_use(model) as counts:
+        model(video(5))
+    assert set(counts) == {"memory.common", "memory.app", "memory.motion"}
+    places = model.grid[0] * model.grid[1]
+    windows = 5 - model.history + 1
+    clips = len(video(5))
+    assert all(int(c.sum()) == clips * windows * places for c in counts.values())
+    assert all(len(c) == 6 for c in counts.values())
+    seen = {n: c.clone() for n, c in counts.items()}
+    model(video(5))
+    assert all(torch.equal(counts[n], seen[n]) for n in seen)  # it counts while it is open
+
+
+def test_what_is_read_is_what_is_joined():
+    for read in READS:
+        m = memory(read=read).eval()
+        x = queries(2, 3)
+        torch.testing.assert_close(m(x), m.joined(x, m.recall(x)))
+    torch.testing.assert_close(memory(read="add").joined(x, x[0, 0]), x + x[0, 0])
+
+
+def test_far_apart_takes_again_where_there_are_too_few():
+    x = torch.eye(2)
+    assert far_apart(x, 3).shape == (3, 2)
+    assert torch.equal(far_apart(x, 2), x)
 
 
 def test_items_stay_of_unit_length_and_of_one_storage():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -29,6 +29,11 @@ def run(
     ),
     device: str = DEVICE,
     flow: Path | None = FLOW,
+    memory: bool = typer.Option(
+        False,
+        "--memory",
+        help="Also run M2S2L with its memories' reads held constant, and without.",
+    ),
 ) -> None:
     """Evaluate a run on labelled video, floors without learning beside it."""
     import time
@@ -39,6 +44,7 @@ def run(
     from oddframe.runs import load_run, write_json
     from oddframe.runtime.detector import load
     from oddframe.runtime.evaluate import evaluate
+    from oddframe.runtime.memories import memory_effect
     from oddframe.scoring.protocols import parse_protocols
 
     protocols = parse_protocols(protocol)
@@ -55,8 +61,14 @@ def run(
     print(f"{detector.info.model} ({run}) on {dataset.name}\n")
     print(format_table(found.rows))
     print("\n" + details(found))
+    effect = None
+    if memory:
+        with frame_bar("without memories") as tick:
+            effect = memory_effect(detector, dataset, tick)
+        print(memory_text(effect))
     if json is not None:
-        write_json(json, {**found.plain(), "run": str(run), "data": dataset.name})
+        kept = {**found.plain(), "run": str(run), "data": dataset.name}
+        write_json(json, {**kept, "memory": effect} if memory else kept)
         print(f"written to {json}")
     if report is not None:
         from oddframe.report.build import build_report
@@ -68,6 +80,28 @@ def run(
         )  # fmt: skip
         write_report(report, page)
         print(f"written to {report}")
+
+
+def memory_text(effect: dict[str, Any] | None) -> str:
+    """What the memories do, as lines."""
+    if effect is None:
+        return "memories: the model has none that could be taken out"
+    used = ", ".join(
+        f"{name.removeprefix('memory.')} {m['in_use']} of {m['items']}"
+        for name, m in effect["memories"].items()
+    )
+    lines = [f"memories, items in use: {used}"]
+    for way in ("with", "constant", "without"):
+        parts = [
+            f"{kind} "
+            + " / ".join("-" if v is None else f"{v:.2f}" for v in effect[way][kind].values())
+            for kind in ("normal", "odd")
+        ]
+        psnrs = ", ".join(parts)
+        lines.append(
+            f"  reads {way}: PSNR dB frame / motion: {psnrs}; AUC {100 * effect[way]['auc']:.1f}"
+        )
+    return "\n".join(lines)
 
 
 def details(found: Evaluation) -> str:

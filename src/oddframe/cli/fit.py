@@ -39,10 +39,20 @@ def run(
     facts = run.card.get("training", {})
     print(f"{run.path}: {run.name}, {facts.get('steps')} steps in {facts.get('minutes')} min")
     print(_learned(facts))
+    if "memory" in facts:
+        print(f"items in use: {_used(facts['memory'])}")
     if run.calibration is not None:
         print(run.calibration["text"])
     more = "" if flow is None else " --flow FOLDER"
     print(f"next: oddframe score {run.path} VIDEO --out DIR{more}")
+
+
+def _used(memory: dict[str, dict[str, int]]) -> str:
+    """How many items of each memory any frame kept aside is nearest to."""
+    return ", ".join(
+        f"{name.removeprefix('memory.')} {found['in_use']} of {found['items']}"
+        for name, found in memory.items()
+    )
 
 
 def _learned(facts: dict[str, Any]) -> str:

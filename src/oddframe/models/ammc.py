@@ -58,7 +58,7 @@ from oddframe import losses
 from oddframe.config import Config
 from oddframe.models.base import Prediction, minmax
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
-from oddframe.models.memory import far_apart
+from oddframe.models.memory import ItemMemory, far_apart
 from oddframe.models.unet import SHRINKS, UNet
 
 IDLE = 0.1
@@ -100,7 +100,7 @@ SIZES: dict[str, dict[str, object]] = {"ammc": {}, "ammc-128": _CPU}
 """Differences of each size from `AMMCConfig`'s defaults."""
 
 
-class Pool(nn.Module):
+class Pool(ItemMemory):
     """AppMemPool or MotMemPool: items (i, d), each the moving average of the queries it wins."""
 
     items: Tensor
@@ -127,13 +127,17 @@ class Pool(nn.Module):
             flat = query.float().flatten(0, 1)
             if self.training and not self.started:
                 self.start(flat)
-            # |query - item|^2 without the query's own length, which is the same for all items.
-            far = self.items.square().sum(-1) - 2 * flat @ self.items.T  # q i
-            nearest = far.argmin(-1)
+            nearest = self.which(flat)
             answer = self.items[nearest].view_as(query)
             if self.training:
                 self.write(flat, nearest)
         return answer
+
+    def which(self, x: Tensor) -> Tensor:
+        """The item nearest to each query (..., d) of unit length: (q,)."""
+        # |query - item|^2 without the query's own length, which is the same for all items.
+        flat = x.float().reshape(-1, x.shape[-1])
+        return (self.items.square().sum(-1) - 2 * flat @ self.items.T).argmin(-1)
 
     @torch.no_grad()
     def start(self, query: Tensor) -> None:

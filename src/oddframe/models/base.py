@@ -157,6 +157,21 @@ def join(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
+def shares(out: Prediction, like: Sequence[Tensor]) -> list[Prediction]:
+    """Each stream's own of a prediction for several, with an axis of one moment.
+
+    out: frame and motion (n, c, h, w), terms (n,), of streams that are as long as those of `like`.
+    The features, which only training needs, are left out.
+    """
+    found, at = [], 0
+    for stream in like:
+        own = slice(at, at := at + len(stream))
+        terms = {name: value[own, None] for name, value in out.terms.items()}
+        moved = None if out.motion is None else out.motion[own, None]
+        found.append(Prediction(out.frame[own, None], moved, terms=terms))
+    return found
+
+
 def split(joined: Sequence[Tensor], like: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
     """Each stream's share of every joined batch; streams are as long as those of `like`."""
     sizes = [len(x) for x in like]

@@ -43,7 +43,7 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, VADModel, join, motion, split
+from oddframe.models.base import Prediction, VADModel, join, motion, shares, split
 from oddframe.models.blocks import (
     MSVSSB,
     Decoder,
@@ -54,7 +54,7 @@ from oddframe.models.blocks import (
     resize_tokens,
     weighted_sum,
 )
-from oddframe.models.memory import Memory, Read
+from oddframe.models.memory import Memory, Read, Start, Write
 from oddframe.models.temporal import TMB, WindowFusion
 from oddframe.ops.norm import LayerNorm
 from oddframe.ops.ss2d import SS2D
@@ -97,8 +97,16 @@ class M2S2LConfig(Config):
     """Prototypes in each memory; 0 takes the memories out."""
     memory_read: Read = "add"
     """What a memory returns: its read, the feature plus its read, or both joined."""
+    memory_write: Write = "mean"
+    """How items follow their queries: see `memory.Memory`."""
     memory_momentum: float = Field(0.99, ge=0, le=1)
-    """Share of an item that survives one write."""
+    """Share of an item that survives one write (`mean`)."""
+    memory_start: Start = "apart"
+    """Items begin at queries that lie far apart, or at random."""
+    memory_revive: bool = True
+    """Items that no query chooses move to where queries are served worst."""
+    memory_temperature: float = Field(0.1, gt=0)
+    """Of the softmax over cosines when reading."""
     decoder_depth: int = Field(1, ge=1)
     """VSSB per decoder, on the finest grid."""
     upscale: int = Field(1, ge=1)
@@ -240,7 +248,14 @@ class M2S2L(VADModel):
         self.memory = nn.ModuleDict(
             {
                 part: Memory(
-                    d, cfg.memory_items, read=cfg.memory_read, momentum=cfg.memory_momentum
+                    d,
+                    cfg.memory_items,
+                    read=cfg.memory_read,
+                    write=cfg.memory_write,
+                    start=cfg.memory_start,
+                    revive=cfg.memory_revive,
+                    momentum=cfg.memory_momentum,
+                    temperature=cfg.memory_temperature,
                 )
                 for part in parts
                 if cfg.memory_items
@@ -248,7 +263,9 @@ class M2S2L(VADModel):
         )
         size = {"depth": cfg.decoder_depth, "upscale": cfg.upscale}
         self.decode_app = Decoder(d, cfg.patches[0], **size, **block)
-        self.decode_motion = Decoder(d, cfg.patches[0], **size, **block)
+        # Without a loss of its own (L1) it would be noise: what is not trained is not scored.
+        trained = cfg.lambda_motion > 0
+        self.decode_motion = Decoder(d, cfg.patches[0], **size, **block) if trained else None
         self.background = (
             nn.Parameter(torch.zeros(3, cfg.size, cfg.size)) if cfg.head == "direct" else None
         )
@@ -324,8 +341,8 @@ class M2S2L(VADModel):
         out = self.decode(
             self.spatial(tuple(g.flatten(0, 1) for g in pooled)), h, clip[:, k - 1 :].flatten(0, 1)
         )
-        moved = cast(Tensor, out.motion)
-        return Prediction(out.frame.unflatten(0, (b, m)), moved.unflatten(0, (b, m)), out.features)
+        moved = None if out.motion is None else out.motion.unflatten(0, (b, m))
+        return Prediction(out.frame.unflatten(0, (b, m)), moved, out.features)
 
     def init_state(self) -> M2S2LState:
         """State of a stream that has seen no frame."""
@@ -365,12 +382,7 @@ class M2S2L(VADModel):
             h = h + join([self._detail(new[r].details) for r in ready])
         of_ready = [frames[r] for r in ready]
         out = self.decode(self.spatial(pooled), h, join(of_ready))
-        names = tuple(out.features)
-        parts = split((out.frame, cast(Tensor, out.motion), *out.features.values()), of_ready)
-        found: dict[int, Prediction] = {
-            r: Prediction(frame[:, None], moved[:, None], dict(zip(names, rest, strict=True)))
-            for r, (frame, moved, *rest) in zip(ready, parts, strict=True)
-        }
+        found = dict(zip(ready, shares(out, of_ready), strict=True))
         return new, [found.get(i) for i in range(len(new))]
 
     def _difference(self, old: Sequence[M2S2LState], new: list[M2S2LState]) -> dict[int, Tensor]:
@@ -422,7 +434,8 @@ class M2S2L(VADModel):
         change = self.decode_app(to_frame)
         direct = self.background is not None
         frame = torch.tanh(self.background + change) if direct else last + change
-        return Prediction(frame, self.decode_motion(to_motion), features)
+        moved = None if self.decode_motion is None else self.decode_motion(to_motion)
+        return Prediction(frame, moved, features)
 
     def _recall(self, part: str, x: Tensor) -> Tensor:
         out: Tensor = self.memory[part](x) if self.config.memory_items else x
@@ -437,14 +450,12 @@ class M2S2L(VADModel):
         m = prediction.frame.shape[1]
         target = clip[:, k : k + m].flatten(0, 1)
         moved = motion(clip[:, at - 1 : at - 1 + m], clip[:, at : at + m]).flatten(0, 1)
-        frame, moving = (
-            prediction.frame.flatten(0, 1),
-            cast(Tensor, prediction.motion).flatten(0, 1),
-        )
+        frame = prediction.frame.flatten(0, 1)
         parts = {"frame": losses.intensity(frame, target)}
         if cfg.lambda_gradient:
             parts["gradient"] = cfg.lambda_gradient * losses.gradient(frame, target)
-        if cfg.lambda_motion:
+        if prediction.motion is not None:
+            moving = prediction.motion.flatten(0, 1)
             parts["motion"] = cfg.lambda_motion * losses.intensity(moving, moved)
             if cfg.lambda_ssim:
                 weight = cfg.lambda_motion * cfg.lambda_ssim
@@ -469,7 +480,7 @@ class M2S2L(VADModel):
         for n, encoder in zip(places, self.encoder, strict=True):
             total += frames * sum(_scans(encoder, n))
         for decoder in (self.decode_app, self.decode_motion):
-            total += sum(_scans(decoder, places[0]))
+            total += sum(_scans(decoder, places[0])) if decoder is not None else 0
         p = self.motion_grid[0] * self.motion_grid[1]
         return total + sum(t.scan_flops(p) for t in self.tmb)
 

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from oddframe.config import Config
 from oddframe.models.base import Prediction
+from oddframe.models.memory import ItemMemory
 from oddframe.models.windowed import Reconstructing
 
 
@@ -57,13 +58,17 @@ SIZES: dict[str, dict[str, object]] = {
 """Differences of each size from `MemAEConfig`'s defaults."""
 
 
-class SparseMemory(nn.Module):
+class SparseMemory(ItemMemory):
     """Items read through few, large weights; learnt as all other parameters."""
 
     def __init__(self, items: int, width: int, shrink: float, cosine: bool) -> None:
         super().__init__()
         self.items = nn.Parameter(torch.empty(items, width).uniform_(-1, 1) / width**0.5)
         self.shrink, self.cosine = shrink, cosine
+
+    def which(self, x: Tensor) -> Tensor:
+        """The item with the largest weight for each query (..., d): (q,)."""
+        return self.forward(x)[1].argmax(-1).flatten()
 
     def forward(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """(..., d) -> what is read, (..., d), and its weights (..., m), which sum to 1."""

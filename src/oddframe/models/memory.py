@@ -5,38 +5,76 @@ Letters: q queries, m items, d width.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 Read = Literal["replace", "add", "concat"]
+Write = Literal["mean", "nearest", "all"]
+Start = Literal["apart", "random"]
+
+IDLE = 0.05
+"""An item that wins less than this share of an even one is idle, and moves (`revive`)."""
+MOVES = 4
+"""Idle items that move in one step, at most: a memory that is moved at once is forgotten."""
+FORGET = 0.99
+"""Share of an item's use that survives one write: about 300 steps without a query make it idle."""
 
 
-class Memory(nn.Module):
+class ItemMemory(nn.Module):
+    """A module with items that its input is compared with; `items_in_use` counts through it."""
+
+    def which(self, x: Tensor) -> Tensor:
+        """The item nearest to each query of an input of `forward`: (q,) int64."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return len(cast(Tensor, self.items))
+
+
+class Memory(ItemMemory):
     """Prototypes of normal features: read in both modes, written in training only.
 
-    Reading: cosine similarity to every item, softmax, weighted sum of the items. Writing moves
-    each item towards the queries that chose it, with momentum and without gradient, and
-    normalises it again. At test time nothing is written, so scores do not depend on the order
-    of the videos.
+    Reading: cosine similarity to every item, softmax, weighted sum of the items. Writing moves the
+    items towards the queries that chose them, without gradient, and normalises them again. At test
+    time nothing is written, so scores do not depend on the order of the videos.
+
+    read: what is returned, the read itself, the feature plus its read, or both joined.
+    write: `mean` moves an item to the mean of the queries nearest to it, weighted by similarity,
+        keeping `momentum` of it; `nearest` and `all` add them as [26] and its heirs do (`written`).
+    start: items as they are drawn, or queries of the first batch that lie far apart.
+    revive: items that win hardly any query move to where queries are served worst.
     """
 
     items: Tensor
+    use: Tensor
+    """Moving average of the share of queries that each item wins, (m,)."""
+    started: Tensor
+    """1 once the items were taken from queries; a float, because buffers are averaged."""
 
     def __init__(
         self,
         width: int,
         items: int,
         *,
-        read: Read = "add",
+        read: Read = "replace",
+        write: Write = "mean",
+        start: Start = "apart",
+        revive: bool = True,
         momentum: float = 0.99,
         temperature: float = 0.1,
     ) -> None:
         super().__init__()
         self.register_buffer("items", F.normalize(torch.randn(items, width), dim=-1))
-        self.read, self.momentum, self.temperature = read, momentum, temperature
+        self.register_buffer("use", torch.full((items,), 1 / items))
+        self.register_buffer("started", torch.tensor(float(start == "random")))
+        self.read, self.how, self.revive = read, write, revive
+        self.momentum, self.temperature = momentum, temperature
         # What is read has unit length; a learnt scale brings it to that of the features.
         self.scale = nn.Parameter(torch.ones(()))
         self.join = nn.Linear(2 * width, width) if read == "concat" else nn.Identity()
@@ -44,31 +82,104 @@ class Memory(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) -> (..., d); writes the (detached) queries when in training mode."""
         query = F.normalize(x, dim=-1)
-        # The backward pass needs the items as they were read, the write changes them in place.
-        items = self.items.clone() if self.training else self.items
+        if self.training and not self.started:
+            with torch.no_grad():
+                self.items.copy_(far_apart(query.flatten(0, -2).to(self.items), len(self)))
+                self.started.fill_(1)
+        items = self._unit()
         similarity = query @ items.T  # ... m
-        value = self.scale * (torch.softmax(similarity / self.temperature, -1) @ items)
+        value = self._read(similarity, items)
         if self.training:
             self.write(query.detach().flatten(0, -2), similarity.detach().flatten(0, -2))
+        return self.joined(x, value)
+
+    def recall(self, x: Tensor) -> Tensor:
+        """What is read for the features (..., d), before it is joined with them: (..., d)."""
+        items = self._unit()
+        return self._read(F.normalize(x, dim=-1) @ items.T, items)
+
+    def _read(self, similarity: Tensor, items: Tensor) -> Tensor:
+        return self.scale * (torch.softmax(similarity / self.temperature, -1) @ items)
+
+    def joined(self, x: Tensor, value: Tensor) -> Tensor:
+        """The features (..., d) with what was read for them, as `read` says."""
         if self.read == "replace":
-            return value
+            return value.expand_as(x)
         if self.read == "add":
             return x + value
-        out: Tensor = self.join(torch.cat((x, value), -1))
+        out: Tensor = self.join(torch.cat((x, value.expand_as(x)), -1))
         return out
+
+    def which(self, x: Tensor) -> Tensor:
+        """The item nearest to each feature (..., d): (q,)."""
+        return (F.normalize(x, dim=-1).flatten(0, -2) @ self._unit().T).argmax(-1)
+
+    def _unit(self) -> Tensor:
+        # A new tensor: the backward pass needs the items as they were read, the write changes them
+        # in place. A running average of items is shorter than they are.
+        return F.normalize(self.items, dim=-1)
 
     @torch.no_grad()
     def write(self, query_qd: Tensor, similarity_qm: Tensor) -> None:
-        """Move every chosen item towards the mean of its queries, weighted by similarity."""
+        """Move the items towards their queries, by the rule `write`, then idle ones (`revive`)."""
         # Under bf16 autocast the queries come in half precision; the items never do.
         query_qd, similarity_qm = query_qd.to(self.items), similarity_qm.to(self.items)
         nearest = similarity_qm.argmax(-1)
-        weight = similarity_qm.gather(-1, nearest[:, None]).clamp_min_(0) + 1e-6  # q 1
-        total = torch.zeros_like(self.items).index_add_(0, nearest, query_qd * weight)
-        mass = self.items.new_zeros(len(self.items), 1).index_add_(0, nearest, weight)
-        moved = self.momentum * self.items + (1 - self.momentum) * total / mass.clamp_min(1e-6)
+        if self.how == "mean":
+            moved = self._towards_means(query_qd, similarity_qm, nearest)
+        else:
+            moved = written(self.items, query_qd, similarity_qm, nearest=self.how == "nearest")
         # In place: the buffer stays the same tensor for DDP and for the averaged copy.
-        self.items.copy_(torch.where(mass > 0, F.normalize(moved, dim=-1), self.items))
+        self.items.copy_(moved)
+        share = torch.bincount(nearest, minlength=len(self)).to(self.use) / len(query_qd)
+        self.use.lerp_(share, 1 - FORGET)
+        if self.revive:
+            self._revive(query_qd, similarity_qm)
+
+    def _towards_means(self, query_qd: Tensor, similarity_qm: Tensor, nearest: Tensor) -> Tensor:
+        """Every chosen item, moved towards the mean of its queries, weighted by similarity."""
+        weight = similarity_qm.gather(-1, nearest[:, None]).clamp_min(0) + 1e-6  # q 1
+        total = torch.zeros_like(self.items).index_add_(0, nearest, query_qd * weight)
+        mass = self.items.new_zeros(len(self), 1).index_add_(0, nearest, weight)
+        moved = self.momentum * self.items + (1 - self.momentum) * total / mass.clamp_min(1e-6)
+        return torch.where(mass > 0, F.normalize(moved, dim=-1), self.items)
+
+    def _revive(self, query_qd: Tensor, similarity_qm: Tensor) -> None:
+        """Put idle items, at most `MOVES`, on queries that are least like any item that is not."""
+        idle = (self.use < IDLE / len(self)).nonzero()[:, 0]
+        idle = idle[self.use[idle].argsort()[:MOVES]]
+        if not len(idle):
+            return
+        alike = similarity_qm.index_fill(1, idle, -1.0).amax(1)  # q, to those that stay
+        for i in idle.tolist():
+            worst = query_qd[alike.argmin()]
+            self.items[i] = worst
+            self.use[i] = 1 / len(self)
+            alike = torch.maximum(alike, query_qd @ worst)
+
+
+@contextmanager
+def items_in_use(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """While open, counts the queries that each item of every memory of a model wins.
+
+    Gives {name of the memory: counts (m,) int64}, which grow with every call of the model; an item
+    is in use that wins at least one.
+    """
+    memories = {n: m for n, m in model.named_modules() if isinstance(m, ItemMemory)}
+    counts = {n: torch.zeros(len(m), dtype=torch.int64) for n, m in memories.items()}
+
+    def count(name: str, memory: ItemMemory, x: Tensor) -> None:
+        counts[name] += torch.bincount(memory.which(x).cpu(), minlength=len(memory))
+
+    hooks = [
+        m.register_forward_pre_hook(lambda m, args, n=n: count(n, m, args[0]))
+        for n, m in memories.items()
+    ]
+    try:
+        yield counts
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @torch.no_grad()

@@ -24,11 +24,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from oddframe import losses
 from oddframe.config import Config
 from oddframe.models.base import Prediction, minmax
+from oddframe.models.memory import ItemMemory
 from oddframe.models.unet import SHRINKS, UNet, pair
 from oddframe.models.windowed import Windowed
 
@@ -58,7 +59,7 @@ SIZES: dict[str, dict[str, object]] = {"mnad": {}, "mnad-128": {"size": 128, "wi
 """Differences of each size from `MNADConfig`'s defaults."""
 
 
-class Items(nn.Module):
+class Items(ItemMemory):
     """The memory: m items of unit length, read by softmax, written in training only."""
 
     items: Tensor
@@ -82,6 +83,10 @@ class Items(nn.Module):
         if self.training:
             self.write(query.detach().flatten(0, 1), alike.detach().flatten(0, 1))
         return answer, far
+
+    def which(self, x: Tensor) -> Tensor:
+        """The item nearest to each query (n, q, d) of unit length: (n q,)."""
+        return (x @ self.items.T).argmax(-1).flatten()
 
     @torch.no_grad()
     def write(self, query: Tensor, alike: Tensor) -> None:

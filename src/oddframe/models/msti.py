@@ -59,7 +59,7 @@ from oddframe.config import Config
 from oddframe.models.base import Prediction, minmax
 from oddframe.models.blocks import modules
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
-from oddframe.models.memory import far_apart, written
+from oddframe.models.memory import ItemMemory, far_apart, written
 
 LEVELS = 3
 GROUP = 8
@@ -189,7 +189,7 @@ class Concat(nn.Module):
         return out
 
 
-class Prototypes(nn.Module):
+class Prototypes(ItemMemory):
     """The memory of normal features (section II-C): N items of unit length."""
 
     items: Tensor
@@ -224,6 +224,10 @@ class Prototypes(nn.Module):
                 self.write(query.detach().flatten(0, 1), cosine.detach().flatten(0, 1))
         likeness = F.cosine_similarity(read, query, dim=-1)
         return read, {"weights": weights, "likeness": likeness, "distance": distance}
+
+    def which(self, x: Tensor) -> Tensor:
+        """The item nearest to each query (n, q, c): (n q,)."""
+        return (x.float() @ F.normalize(self.items.float(), dim=-1).T).argmax(-1).flatten()
 
     @torch.no_grad()
     def start(self, query: Tensor) -> None:

@@ -70,7 +70,7 @@ from oddframe.models.blocks import (
     mlp,
     modules,
 )
-from oddframe.models.memory import far_apart, written
+from oddframe.models.memory import ItemMemory, far_apart, written
 from oddframe.models.windowed import Windowed
 from oddframe.ops.beside import beside
 from oddframe.ops.norm import LayerNorm
@@ -274,7 +274,7 @@ class Add(nn.Module):
         return spatial + temporal
 
 
-class MemoryBank(nn.Module):
+class MemoryBank(ItemMemory):
     """Items of normal features (Eq. 7-11): read always, written in training, without gradient.
 
     At test time nothing is written, so scores do not depend on the order of the videos.
@@ -314,6 +314,10 @@ class MemoryBank(nn.Module):
             self.write(query.detach().flatten(0, 1), similarity.detach().flatten(0, 1))
         out: Tensor = self.share * x + read.to(x).view_as(x)
         return out, nearest
+
+    def which(self, x: Tensor) -> Tensor:
+        """The item nearest to each place of (n, h, w, d): (q,)."""
+        return (x.to(self.items).flatten(0, 2) @ F.normalize(self.items, dim=-1).T).argmax(-1)
 
     @torch.no_grad()
     def write(self, query_qd: Tensor, similarity_qp: Tensor) -> None:

@@ -61,6 +61,7 @@ from oddframe.models.blocks import (
     modules,
 )
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
+from oddframe.models.memory import ItemMemory
 from oddframe.ops.norm import LayerNorm
 from oddframe.ops.ss2d import SS2D
 
@@ -145,7 +146,7 @@ class NVSS(nn.Module):
         return out
 
 
-class Quantiser(nn.Module):
+class Quantiser(ItemMemory):
     """The VQ layer: every place becomes its nearest code (VQ-VAE, van den Oord et al. 2017).
 
     Codes are read in both modes and written in training only, without gradient (their appendix A.1:
@@ -183,6 +184,14 @@ class Quantiser(nn.Module):
                 self.write(given, chosen)
             read = query + (code - query).detach()
         return read.view(x.shape).to(x), distance
+
+    def __len__(self) -> int:
+        """How many codes there are."""
+        return len(self.codes)
+
+    def which(self, x: Tensor) -> Tensor:
+        """The code of each place of (n, h, w, d): (q,)."""
+        return self.nearest(self.norm(x.to(self.codes).flatten(0, 2)))
 
     def nearest(self, query: Tensor) -> Tensor:
         """The number of the nearest code of each query: (q, d) -> (q,)."""

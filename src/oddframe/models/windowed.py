@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oddframe import losses
-from oddframe.models.base import Prediction, VADModel, join
+from oddframe.models.base import Prediction, VADModel, join, shares
 
 WindowState = tuple[Tensor, ...]
 """One stream's last frames, at most k, oldest first, (b, c, h, w) each."""
@@ -90,12 +90,8 @@ class Windowed(VADModel):
         ready = [i for i, s in enumerate(new) if len(s) == self.history]
         if ready:
             out = self.window(join([torch.stack(new[i], 1) for i in ready]))
-            at = 0
-            for i in ready:
-                own = slice(at, at := at + len(frames[i]))
-                terms = {name: value[own, None] for name, value in out.terms.items()}
-                moved = None if out.motion is None else out.motion[own, None]
-                found[i] = Prediction(out.frame[own, None], moved, terms=terms)
+            for i, own in zip(ready, shares(out, [frames[i] for i in ready]), strict=True):
+                found[i] = own
         return new, found
 
     def paper_weights(self, alpha: float) -> dict[str, float]:

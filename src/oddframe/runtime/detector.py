@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from oddframe.data.dataset import Dataset
 from oddframe.data.flow_folder import FlowFolder, VideoFlow, flow_folder, needs_flow
 from oddframe.errors import ConfigError
+from oddframe.models.base import VADModel
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
 from oddframe.runtime.compile import compile_parts
@@ -103,6 +104,11 @@ class Detector:
     def paper_weights(self) -> dict[str, float]:
         """The weights in `paper_score` by name; {} where it is one error alone."""
         return self._scorer.model.paper_weights(self.score_config.alpha)
+
+    @property
+    def model(self) -> VADModel:
+        """The trained model, in eval mode."""
+        return self._scorer.model
 
     def init_state(self) -> ScorerState:
         """State of a stream that has seen no frame."""

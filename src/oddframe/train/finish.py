@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from oddframe.data.frames import FrameStore
 from oddframe.models.base import VADModel
+from oddframe.models.memory import items_in_use
 from oddframe.scoring.calibrate import calibrate
 from oddframe.scoring.scene import SceneFit, StreamScene
 from oddframe.scoring.scorer import PEAK, Prepared, ScoreConfig, Scorer, ScorerState
@@ -37,10 +38,16 @@ class Finished:
     """Of the frames kept aside as the model draws them, of their mean squared error."""
     copied_psnr_db: float
     """The same of each frame's predecessor, taken for the frame itself."""
+    memory: dict[str, dict[str, int]]
+    """Per memory of the model its `items`, and how many of them are the nearest of any query."""
 
-    def learned(self) -> dict[str, float]:
-        """Both figures, for the card."""
-        return {"psnr_db": round(self.psnr_db, 2), "copied_psnr_db": round(self.copied_psnr_db, 2)}
+    def learned(self) -> dict[str, Any]:
+        """What was learned, for the card."""
+        drawn = {
+            "psnr_db": round(self.psnr_db, 2),
+            "copied_psnr_db": round(self.copied_psnr_db, 2),
+        }
+        return {**drawn, "memory": self.memory} if self.memory else drawn
 
 
 def finish(
@@ -52,7 +59,8 @@ def finish(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     scorer = Scorer(net, config, device=device)
     drawn, copied = [], []
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+    progress = Progress(console=console, disable=not console.is_terminal, transient=True)
+    with progress as bar, items_in_use(net) as counts:
         task = bar.add_task("learning the scene's range", total=2 * sum(map(len, held)))
         fitting = SceneFit()
         for span in held:
@@ -78,7 +86,10 @@ def finish(
                 bar.advance(task)
             scores.append(torch.tensor(clip, dtype=torch.float64).numpy())
     threshold = calibrate(scores, footage.store.videos[0].fps, FIRST_ALARMS_PER_DAY)
-    return Finished(scene, threshold, _db(drawn), _db(copied))
+    memory = {
+        name: {"items": len(wins), "in_use": int((wins > 0).sum())} for name, wins in counts.items()
+    }
+    return Finished(scene, threshold, _db(drawn), _db(copied), memory)
 
 
 def _db(errors: Sequence[float]) -> float:
