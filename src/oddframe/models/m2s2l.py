@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 from einops import rearrange
@@ -105,6 +105,8 @@ class M2S2LConfig(Config):
     """Items begin at queries that lie far apart, or at random."""
     memory_revive: bool = True
     """Items that no query chooses move to where queries are served worst."""
+    memory_centre: bool = False
+    """Features are compared with the items without what all of them share."""
     memory_temperature: float = Field(0.1, gt=0)
     """Of the softmax over cosines when reading."""
     decoder_depth: int = Field(1, ge=1)
@@ -245,22 +247,13 @@ class M2S2L(VADModel):
             gate = cfg.specific == "gate"
             self.to_app = mlp(d, d, d) if gate else nn.Linear(d, d)
             self.to_motion = mlp(d, d, d) if gate else nn.Linear(d, d)
-        self.memory = nn.ModuleDict(
-            {
-                part: Memory(
-                    d,
-                    cfg.memory_items,
-                    read=cfg.memory_read,
-                    write=cfg.memory_write,
-                    start=cfg.memory_start,
-                    revive=cfg.memory_revive,
-                    momentum=cfg.memory_momentum,
-                    temperature=cfg.memory_temperature,
-                )
-                for part in parts
-                if cfg.memory_items
-            }
-        )
+        bank: dict[str, Any] = {
+            "read": cfg.memory_read, "write": cfg.memory_write, "momentum": cfg.memory_momentum,
+            "start": cfg.memory_start, "revive": cfg.memory_revive,
+            "centre": cfg.memory_centre, "temperature": cfg.memory_temperature,
+        }  # fmt: skip
+        kept = parts if cfg.memory_items else ()
+        self.memory = nn.ModuleDict({p: Memory(d, cfg.memory_items, **bank) for p in kept})
         size = {"depth": cfg.decoder_depth, "upscale": cfg.upscale}
         self.decode_app = Decoder(d, cfg.patches[0], **size, **block)
         # Without a loss of its own (L1) it would be noise: what is not trained is not scored.

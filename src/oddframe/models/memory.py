@@ -49,6 +49,8 @@ class Memory(ItemMemory):
         keeping `momentum` of it; `nearest` and `all` add them as [26] and its heirs do (`written`).
     start: items as they are drawn, or queries of the first batch that lie far apart.
     revive: items that win hardly any query move to where queries are served worst.
+    centre: the running mean of the features is taken off before they are compared; what all
+        places share tells no item from another, and hides what does.
     """
 
     items: Tensor
@@ -56,6 +58,8 @@ class Memory(ItemMemory):
     """Moving average of the share of queries that each item wins, (m,)."""
     started: Tensor
     """1 once the items were taken from queries; a float, because buffers are averaged."""
+    mean: Tensor
+    """Running mean of the features, (d,); 0 without `centre`."""
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Memory(ItemMemory):
         write: Write = "mean",
         start: Start = "apart",
         revive: bool = True,
+        centre: bool = False,
         momentum: float = 0.99,
         temperature: float = 0.1,
     ) -> None:
@@ -73,7 +78,8 @@ class Memory(ItemMemory):
         self.register_buffer("items", F.normalize(torch.randn(items, width), dim=-1))
         self.register_buffer("use", torch.full((items,), 1 / items))
         self.register_buffer("started", torch.tensor(float(start == "random")))
-        self.read, self.how, self.revive = read, write, revive
+        self.register_buffer("mean", torch.zeros(width))
+        self.read, self.how, self.revive, self.centre = read, write, revive, centre
         self.momentum, self.temperature = momentum, temperature
         # What is read has unit length; a learnt scale brings it to that of the features.
         self.scale = nn.Parameter(torch.ones(()))
@@ -81,7 +87,9 @@ class Memory(ItemMemory):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) -> (..., d); writes the (detached) queries when in training mode."""
-        query = F.normalize(x, dim=-1)
+        if self.training and self.centre:
+            self._follow(x)
+        query = self._query(x)
         if self.training and not self.started:
             with torch.no_grad():
                 self.items.copy_(far_apart(query.flatten(0, -2).to(self.items), len(self)))
@@ -96,7 +104,7 @@ class Memory(ItemMemory):
     def recall(self, x: Tensor) -> Tensor:
         """What is read for the features (..., d), before it is joined with them: (..., d)."""
         items = self._unit()
-        return self._read(F.normalize(x, dim=-1) @ items.T, items)
+        return self._read(self._query(x) @ items.T, items)
 
     def _read(self, similarity: Tensor, items: Tensor) -> Tensor:
         return self.scale * (torch.softmax(similarity / self.temperature, -1) @ items)
@@ -112,7 +120,16 @@ class Memory(ItemMemory):
 
     def which(self, x: Tensor) -> Tensor:
         """The item nearest to each feature (..., d): (q,)."""
-        return (F.normalize(x, dim=-1).flatten(0, -2) @ self._unit().T).argmax(-1)
+        return (self._query(x).flatten(0, -2) @ self._unit().T).argmax(-1)
+
+    def _query(self, x: Tensor) -> Tensor:
+        return F.normalize(x - self.mean if self.centre else x, dim=-1)
+
+    @torch.no_grad()
+    def _follow(self, x: Tensor) -> None:
+        """Take a batch into the running mean; the first is taken whole."""
+        now = x.detach().flatten(0, -2).mean(0).to(self.mean)
+        self.mean.lerp_(now, 1 - FORGET if self.mean.any() else 1.0)
 
     def _unit(self) -> Tensor:
         # A new tensor: the backward pass needs the items as they were read, the write changes them
