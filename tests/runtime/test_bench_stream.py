@@ -167,7 +167,8 @@ def test_a_percentile_is_one_of_the_values(n, percent, want):
     assert latency.percentile([float(i) for i in range(n, 0, -1)], percent) == want
 
 
-def test_every_model_of_the_table_runs_as_on_a_gpu(stub):
+def test_every_model_of_the_table_runs_as_on_a_gpu(stub, monkeypatch):
+    monkeypatch.setattr(stream, "model_gmac", lambda *args: {NEW: 1.0})  # counting is slow
     found = bench.run("stream", quick=True, choice=Choice(("all",), "cuda"))
     (made,) = found["tables"]  # no video: Detector's way from a file is the CPU's here
     rows = {row["name"]: row for row in made["rows"]}
@@ -179,6 +180,7 @@ def test_every_model_of_the_table_runs_as_on_a_gpu(stub):
         assert 0 < row["ms"] <= row["p95_ms"]
         assert row["frames_per_s"] == pytest.approx(1000 / row["ms"])
         assert "ratio_clip" not in row
+        assert row["name"] == YARDSTICK or ("gmac" in row) == row["name"].endswith(NEW)
     published = {name: e.published.fps for name, e in MODELS.items() if e.published.fps}
     printed = {name: row.get("published_fps") for name, row in rows.items()}
     assert {k.partition(",")[0]: v for k, v in printed.items() if v is not None} == published
@@ -204,6 +206,26 @@ def test_the_clip_is_timed_only_where_asked_for():
         assert ("ratio_clip" in rows[f"conv-ae-128, {NEW}"]) == clip
         assert ("ratio_clip" in {c["key"] for c in made["columns"]}) == clip
         assert "p95_ms" not in {c["key"] for c in made["columns"]}
+        cost = {k.partition(", ")[2]: row.get("gmac") for k, row in rows.items()}
+        assert cost[NEW] > 0
+        assert cost.get(CLIP) == (cost[NEW] if clip else None)  # its windows share nothing
+
+
+def test_ratios_are_of_one_frame_of_one_camera():
+    timed = {
+        "mnad, new frame": (0.1, 10, 0.2), "mnad, clip": (0.3, 10, 0.3),
+        "mnad, 4 cameras": (0.2, 10, 0.4), YARDSTICK: (0.5, 10, 0.5),
+    }  # fmt: skip
+    rows = {row.name: row for row in stream._rows(timed, {"mnad, new frame": 46.5})}
+    assert rows["mnad, new frame"].ms == pytest.approx(100)
+    assert rows["mnad, new frame"].values == pytest.approx({
+        "frames_per_s": 10, "ratio_unet": 5, "p95_ms": 200, "gmac": 46.5, "ratio_clip": 3,
+        "published_fps": 65,
+    })  # fmt: skip
+    assert rows["mnad, 4 cameras"].ms == pytest.approx(50)
+    assert rows["mnad, 4 cameras"].values == pytest.approx(
+        {"frames_per_s": 20, "ratio_unet": 10, "p95_ms": 100}
+    )
 
 
 def test_the_usual_models_have_their_clip_and_a_video(monkeypatch):

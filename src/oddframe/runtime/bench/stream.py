@@ -114,12 +114,29 @@ def bench_models(
     size = 64 if quick else unet.SIZE
     jobs: dict[str, Job] = {}
     gmac: dict[str, float] = {}
+    counted: dict[tuple[str, str], dict[str, float]] = {}  # tiny sizes of one model are the same
     for name, config in models.items():
-        gmac |= {f"{name}, {what}": cost for what, cost in model_gmac(name, config, clip).items()}
+        key = entry(name).module, name if config is None else config.model_dump_json()
+        if key not in counted:
+            counted[key] = model_gmac(name, config, clip)
+        gmac |= {f"{name}, {what}": cost for what, cost in counted[key].items()}
         found = model_jobs(build(name, config).eval(), there.device, clip)
         jobs |= {f"{name}, {what}": job for what, job in found.items()}
     jobs[YARDSTICK], gmac[YARDSTICK] = unet_job(size, there.device), unet_gmac(size)
     timed = _timed(jobs, there, tick, quick)
+    return Table(
+        f"one prediction on {there.name}" if there.name else "one prediction",
+        _columns(there, clip),
+        _rows(timed, gmac),
+        notes=_notes(list(models), there, clip),
+        device="cpu" if there.wait is None else "cuda",
+    )
+
+
+def _rows(
+    timed: dict[str, tuple[float, int, float | None]], gmac: dict[str, float]
+) -> tuple[Row, ...]:
+    """What was timed, per frame, with its ratios and what is published."""
     rows = []
     for name, (seconds, turns, p95) in timed.items():
         model, _, what = name.partition(", ")
@@ -130,16 +147,12 @@ def bench_models(
             values[P95.key] = 1000 * p95 / cameras
         if name in gmac:
             values[GMAC.key] = gmac[name]
-        if what == NEW and clip:
-            values[RATIO_CLIP.key] = timed[f"{model}, {CLIP}"][0] / s
+        if what == NEW and (clip := timed.get(f"{model}, {CLIP}")) is not None:
+            values[RATIO_CLIP.key] = clip[0] / s
         if what == NEW and (fps := entry(model).published.fps) is not None:
             values[PUBLISHED.key] = fps
         rows.append(Row(name, 1000 * s, turns, torch.get_num_threads(), values))
-    title = f"one prediction on {there.name}" if there.name else "one prediction"
-    return Table(
-        title, _columns(there, clip), tuple(rows), notes=_notes(list(models), there, clip),
-        device="cpu" if there.wait is None else "cuda",
-    )  # fmt: skip
+    return tuple(rows)
 
 
 def _timed(
