@@ -109,6 +109,26 @@ def test_the_pictures_move_as_their_flow_says():
     np.testing.assert_allclose(found, carried, atol=0.3)
 
 
+@pytest.mark.parametrize("times", [1.0, 50.0])
+def test_bfloat16_is_left_out_where_the_cpu_only_emulates_it(times, monkeypatch):
+    monkeypatch.setattr(stream, "emulation", lambda: times)
+    monkeypatch.setattr(stream, "REPEATS", 1)
+    monkeypatch.setattr(stream.unet, "SIZE", 64)
+    models = {"conv-ae-128": tiny("conv-ae-128")}
+    made = stream.bench_models(models, Place(CPU), timing.silent, clip=False, quick=False)
+    rows = [row.name for row in made.rows]
+    assert (f"conv-ae-128, {HALF}" in rows) == (times < stream.EMULATED)
+    assert any("only emulates" in note for note in made.notes) == (times > stream.EMULATED)
+
+
+def test_emulation_is_the_ratio_of_two_times(monkeypatch):
+    timed = {"False": timing.Timing(2.0, 3), "True": timing.Timing(3.0, 3)}
+    monkeypatch.setattr(stream, "interleaved", lambda jobs, repeats: timed)
+    assert stream.emulation() == 1.5
+    monkeypatch.undo()
+    assert stream.emulation() > 0
+
+
 # ---- single calls on a GPU
 
 

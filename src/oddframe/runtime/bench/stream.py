@@ -40,6 +40,9 @@ USUAL = ("m2s2l-edge", "m2s2l", "stnmamba")
 """What is timed where no models are asked for."""
 NEW, CLIP, HALF, CAMERAS = "new frame", "clip", "bf16", 4
 TOGETHER = f"{CAMERAS} cameras"
+EMULATED = 4.0
+"""A CPU whose bfloat16 takes so many times longer than float32 only emulates it (AVX2 does): left
+out, since a call of a large model may then take minutes."""
 YARDSTICK = "U-Net of MNAD's shape"
 P95 = Column("p95_ms", "p95 ms", "what 95 of 100 calls do not exceed; ms: the median call")
 RATE = Column("frames_per_s", "frames/s", "predictions per second")
@@ -111,6 +114,7 @@ def bench_models(
     quick: few turns and a small yardstick.
     """
     torch.manual_seed(0)
+    half = quick or there.wait is not None or emulation() < EMULATED
     size = 64 if quick else unet.SIZE
     jobs: dict[str, Job] = {}
     gmac: dict[str, float] = {}
@@ -120,7 +124,7 @@ def bench_models(
         if key not in counted:
             counted[key] = model_gmac(name, config, clip)
         gmac |= {f"{name}, {what}": cost for what, cost in counted[key].items()}
-        found = model_jobs(build(name, config).eval(), there.device, clip)
+        found = model_jobs(build(name, config).eval(), there.device, clip, half)
         jobs |= {f"{name}, {what}": job for what, job in found.items()}
     jobs[YARDSTICK], gmac[YARDSTICK] = unet_job(size, there.device), unet_gmac(size)
     timed = _timed(jobs, there, tick, quick)
@@ -128,7 +132,7 @@ def bench_models(
         f"one prediction on {there.name}" if there.name else "one prediction",
         _columns(there, clip),
         _rows(timed, gmac),
-        notes=_notes(list(models), there, clip),
+        notes=_notes(list(models), there, clip, half),
         device="cpu" if there.wait is None else "cuda",
     )
 
@@ -174,14 +178,16 @@ def _columns(there: Place, clip: bool) -> tuple[Column, ...]:
     return (*first, RATE, *((RATIO_CLIP,) if clip else ()), RATIO_UNET, PUBLISHED, GMAC)
 
 
-def _notes(models: list[str], there: Place, clip: bool) -> tuple[str, ...]:
+def _notes(models: list[str], there: Place, clip: bool, half: bool) -> tuple[str, ...]:
     """What the rows are, and where the published figures stand."""
     notes = [f"{NEW}: one step of a warm stream, float32, with the optical flow that it needs"]
     if clip:
         notes.append(f"{CLIP}: all frames that one prediction looks at, stateless")
     notes += [
         f"{HALF}: {NEW}, matrix products and convolutions in bfloat16, as precision='bfloat16' has "
-        "them",
+        "them"
+        if half
+        else f"{HALF}: left out, this CPU only emulates bfloat16, many times slower than float32",
         f"{TOGETHER}: one call of step_batch for {CAMERAS} streams; all numbers are per frame",
     ]
     if there.wait is not None and torch.backends.cudnn.allow_tf32:
@@ -198,10 +204,12 @@ def _notes(models: list[str], there: Place, clip: bool) -> tuple[str, ...]:
 # ---- what is timed
 
 
-def model_jobs(net: VADModel, device: torch.device, clip: bool = False) -> dict[str, Job]:
-    """`step` with the newest frame of a warm stream, also in bf16 and for several streams at once.
+def model_jobs(
+    net: VADModel, device: torch.device, clip: bool = False, half: bool = True
+) -> dict[str, Job]:
+    """`step` with the newest frame of a warm stream, also for several streams at once.
 
-    clip: and `forward` of the frames that one prediction looks at.
+    clip: and `forward` of the frames that one prediction looks at; half: and the step in bf16.
     """
     net = net.to(device)
     frames = pictures(net.history + 1, net.size, net.carried).to(device)
@@ -213,10 +221,18 @@ def model_jobs(net: VADModel, device: torch.device, clip: bool = False) -> dict[
     jobs = {NEW: _inference(partial(net.step, state, frame), kind)}
     if clip:
         jobs[CLIP] = _inference(partial(net, frames[:, 1:]), kind)
-    return jobs | {
-        HALF: _inference(partial(net.step, state, frame), kind, half=True),
-        TOGETHER: _inference(partial(net.step_batch, [state] * CAMERAS, [frame] * CAMERAS), kind),
-    }
+    if half:
+        jobs[HALF] = _inference(partial(net.step, state, frame), kind, half=True)
+    many = partial(net.step_batch, [state] * CAMERAS, [frame] * CAMERAS)
+    return jobs | {TOGETHER: _inference(many, kind)}
+
+
+def emulation() -> float:
+    """How many times longer a convolution takes in bfloat16 than in float32, on this CPU."""
+    conv, x = torch.nn.Conv2d(64, 64, 3, padding=1), torch.rand(1, 64, 32, 32)
+    jobs = {str(half): _inference(partial(conv, x), "cpu", half) for half in (False, True)}
+    best = interleaved(jobs, LEAST)
+    return best["True"].seconds / best["False"].seconds
 
 
 def pictures(frames: int, size: int, carried: int = 0) -> Tensor:
