@@ -37,3 +37,34 @@ def test_a_file_that_cannot_be_written_is_said_before_the_work(tmp_path, capsys)
     (tmp_path / "file").write_text("")
     assert main(["bench", "train", "--quick", "--json", str(tmp_path / "file" / "b.json")]) == 1
     assert "Cannot write to" in capsys.readouterr().err
+
+
+def test_bench_stream_takes_models_by_name(tmp_path, capsys):
+    file = tmp_path / "b.json"
+    names = ["--model", "conv-ae-128", "--model", "mnad"]
+    assert main(["bench", "stream", "--quick", "--clip", *names, "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "published fps: M2S2L, Table I (mnad)" in out
+    (table,) = json.loads(file.read_text("utf8"))["tables"]
+    rows = {row["name"]: row for row in table["rows"]}
+    assert rows["mnad, new frame"]["published_fps"] == 65
+    assert {"mnad, clip", "conv-ae-128, new frame", "conv-ae-128, clip"} <= rows.keys()
+    assert not any(name.startswith("m2s2l") for name in rows)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["stream", "--model", "mnads"], "Unknown model 'mnads'. Did you mean mnad?"),
+        (["stream", "--model", "mnad", "--device", "cuda"], "Device cuda is not there"),
+        (["stream", "--device", "tpu"], "Unknown device 'tpu'"),
+        (["scan", "--device", "cuda"], "bench scan takes no choice of models, device or clip"),
+    ],
+)
+def test_a_choice_that_cannot_be_had_is_one_paragraph(asked, said, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert main(["bench", *asked]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(f"error: {said}")
+    assert err.count("\n") == 1
+    assert not out

@@ -13,13 +13,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from oddframe.errors import ConfigError
-from oddframe.models import build, default_config
+from oddframe.models import MODELS, build
 from oddframe.ops.backends import BACKENDS, unavailable
 from oddframe.ops.chunked import scan_chunked
 from oddframe.runtime import bench
 from oddframe.runtime.bench import bounds, scan, stream, table, timing, train, unet, video
 from oddframe.runtime.bench.autograd import scan_by_autograd
 from oddframe.runtime.bench.timing import Timing
+from oddframe.runtime.bench.tiny import tiny
 
 NATIVE = pytest.mark.skipif(
     unavailable("native") is not None, reason="the C extension was not built"
@@ -58,6 +59,19 @@ def test_slow_jobs_get_fewer_turns_spread_among_those_of_the_fast(monkeypatch):
     assert turns.count("f") == 10
     assert turns.count("s") == timing.LEAST
     assert max(map(len, turns.split("s"))) <= 4
+
+
+@pytest.mark.parametrize(
+    ("once", "share", "turns"),
+    [(0.1, 8.0, 10), (1.0, 8.0, 8), (3.0, 8.0, 3), (3.0, 0.5, 3), (6.0, 8.0, 1), (0.0, 8.0, 10)],
+)
+def test_a_job_of_seconds_has_few_turns_and_a_slower_one_a_single_turn(once, share, turns):
+    assert timing.turns_of(once, 10, share) == turns
+
+
+def test_many_jobs_share_the_time_of_a_group():
+    assert timing.budget(1) == timing.budget(13) == timing.BUDGET_S
+    assert timing.budget(64) == pytest.approx(timing.TOTAL_S / 64)
 
 
 def test_progress_ends_at_its_total(monkeypatch):
@@ -228,7 +242,7 @@ def test_a_real_clip_is_taken_where_there_is_one(tmp_path, monkeypatch, make_vid
 
 
 def test_the_score_part_takes_every_picture_as_the_scorer_does():
-    net = build("m2s2l-edge", default_config("m2s2l-edge").read(stream.TINY)).eval()
+    net = build("m2s2l-edge", tiny("m2s2l-edge")).eval()
     still = video._Still(net)
     state, frame = still.init_state(), torch.zeros(1, 3, net.size, net.size)
     known = []
@@ -251,7 +265,7 @@ def test_a_training_step_moves_the_weights_by_the_backend_asked_for(backend, mon
 
     original = BACKENDS[backend]
     monkeypatch.setitem(BACKENDS, backend, core)
-    net = build("m2s2l-edge", default_config("m2s2l-edge").read(stream.TINY))
+    net = build("m2s2l-edge", tiny("m2s2l-edge"))
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
     settings = {"batch": 1, "targets": 2, "detach_context": True}
     train.training_step(net, settings, backend, "cpu")()
@@ -264,7 +278,9 @@ def test_a_training_step_moves_the_weights_by_the_backend_asked_for(backend, mon
 
 
 @pytest.mark.parametrize("name", bench.BENCHES)
-def test_a_bench_gives_json_and_a_text_of_100_columns(name):
+def test_a_bench_gives_json_and_a_text_of_100_columns(name, monkeypatch):
+    counts = {stream.NEW: 1.0, stream.CLIP: 2.0}  # counting every model is slow
+    monkeypatch.setattr(stream, "model_gmac", lambda *args: counts)
     ticks = []
     found = bench.run(name, quick=True, tick=lambda *args: ticks.append(args))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -276,6 +292,10 @@ def test_a_bench_gives_json_and_a_text_of_100_columns(name):
             assert row["ms"] > 0
             assert row["turns"] >= timing.LEAST
             assert row["threads"] >= 1
+    if name == "stream":  # with nothing asked for: all of the table, and a video
+        rows = [row["name"] for row in found["tables"][0]["rows"]]
+        assert {f"{model}, new frame" for model in MODELS} <= set(rows)
+        assert len(found["tables"]) == 2
     text = bench.text(found)
     assert max(map(len, text.splitlines())) <= table.WIDTH
     assert all(row["name"] in text for made in found["tables"] for row in made["rows"])
@@ -295,3 +315,22 @@ def test_the_text_wraps_notes_and_leaves_empty_what_has_no_number():
     assert lines[2].split() == ["a", "job", "1,234", "0.0500", "2", "3"]
     assert max(map(len, lines)) <= table.WIDTH
     assert table.text(replace(made, rows=()).plain()).startswith("title, float32")
+
+
+def test_heads_of_several_words_are_stacked_only_where_the_table_would_be_too_wide():
+    columns = tuple(table.Column(f"k{i}", f"some long head {i}", "") for i in range(6))
+    made = table.Table("title", columns, (table.Row("a job", 1.0, 3, 2, {"k0": 5.0}),))
+    lines = table.text(made.plain()).splitlines()
+    assert max(map(len, lines)) <= table.WIDTH
+    assert lines[1].split() == ["some"] * 6
+    assert lines[4].split() == ["ms", *"012345", "threads", "turns"]
+    assert lines[5].split() == ["a", "job", "1.00", "5.00", "2", "3"]
+    few = table.text(replace(made, columns=columns[:2]).plain()).splitlines()
+    assert few[1].split()[:5] == ["ms", "some", "long", "head", "0"]
+
+
+def test_beside_a_gpu_the_threads_are_not_shown_and_turns_are_calls():
+    made = table.Table("title", (), (table.Row("a job", 1.0, 30, 2),), device="cuda")
+    lines = table.text(made.plain()).splitlines()
+    assert lines[1].split() == ["ms", "calls"]
+    assert lines[2].split() == ["a", "job", "1.00", "30"]

@@ -22,18 +22,29 @@ def run(
         None, "--picture", metavar="F", help="Also draw the bars into this SVG file."
     ),
     quick: bool = typer.Option(False, "--quick", help="Tiny shapes: sees only that it all runs."),
-) -> None:
-    """Time things against each other on this machine; ratios, not promises. 1 to 2 minutes."""
+    model: list[str] | None = typer.Option(
+        None, "--model", metavar="NAME",
+        help="stream: a model by name, or all; may be given several times.", show_default=False,
+    ),
+    device: str = typer.Option("cpu", "--device", help="stream: cpu, cuda, cuda:N, or auto."),
+    clip: bool = typer.Option(
+        False, "--clip", help="stream: also the stateless clip of the models asked for, slow."
+    ),
+) -> None:  # fmt: skip
+    """Time things against each other on this machine; ratios, not promises.
+
+    1 to 2 minutes; some more for all models.
+    """
     from oddframe.report.bench import bench_svg
     from oddframe.runs import write_atomic, write_json
+    from oddframe.runtime.bench import Choice, text
     from oddframe.runtime.bench import run as bench
-    from oddframe.runtime.bench import text
 
     for file in (json, picture):
         if file is not None:
             writable_folder(file.parent)
     with _progress() as tick:
-        found = bench(what, quick, tick)
+        found = bench(what, quick, tick, Choice(tuple(model or ()), device, clip))
     print(text(found))
     if json is not None:
         write_json(json, found)

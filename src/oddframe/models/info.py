@@ -125,7 +125,11 @@ def table(info: dict[str, Any]) -> str:
         ("  both, 2 per GMAC", f"{info['gflop_per_frame']:.2f} GFLOP", ""),
         ("a stateless clip", f"{info['gmac_per_clip']:.2f} GMAC", ""),
         ("  its scans", f"{info['scan_gflop_per_clip']:.3f} GFLOP", ""),
-        ("speed", "oddframe bench stream", _cell(paper.get("fps"), "frames/s")),
+        (
+            "speed",
+            f"oddframe bench stream --model {info['model']}",
+            _cell(paper.get("fps"), "frames/s"),
+        ),
     ]
     head = f"{info['model']}: {info['size']} px, {info['history']} frames of history"
     widths = [max(len(row[i]) for row in rows) for i in range(2)]

@@ -5,10 +5,12 @@ One file per bench, one row in `BENCHES`; imported when asked for, since all of 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from oddframe.errors import ConfigError
+from oddframe.models import MODELS, entry
 
 if TYPE_CHECKING:
     from oddframe.runtime.bench.table import Table
@@ -22,28 +24,64 @@ BENCHES = {
 """What `oddframe bench` takes, and the file whose `run(quick, tick)` gives its tables."""
 BUSY = 0.5
 """A load above this is said: something else was running."""
+ALL = "all"
+"""Every model of the table."""
 
 
-def run(name: str, quick: bool = False, tick: Tick | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What `bench stream` times; the others take none of it."""
+
+    models: tuple[str, ...] = ()
+    """Keys of `MODELS`, or "all"; none: the bench's own selection."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:N, or auto (cuda where there is one)."""
+    clip: bool = False
+    """Also the stateless clip of each model, which the bench's own selection has anyway."""
+
+    def names(self) -> tuple[str, ...]:
+        """The models, each once, in the order asked for.
+
+        Raises:
+            ConfigError: unknown name.
+        """
+        found = [name for m in self.models for name in (MODELS if m == ALL else [m])]
+        for name in found:
+            entry(name)
+        return tuple(dict.fromkeys(found))
+
+
+def run(
+    name: str, quick: bool = False, tick: Tick | None = None, choice: Choice | None = None
+) -> dict[str, Any]:
     """Run one bench; what `oddframe bench NAME --json` writes.
 
     Args:
         name: a key of `BENCHES`.
         quick: tiny shapes and models, to see that everything runs; its numbers mean nothing.
         tick: called with a title, the job runs done and those expected, after every run.
+        choice: models and device of `stream`.
 
     Returns:
         `bench`, `quick`, `machine` (see `timing.machine`), and `tables`: a list of `Table`s.
 
     Raises:
-        ConfigError: unknown name.
+        ConfigError: unknown name of a bench or a model, no such device, a choice for a bench that
+            has none.
     """
     if name not in BENCHES:
         raise ConfigError(f"bench knows {', '.join(BENCHES)}, found {name!r}.")
+    chosen = choice or Choice()
+    if name != "stream" and chosen != Choice():
+        raise ConfigError(
+            f"bench {name} takes no choice of models, device or clip: that is for bench stream."
+        )
+    chosen.names()  # a name that is wrong is said before torch is loaded
     from oddframe.runtime.bench.timing import machine, silent
 
     here = machine()  # before the bench itself loads the machine
-    tables: list[Table] = import_module(BENCHES[name]).run(quick, tick or silent)
+    given = {"choice": chosen} if name == "stream" else {}
+    tables: list[Table] = import_module(BENCHES[name]).run(quick, tick or silent, **given)
     return {
         "bench": name, "quick": quick, "machine": here, "tables": [t.plain() for t in tables],
     }  # fmt: skip
@@ -55,8 +93,10 @@ def text(found: dict[str, Any]) -> str:
 
     m = found["machine"]
     load = "unknown" if m["load"] is None else f"{m['load']:.1f}"
+    on_cpu = all(table["device"] == "cpu" for table in found["tables"])
+    how = "fastest of interleaved turns" if on_cpu else "single calls on the GPU"
     lines = [
-        f"fastest of interleaved turns, {m['threads']} threads on {m['cores']} cores "
+        f"{how}, {m['threads']} threads on {m['cores']} cores "
         f"({m['cpu_capability']}), load {load} before, torch {m['torch']}"
     ]
     if m["load"] is not None and m["load"] > BUSY:

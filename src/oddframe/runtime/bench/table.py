@@ -28,8 +28,9 @@ class Row:
 
     name: str
     ms: float
-    """Its fastest run."""
+    """Its fastest run; on a GPU the median of its calls."""
     turns: int
+    """How often it was timed; on a GPU in single calls."""
     threads: int
     values: dict[str, float] = field(default_factory=dict)
     """Ratios and rates, by the key of their column."""
@@ -47,6 +48,8 @@ class Table:
     """What was measured beside the rows, bounds among it, by a name that ends in its unit."""
     notes: tuple[str, ...] = ()
     dtype: str = "float32"
+    device: str = "cpu"
+    """Kind of device: cpu, cuda. Beside a GPU the threads say little and are not shown."""
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON, each row's values in the row itself."""
@@ -58,18 +61,24 @@ class Table:
 
 def text(table: dict[str, Any], legend: bool = True) -> str:
     """Lay a plain `Table` out: the rows, then (`legend`) what the columns mean, and the notes."""
-    columns = table["columns"]
-    heads = ["ms", *(c["head"] for c in columns), "threads", "turns"]
+    columns, on_cpu = table["columns"], table["device"] == "cpu"
+    counts = {"threads": "threads", "turns": "turns"} if on_cpu else {"turns": "calls"}
+    heads = [["ms"], *([c["head"]] for c in columns), *([head] for head in counts.values())]
     body = [
         [_number(row["ms"]), *(_number(row.get(c["key"])) for c in columns),
-         str(row["threads"]), str(row["turns"])]
+         *(str(row[key]) for key in counts)]
         for row in table["rows"]
     ]  # fmt: skip
-    widths = [max(map(len, cells)) for cells in zip(heads, *body, strict=True)]
     names = [row["name"] for row in table["rows"]]
     first = max([*map(len, names), 0])
+    widths = _widths(heads, body)
+    if 2 + first + sum(2 + width for width in widths) > WIDTH:
+        heads = [head[0].split() for head in heads]  # the words of a head below one another
+        widths = _widths(heads, body)
+    deep = max(map(len, heads))
+    above = zip(*([""] * (deep - len(head)) + head for head in heads), strict=True)
     lines = textwrap.wrap(f"{table['title']}, {table['dtype']}", WIDTH)
-    for name, cells in [("", heads), *zip(names, body, strict=True)]:
+    for name, cells in [*(("", row) for row in above), *zip(names, body, strict=True)]:
         right = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         lines.append(f"  {name:<{first}}  {right}".rstrip())
     remarks = [f"{c['head']}: {c['meaning']}" for c in columns] if legend else []
@@ -77,6 +86,12 @@ def text(table: dict[str, Any], legend: bool = True) -> str:
     for remark in [*remarks, *table["notes"]]:
         lines += textwrap.wrap(remark, WIDTH, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)
+
+
+def _widths(heads: list[list[str]], body: list[list[str]]) -> list[int]:
+    """Characters of each column, whose head may have several lines."""
+    cells = [[*head, *(row[i] for row in body)] for i, head in enumerate(heads)]
+    return [max(map(len, column)) for column in cells]
 
 
 def _number(value: float | None) -> str:

@@ -19,6 +19,10 @@ REPEATS = 10
 LEAST = 3
 BUDGET_S = 8.0
 """What a job's turns may take together, going by its warm-up."""
+TOTAL_S = 120.0
+"""The same of all jobs of a group: where they are many, each gets less."""
+SLOW_S = 5.0
+"""A job that takes longer than this has one turn, whatever `LEAST` says."""
 TURN_S = 0.03
 """A turn of a short job runs it until this time is up, so the caches are its own, as in use."""
 
@@ -42,6 +46,17 @@ def silent(title: str, done: int, total: int) -> None:
     del title, done, total
 
 
+def budget(jobs: int) -> float:
+    """Seconds that one of so many jobs may take for its turns."""
+    return min(BUDGET_S, TOTAL_S / max(jobs, 1))
+
+
+def turns_of(once: float, most: int, share: float) -> int:
+    """Turns of a job that takes `once` seconds: what fits into its `share` of seconds."""
+    least = LEAST if once <= SLOW_S else 1
+    return min(most, max(least, int(share / max(once, 1e-9))))
+
+
 def interleaved(
     jobs: Mapping[str, Job], repeats: int = REPEATS, title: str = "", tick: Tick = silent
 ) -> dict[str, Timing]:
@@ -49,12 +64,12 @@ def interleaved(
 
     A slow job's fewer turns are spread evenly over the time of the others.
     """
-    turns: dict[str, int] = {}
+    share, turns = budget(len(jobs)), dict[str, int]()
     done, total = 0, len(jobs) * (1 + repeats)
     tick(title, done, total)
     for name, job in jobs.items():
         once = _once(job)
-        turns[name] = min(repeats, max(LEAST, int(BUDGET_S / max(once, 1e-9))))
+        turns[name] = turns_of(once, repeats, share)
         tick(title, done := done + 1, total)
     total = len(jobs) + sum(turns.values())
     best = dict.fromkeys(jobs, float("inf"))

@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from oddframe.config import Config
-from oddframe.models import build, default_config, entry
+from oddframe.models import build, entry
 from oddframe.models.base import VADModel
 from oddframe.models.temporal import TMB
 from oddframe.ops.backends import BACKENDS, unavailable
 from oddframe.ops.ss2d import SS2D
-from oddframe.runtime.bench.stream import TINY
 from oddframe.runtime.bench.table import Column, Row, Table
 from oddframe.runtime.bench.timing import Job, Tick, interleaved, on_cuda
+from oddframe.runtime.bench.tiny import tiny
 
 MODEL = "m2s2l-edge"
 BASE = "chunked"
@@ -36,8 +36,7 @@ COLUMNS = (
 
 def run(quick: bool, tick: Tick) -> list[Table]:
     """The one table."""
-    config = default_config(MODEL).read(TINY) if quick else None
-    return [bench_train(MODEL, config, tick)]
+    return [bench_train(MODEL, tiny(MODEL) if quick else None, tick)]
 
 
 def bench_train(name: str, config: Config | None, tick: Tick) -> Table:
