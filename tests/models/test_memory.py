@@ -151,6 +151,23 @@ def test_an_idle_item_moves_to_the_query_that_is_served_worst():
     assert float(still.items[2, 0]) == -1
 
 
+def test_centred_features_are_compared_without_what_they_share():
+    m = memory(items=2, centre=True, read="replace", temperature=0.01)
+    shared = torch.tensor([0, 0, 0, 50.0]).double()
+    x = shared + torch.tensor([[1.0, 0, 0, 0], [-1.0, 0, 0, 0]]).double()
+    m.items.copy_(torch.tensor([[1.0, 0, 0, 0], [-1.0, 0, 0, 0]]))
+    m(x)
+    torch.testing.assert_close(m.mean, shared)  # the first batch is taken whole
+    m.items.copy_(torch.tensor([[1.0, 0, 0, 0], [-1.0, 0, 0, 0]]))
+    assert m.which(x).tolist() == [0, 1]
+    torch.testing.assert_close(m.eval().recall(x), 1.7 * m.items)
+    before = m.mean.clone()
+    m(x + 1)  # not in eval
+    assert torch.equal(m.mean, before)
+    m.train()(x + 1)
+    torch.testing.assert_close(m.mean, before + 0.01)
+
+
 def test_only_a_few_idle_items_move_at_once():
     m = memory(items=20, revive=True, momentum=1.0)
     m.use.zero_()
