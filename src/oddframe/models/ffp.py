@@ -98,7 +98,7 @@ class FFP(Windowed):
         cfg, (frame, target) = self.config, self.to_come(prediction, clip)
         parts = {"frame": losses.intensity(frame, target)}
         if cfg.lambda_gradient:
-            parts["gradient"] = cfg.lambda_gradient * losses.gradient(frame, target)
+            parts["gradient"] = cfg.lambda_gradient * losses.gradient(frame, target, absolute=True)
         if cfg.lambda_flow:
             last = clip[:, self.history - 1 : -1].flatten(0, 1)
             apart = lucas_kanade(frame, last) - lucas_kanade(target, last)
