@@ -18,6 +18,7 @@ from oddframe.models.stnmamba import (
     ECA,
     STFB,
     ChannelVSSB,
+    Join,
     MemoryBank,
     ScaleVSSB,
     STNMamba,
@@ -150,6 +151,18 @@ def test_stfb_is_eq_4_to_6():
     kernel = block.attend.weight
     gate = torch.stack([(pooled[:, c : c + 3] * kernel).sum(-1) for c in range(8)], -1)
     close(block(s, t), both * torch.sigmoid(gate)[:, None, None])
+
+
+@torch.no_grad()
+def test_without_stfb_the_streams_are_concatenated_or_added():
+    join, s, t = shaken(Join(6, concat=True)), noise(2, 5, 4, 6), noise(2, 5, 4, 6, seed=2)
+    of_s, of_t = join.join.weight.split(6, 1)
+    close(join(s, t), s @ of_s.T + t @ of_t.T + join.join.bias)
+    assert torch.equal(Join(6, concat=False)(s, t), s + t)
+    for kind in ("concat", "add"):
+        joined = made(fuse=kind).fuse["4"]
+        assert isinstance(joined, Join)
+        assert (joined.join is None) == (kind == "add")
 
 
 @pytest.mark.parametrize(("width", "kernel"), [(8, 3), (32, 3), (64, 3), (128, 5), (256, 5)])
@@ -500,6 +513,8 @@ def test_every_ablation_trains_one_step(name):
     assert has(model, ScaleVSSB) == (row >= 2)
     assert has(model, ChannelVSSB) == (row >= 3)
     assert has(model, STFB) == (row >= 4)
+    if row < 4:  # the text: "integrates them at the bottleneck using concatenation"
+        assert model.fuse["4"].join.in_features == 2 * model.fuse["4"].join.out_features
     assert has(model, MemoryBank) == bool(banks)
     assert len(model.fuse) == (4 if row == 6 else 1)
 

@@ -100,8 +100,8 @@ class STNMambaConfig(Config):
     """Width of MS-VSSB's convolutions over its width."""
     channel_aware: bool = True
     """CA-VSSB in the temporal encoder; off: plain VSSB."""
-    fuse: Literal["stfb", "add"] = "stfb"
-    """How the streams are joined."""
+    fuse: Literal["stfb", "concat", "add"] = "stfb"
+    """How the streams are joined: STFB, concatenation and a linear layer, or their sum."""
     fuse_expand: PositiveInt = 2
     """Inner width of STFB over its width."""
     multi_level: bool = True
@@ -143,9 +143,9 @@ SIZES: dict[str, dict[str, object]] = {
 
 _NO_MEMORY: dict[str, object] = {"memory_banks": 0, "multi_level": False}
 ABLATIONS: dict[str, dict[str, object]] = {
-    "M1": {"multi_scale": False, "channel_aware": False, "fuse": "add", **_NO_MEMORY},
-    "M2": {"channel_aware": False, "fuse": "add", **_NO_MEMORY},
-    "M3": {"fuse": "add", **_NO_MEMORY},
+    "M1": {"multi_scale": False, "channel_aware": False, "fuse": "concat", **_NO_MEMORY},
+    "M2": {"channel_aware": False, "fuse": "concat", **_NO_MEMORY},
+    "M3": {"fuse": "concat", **_NO_MEMORY},
     "M4": _NO_MEMORY,
     "M5": {"multi_level": False},
     "M6": {},
@@ -266,12 +266,19 @@ class STFB(nn.Module):
         return result
 
 
-class Add(nn.Module):
-    """What stands in for STFB in Table II, rows 1-3: the sum."""
+class Join(nn.Module):
+    """What stands in for STFB in Table II, rows 1-3: concatenation, linear; else the bare sum."""
+
+    def __init__(self, width: int, concat: bool) -> None:
+        super().__init__()
+        self.join = nn.Linear(2 * width, width) if concat else None
 
     def forward(self, spatial: Tensor, temporal: Tensor) -> Tensor:
         """(n, h, w, d) twice -> (n, h, w, d)."""
-        return spatial + temporal
+        if self.join is None:
+            return spatial + temporal
+        out: Tensor = self.join(torch.cat((spatial, temporal), -1))
+        return out
 
 
 class MemoryBank(nn.Module):
@@ -381,7 +388,7 @@ class STNMamba(Windowed):
             {
                 str(i): STFB(d, expand=cfg.fuse_expand, state=cfg.state)
                 if cfg.fuse == "stfb"
-                else Add()
+                else Join(d, concat=cfg.fuse == "concat")
                 for i, d in fused.items()
             }
         )
