@@ -191,6 +191,11 @@ def test_the_rows_of_table_ii():
     assert (m2.patches, m2.windows, m2.decompose) == ((8, 16), (2,), False)
     assert (m3.windows, m3.decompose) == ((2, 4), False)
     assert m4 == ablation("L3", tiny()) == tiny()
+    literal = tiny(literal=True)  # what a row takes out stays out, the rest is literal still
+    first, m1 = ablation("L1", literal), ablation("M1", literal)
+    assert (first.lambda_motion, first.lambda_separate, m1.ms_position) == (0, 0, "none")
+    assert first.tmb == m1.tmb == "literal"
+    assert ablation("M4", literal) == literal
 
 
 # ---- configuration and the table of models

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 import torch
 from einops import rearrange
@@ -42,8 +42,8 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
-from oddframe.config import Config
-from oddframe.models.base import Prediction, VADModel, join, motion, split
+from oddframe.config import PaperConfig
+from oddframe.models.base import Prediction, VADModel, join, last_of, motion, split
 from oddframe.models.blocks import (
     MSVSSB,
     Decoder,
@@ -52,16 +52,22 @@ from oddframe.models.blocks import (
     mlp,
     modules,
     resize_tokens,
+    scan_flops,
     weighted_sum,
 )
 from oddframe.models.memory import Memory, Read
 from oddframe.models.temporal import TMB, WindowFusion
 from oddframe.ops.norm import LayerNorm
-from oddframe.ops.ss2d import SS2D
 
 
-class M2S2LConfig(Config):
+class M2S2LConfig(PaperConfig):
     """Everything that shapes M2S2L; the defaults are the paper's size."""
+
+    LITERAL: ClassVar = {
+        "ms_position": "stem", "tmb": "literal", "specific": "gate", "head": "direct",
+        "literal_separate": True, "motion_target": "current", "detail_frames": 0,
+        "lambda_motion": 0.5, "lambda_separate": 0.1, "lambda_gradient": 0.2, "lambda_ssim": 0.2,
+    }  # fmt: skip
 
     size: int = Field(256, ge=32)
     """Rows and columns of the input in pixels; a multiple of the largest patch."""
@@ -173,7 +179,8 @@ def ablation(name: str, base: M2S2LConfig) -> M2S2LConfig:
         changes |= {"patches": base.patches[:1], "depths": base.depths[:1]}
     if changes.get("windows") == 1:
         changes["windows"] = base.windows[:1]
-    return M2S2LConfig.read(base.model_dump() | changes)
+    # What a row takes out is not put back: it is literal in all the rest.
+    return M2S2LConfig.read(base.model_dump() | {"literal": base.literal and not changes} | changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,13 +320,13 @@ class M2S2L(VADModel):
         differences = motion(clip[:, :-1], clip[:, 1:])  # b (t-1) c h w
         embedded = self.motion_embed(differences.flatten(0, 1)).flatten(1, 2)  # b(t-1) p d
         windows = [
-            _windows(tmb.project(embedded).unflatten(0, (b, t - 1)), tmb.length, k - 1, m, 2)
+            last_of(tmb.project(embedded).unflatten(0, (b, t - 1)), tmb.length, k - 1, m, 2)
             for tmb in self.tmb
         ]
         newest = embedded.unflatten(0, (b, t - 1))[:, k - 2 :].flatten(0, 1)
         h = self.temporal(windows, newest)
         if self.detail is not None:
-            recent = _windows(differences, self.config.detail_frames, k - 1, m)
+            recent = last_of(differences, self.config.detail_frames, k - 1, m)
             h = h + self.detail(recent.flatten(1, 2))
         out = self.decode(
             self.spatial(tuple(g.flatten(0, 1) for g in pooled)), h, clip[:, k - 1 :].flatten(0, 1)
@@ -361,8 +368,9 @@ class M2S2L(VADModel):
             for j, tmb in enumerate(self.tmb)
         ]
         h = self.temporal(windows, join([newest[r] for r in ready]))
-        if self.detail is not None:
-            h = h + join([self._detail(new[r].details) for r in ready])
+        if self.detail is not None:  # of the i-th newest difference, what it adds at that age
+            ages = [[d[i] for i, d in enumerate(new[r].details)] for r in ready]
+            h = h + join([self.detail.joined(portions) for portions in ages])
         of_ready = [frames[r] for r in ready]
         out = self.decode(self.spatial(pooled), h, join(of_ready))
         names = tuple(out.features)
@@ -394,14 +402,6 @@ class M2S2L(VADModel):
                 details=(*old[i].details, d)[-self.config.detail_frames :] if d else (),
             )
         return dict(zip(moved, newest.split([len(d) for d in differences]), strict=True))
-
-    def _detail(self, details: tuple[tuple[Tensor, ...], ...]) -> Tensor:
-        """`self.detail` of the newest differences from what each of them adds at its age."""
-        assert self.detail is not None
-        total = details[0][0] + self.detail.project.bias
-        for age, portions in enumerate(details[1:], 1):
-            total = total + portions[age]
-        return total
 
     def decode(self, g: Tensor, h: Tensor, last: Tensor) -> Prediction:
         """Fusion, decomposition, memories, decoders (section II-D); all (n, ...)."""
@@ -467,22 +467,8 @@ class M2S2L(VADModel):
         places = [(cfg.size // r) ** 2 for r in cfg.patches]
         total = 0
         for n, encoder in zip(places, self.encoder, strict=True):
-            total += frames * sum(_scans(encoder, n))
+            total += frames * scan_flops(encoder, n)
         for decoder in (self.decode_app, self.decode_motion):
-            total += sum(_scans(decoder, places[0]))
+            total += scan_flops(decoder, places[0])
         p = self.motion_grid[0] * self.motion_grid[1]
         return total + sum(t.scan_flops(p) for t in self.tmb)
-
-
-def _scans(part: nn.Module, places: int) -> list[int]:
-    """Operations of every SS2D inside `part` over `places` tokens."""
-    return [m.scan_flops(places) for m in part.modules() if isinstance(m, SS2D)]
-
-
-def _windows(x: Tensor, length: int, end: int, m: int, at: int = 1) -> Tensor:
-    """The last `length` entries before end, end + 1, ... as dimension `at` of (b m, ...).
-
-    x: (b, t, ...).
-    """
-    x = x.movedim(1, at)
-    return torch.stack([x.narrow(at, end + i - length, length) for i in range(m)], 1).flatten(0, 1)

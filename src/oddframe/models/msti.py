@@ -45,7 +45,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
-from oddframe.config import Config
+from oddframe.config import PaperConfig
 from oddframe.models.base import Prediction, minmax
 from oddframe.models.blocks import modules
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
@@ -66,8 +66,12 @@ GROUP = 8
 """Channels per group of the norms."""
 
 
-class MSTIConfig(Config):
+class MSTIConfig(PaperConfig):
     """Everything that shapes MSTI-Net; the defaults are the paper's, or MNAD's where it is mute."""
+
+    LITERAL: ClassVar = {
+        "memory_temperature": 1, "memory_write": "all", "literal_compact": True, "head": "direct",
+    }  # fmt: skip
 
     size: int = Field(256, ge=32)
     """Rows and columns of the input in pixels; a multiple of 8."""

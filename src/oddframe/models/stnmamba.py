@@ -45,9 +45,8 @@ DEVIATION (13): without STFB the streams are added (the paper joins them); witho
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -57,9 +56,10 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
-from oddframe.config import Config
+from oddframe.config import PaperConfig
 from oddframe.models.base import Prediction, minmax, motion
 from oddframe.models.blocks import (
+    ECA,
     VSSB,
     MultiScaleConv,
     PatchEmbed,
@@ -69,6 +69,7 @@ from oddframe.models.blocks import (
     depthwise,
     mlp,
     modules,
+    scan_flops,
 )
 from oddframe.models.memory import far_apart, written
 from oddframe.models.windowed import Windowed
@@ -81,8 +82,10 @@ PATCH = 4
 LEVELS = (1, 2, 3, 4)
 
 
-class STNMambaConfig(Config):
+class STNMambaConfig(PaperConfig):
     """Everything that shapes STNMamba; the defaults are the paper's size."""
+
+    LITERAL: ClassVar = {"literal_memory": True, "literal_separate": True, "head": "direct"}
 
     size: int = Field(256, ge=32, multiple_of=32)
     """Rows and columns of the input in pixels; a multiple of 32."""
@@ -214,22 +217,6 @@ class ChannelVSSB(nn.Module):
         y: Tensor = self.block(x)
         gate = torch.sigmoid(self.weigh(y.mean((1, 2))) + self.weigh(y.amax((1, 2))))
         return y * gate[:, None, None]
-
-
-class ECA(nn.Module):
-    """Efficient channel attention (Wang et al. 2020): a convolution over the pooled channels."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        reach = int(abs(math.log2(width) + 1) / 2)
-        kernel = reach + 1 - reach % 2  # the paper's rule: the next odd number
-        self.weight = nn.Parameter(torch.empty(kernel).uniform_(-(kernel**-0.5), kernel**-0.5))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, h, w, d) -> (n, h, w, d)."""
-        reach = len(self.weight) // 2
-        near = F.pad(x.mean((1, 2)), (reach, reach)).unfold(1, len(self.weight), 1)  # n d kernel
-        return x * torch.sigmoid(near @ self.weight)[:, None, None]
 
 
 class STFB(nn.Module):
@@ -478,7 +465,5 @@ class STNMamba(Windowed):
         total = 0
         for i, *stages in zip(LEVELS, self.spatial, self.temporal, self.decoder, strict=True):
             parts = [*stages, *([self.fuse[str(i)]] if str(i) in self.fuse else [])]
-            places = (self.size // PATCH >> (i - 1)) ** 2
-            scans = [m for part in parts for m in part.modules() if isinstance(m, SS2D)]
-            total += sum(scan.scan_flops(places) for scan in scans)
+            total += sum(scan_flops(part, (self.size // PATCH >> (i - 1)) ** 2) for part in parts)
         return total
