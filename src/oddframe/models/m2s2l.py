@@ -9,25 +9,42 @@ Letters: b clips   t frames given   k history   m = t - k + 1 targets   n = b t 
          c h w colour, rows, columns   i spatial scale   j temporal window   w differences in it
          p motion patches (16 x 16 grid)   d width   e inner width   s state size
 
-Frames are float32 RGB in [-1, 1]. What the paper leaves open, and what was chosen:
+Frames are float32 RGB in [-1, 1]. What the paper leaves open, and what was chosen (of training in
+`train/module.py`); `literal` takes the print wherever it can be computed:
 
 DEVIATION (1): k = 16 frames t-15 ... t, although the paper's V_{t-k:t} lists k + 1.
-DEVIATION (2): a window of 4, 8, 16 frames holds 3, 7, 15 differences, scaled by 1/2.
+DEVIATION (2): a window of 4, 8, 16 frames holds 3, 7, 15 differences, scaled by 1/2; M_t, which the
+    paper only calls "motion fields", is the newest of them.
 DEVIATION (3): frames are encoded one by one (G is k x N_i x D), their weights beta_i (Eq. 3) are
-    pooled per frame, so a cached frame never changes; the k frames are then joined by learnt
-    softmax weights that start on the newest. All of it is linear, so it is done before Resize.
-DEVIATION (4): differences are embedded at 16 px: at 4 px one temporal block alone would cost
-    50 GMAC of the published 20.1. `detail_frames` adds the newest differences at the finest grid.
+    pooled per frame, by an MLP of each scale's own, so a cached frame never changes; the k frames
+    are then joined by learnt softmax weights that start on the newest, before Resize: it is linear.
+DEVIATION (4): differences are embedded at 16 px, and H resized to G: at 4 px one temporal block
+    would cost 50 GMAC of the published 20.1. `detail_frames` adds the newest at the finest grid.
 DEVIATION (5): Eq. 4-6 print a step inside the exponent and a step in B; the default is the
-    standard input-dependent scan with a learnt bias of delta per window, `tmb: literal` the print
-    (delta multiplies B once).
+    standard input-dependent scan with a learnt bias of delta per window. `tmb: literal` is the
+    print, with a learnt delta > 0 per window and channel, sigma SiLU, and Mamba's recurrence,
+    which is not printed: the delta that it multiplies its input by is the one in B.
 DEVIATION (6): F_app and F_motion are linear maps of the residual F - F_common
-    (`specific: gate` gives them gates like F_common's).
+    (`specific: gate` gives them gates like F_common's, as the sentence can be read).
 DEVIATION (7): memory reads are added by default (`memory_read`); the paper does not say.
 DEVIATION (8): `head: residual` predicts the change from V_t; `direct` learns the picture itself,
     on a learnt background that starts at the mean training frame.
 DEVIATION (9): L_separate, see `losses.separate`; `literal_separate` keeps the print.
 DEVIATION (10): no skip from encoder to decoder: through it anomalies would come out unharmed.
+DEVIATION (11): no depths are given: 2, 2, 14 MS-VSSB, one TMB per window and one VSSB per decoder
+    come near the published cost. C is D; a frame's embedding ends in a LayerNorm.
+DEVIATION (12): Eq. 1 stands in every block, as text and Fig. 2b have it; Eq. 2 prints it once,
+    before the encoder (`ms_position: stem`).
+DEVIATION (13): of a window only the newest step goes on (F has no time), gated by the newest
+    difference and added to it. The "attention" that joins the windows is a softmax over one weight
+    for each, from its pooled features; `fusion: mha` attends at every place.
+DEVIATION (14): a decoder adds its two features up; its steps are VM-UNet's patch expansion.
+DEVIATION (15): the norms of Eq. 7-9 are means (`losses`); lambda_ssim is not printed, .2 is ours.
+DEVIATION (16): the small sizes, for short trainings on a CPU, have coarser patches and
+    `detail_frames`, a weight of 4 on L_motion, and neither gradient nor SSIM.
+DEVIATION (17): MAX is 2 for both PSNRs, the span of [-1, 1]; alpha is .5 unless told; the min-max
+    is each video's, where the paper says "across the entire test sequence".
+DEVIATION (18): the paper does not describe M1: finest scale, shortest window, no Eq. 1.
 """
 
 from __future__ import annotations
@@ -61,7 +78,7 @@ from oddframe.ops.norm import LayerNorm
 
 
 class M2S2LConfig(PaperConfig):
-    """Everything that shapes M2S2L; the defaults are the paper's size."""
+    """Everything that shapes M2S2L; the defaults come near the paper's size."""
 
     LITERAL: ClassVar = {
         "ms_position": "stem", "tmb": "literal", "specific": "gate", "head": "direct",
@@ -231,11 +248,8 @@ class M2S2L(VADModel):
             for w in cfg.windows
         )
         self.fuse = WindowFusion(d, len(cfg.windows), cfg.fusion)
-        self.detail = (
-            PatchEmbed(cfg.patches[0], d, 3 * cfg.detail_frames, norm=False)
-            if cfg.detail_frames
-            else None
-        )
+        shown = cfg.detail_frames
+        self.detail = PatchEmbed(cfg.patches[0], d, 3 * shown, norm=False) if shown else None
         # Decomposition, memories, decoders
         self.norm = LayerNorm(d)
         parts = ("common", "app", "motion") if cfg.decompose else ("common",)
@@ -437,10 +451,8 @@ class M2S2L(VADModel):
         m = prediction.frame.shape[1]
         target = clip[:, k : k + m].flatten(0, 1)
         moved = motion(clip[:, at - 1 : at - 1 + m], clip[:, at : at + m]).flatten(0, 1)
-        frame, moving = (
-            prediction.frame.flatten(0, 1),
-            cast(Tensor, prediction.motion).flatten(0, 1),
-        )
+        frame = prediction.frame.flatten(0, 1)
+        moving = cast(Tensor, prediction.motion).flatten(0, 1)
         parts = {"frame": losses.intensity(frame, target)}
         if cfg.lambda_gradient:
             parts["gradient"] = cfg.lambda_gradient * losses.gradient(frame, target)
@@ -465,10 +477,7 @@ class M2S2L(VADModel):
         """9 L D N of every selective scan for one prediction that encodes `frames` frames."""
         cfg = self.config
         places = [(cfg.size // r) ** 2 for r in cfg.patches]
-        total = 0
-        for n, encoder in zip(places, self.encoder, strict=True):
-            total += frames * scan_flops(encoder, n)
-        for decoder in (self.decode_app, self.decode_motion):
-            total += scan_flops(decoder, places[0])
+        encoders = sum(map(scan_flops, self.encoder, places))
+        decoders = sum(scan_flops(d, places[0]) for d in (self.decode_app, self.decode_motion))
         p = self.motion_grid[0] * self.motion_grid[1]
-        return total + sum(t.scan_flops(p) for t in self.tmb)
+        return frames * encoders + decoders + sum(t.scan_flops(p) for t in self.tmb)

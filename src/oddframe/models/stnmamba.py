@@ -7,27 +7,32 @@ V_{t+1} from the four. Odd is what is badly predicted, or far from every item.
 Letters: b clips   t frames given   m = t - 3 targets   n = b m   c h w colour, rows, columns
          i level (1 finest)   d width   e inner width   q queries (places)   p items
 
-Frames are float32 RGB in [-1, 1]. What the paper leaves open, and what was chosen:
+Frames are float32 RGB in [-1, 1]. The text at hand has lost its formulas and most numbers: an "Eq."
+here is what the sentences around it say. What they leave open, and what was chosen (of training in
+`train/module.py`); `literal` takes the print wherever it can be computed:
 
-DEVIATION (1): the text gives neither patch nor widths: patch 4 (the decoder ends in a 4x step),
+DEVIATION (1): neither patch nor widths are left: patch 4 (the decoder ends in a 4x step),
     32/64/128/256, the only usual widths near 7.2 M (24: 4.4 M, 48: 15 M), inner widths 2d in VSSB
     and STFB, 4d in MS-VSSB as in any MLP, rank of delta a sixteenth of the width. The scan's state
     is 1 as in VMamba's fast sizes: 7.10 M and 1.45 GMAC for the published 7.2 and 1.5. Also near:
     `state` 8 with 2d, 2d (6.89 M, 1.48), 16 with 2d, d (7.04 M, 1.59; 1.3 times as slow).
-DEVIATION (2): differences are scaled by 1/2.
+DEVIATION (2): differences are scaled by 1/2. MS-VSSB has kernels 1, 3, 5, M2S2L's, and its GELU
+    behind the first linear layer.
 DEVIATION (3): the MLP of Eq. 3 is shared by both poolings and keeps the width; the product is not
     added to its input again.
-DEVIATION (4): a LayerNorm stands before the branches of VSSB (see `blocks.VSSB`) and of STFB, and
-    one behind STFB's SS2D as behind VSSB's.
+DEVIATION (4): a LayerNorm stands before the branches of VSSB (see `blocks.VSSB`) and of STFB, one
+    behind STFB's SS2D as behind VSSB's, one in every patch layer as in VM-UNet.
 DEVIATION (5): a query is the d-vector of one place ("along the channel dimension" could also be
     one map per channel); 32 items per memory, the paper's four numbers are lost. They start at
-    queries of the first batch that lie far apart: of random ones only one is ever chosen.
+    queries of the first batch that lie far apart: of random ones only one is ever chosen. Items,
+    "learnable" in the text, are moved by Eq. 10 alone and get no gradient.
 DEVIATION (6): what lies outside the top K is masked before the softmax of Eq. 9. Set to 0 as
     printed it keeps a weight of exp(0); `literal_memory` does so.
 DEVIATION (7): an item is written (Eq. 10) from the queries it is the nearest of. From all of them,
     as printed, every item gets nearly the mean query, and in a few steps all are the same one;
     `literal_memory` does so.
-DEVIATION (8): distances are between vectors of unit length: items have it, queries do not.
+DEVIATION (8): queries have unit length in all distances and when written, as items have. The
+    coefficient of Eq. 11 multiplies the feature and starts at 1.
 DEVIATION (9): Eq. 14 is MNAD's triplet |q - p1| - |q - p2| + 1 where positive, which keeps two
     items apart; the "average distance" to both, which the text says, draws every query between
     two items (`literal_separate`).
@@ -37,10 +42,12 @@ DEVIATION (10): both memory losses weigh 1e-4, their weights are lost. At MNAD's
     head nothing but the copy was learned in 820 steps.
 DEVIATION (11): patches are expanded after each of the first three stages: after each block, as
     printed, would be 64 times. Skips are added.
-DEVIATION (12): a distance is rescaled by its own extremes at each level, then averaged (Eq. 18).
-DEVIATION (13): without STFB the streams are added (the paper joins them); without `multi_level`
-    only level 4 is fused, remembered and decoded, with no skips. Table III is read as taking the
-    bottleneck's memory out first.
+DEVIATION (12): distances are means over queries; each memory's is rescaled by its own extremes in
+    the video, then averaged (Eq. 18). Eq. 13 is a mean square, MAX of Eq. 16 is 2.
+DEVIATION (13): without STFB the streams are concatenated and brought back to their width by a
+    linear layer; without `multi_level` only level 4 is fused, remembered and decoded, with no
+    skips. Table III is read as taking the bottleneck's memory out first.
+DEVIATION (14): `stnmamba-128` predicts the change from V_t (`head: residual`).
 """
 
 from __future__ import annotations
@@ -83,7 +90,7 @@ LEVELS = (1, 2, 3, 4)
 
 
 class STNMambaConfig(PaperConfig):
-    """Everything that shapes STNMamba; the defaults are the paper's size."""
+    """Everything that shapes STNMamba; the defaults come near the paper's size."""
 
     LITERAL: ClassVar = {"literal_memory": True, "literal_separate": True, "head": "direct"}
 
