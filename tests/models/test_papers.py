@@ -1,4 +1,4 @@
-"""What models say of their papers: equations, deviations found by one grep, literal switches."""
+"""What models are of their papers: every equation held by a test, every gap marked, the prints."""
 
 import ast
 import json
@@ -18,12 +18,63 @@ from oddframe.models.info import literal_switches
 from oddframe.train.run import configs
 
 SOURCE = Path(oddframe.__file__).parent
-EQUATIONS = {
-    "M2S2L": (9, ("models/m2s2l.py", "models/blocks.py", "models/temporal.py", "losses.py")),
-    "STNMamba": (19, ("models/stnmamba.py",)),
-    "MSTI-Net": (10, ("models/msti.py",)),
+COUNT = {"M2S2L": 9, "STNMamba": 19, "MSTI-Net": 10}
+"""Numbered equations of each paper."""
+FILES = {
+    "M2S2L": ("models/m2s2l.py", "models/blocks.py", "models/temporal.py", "losses.py"),
+    "STNMamba": ("models/stnmamba.py",),
+    "MSTI-Net": ("models/msti.py",),
 }
-"""Numbered equations of each paper, and the files that implement them."""
+"""The files that implement them."""
+EQUATIONS = {
+    "M2S2L": {
+        1: "test_m2s2l_equations.test_one_5x5_kernel_equals_three_convolutions_and_the_residual",
+        2: "test_m2s2l_equations.test_scale_weights_and_resize",
+        3: "test_m2s2l_equations.test_scale_weights_and_resize",
+        4: "test_m2s2l_equations.test_tmb_is_a_loop_over_time_on_differences_plus_positions",
+        5: "test_m2s2l_equations.test_tmb_is_a_loop_over_time_on_differences_plus_positions",
+        6: "test_m2s2l_equations.test_tmb_is_a_loop_over_time_on_differences_plus_positions",
+        7: "test_paper_equations.test_l_frame_is_eq_7",
+        8: "test_paper_equations.test_l_motion_is_eq_8",
+        9: "test_paper_equations.test_l_separate_is_eq_9_and_our_form_of_it",
+        "score": "test_paper_equations.test_the_score_of_m2s2l_is_that_of_section_ii_f",
+    },
+    "STNMamba": {
+        1: "test_paper_equations.test_stnmamba_vssb_is_eq_1",
+        2: "test_stnmamba.test_ms_vssb_is_eq_2",
+        3: "test_stnmamba.test_ca_vssb_is_eq_3",
+        4: "test_stnmamba.test_stfb_is_eq_4_to_6",
+        5: "test_stnmamba.test_stfb_is_eq_4_to_6",
+        6: "test_stnmamba.test_stfb_is_eq_4_to_6",
+        7: "test_stnmamba.test_the_memory_reads_as_eq_7_to_11",
+        8: "test_stnmamba.test_the_memory_reads_as_eq_7_to_11",
+        9: "test_stnmamba.test_the_memory_reads_as_eq_7_to_11",
+        10: "test_stnmamba.test_the_memory_writes_as_eq_10",
+        11: "test_stnmamba.test_the_memory_reads_as_eq_7_to_11",
+        12: "test_paper_equations.test_stnmamba_is_trained_as_eq_12_to_15",
+        13: "test_paper_equations.test_stnmamba_is_trained_as_eq_12_to_15",
+        14: "test_paper_equations.test_stnmamba_is_trained_as_eq_12_to_15",
+        15: "test_paper_equations.test_stnmamba_is_trained_as_eq_12_to_15",
+        16: "test_paper_equations.test_the_score_of_stnmamba_is_eq_16_to_19",
+        17: "test_paper_equations.test_the_score_of_stnmamba_is_eq_16_to_19",
+        18: "test_paper_equations.test_the_score_of_stnmamba_is_eq_16_to_19",
+        19: "test_paper_equations.test_the_score_of_stnmamba_is_eq_16_to_19",
+    },
+    "MSTI-Net": {
+        1: "test_msti.test_astfm_is_eq_1_to_3",
+        2: "test_msti.test_astfm_is_eq_1_to_3",
+        3: "test_msti.test_astfm_is_eq_1_to_3",
+        4: "test_msti.test_a_read_is_eq_4",
+        5: "test_msti.test_a_write_is_eq_5",
+        6: "test_paper_equations.test_msti_net_is_trained_as_eq_6_to_9",
+        7: "test_paper_equations.test_msti_net_is_trained_as_eq_6_to_9",
+        8: "test_paper_equations.test_msti_net_is_trained_as_eq_6_to_9",
+        9: "test_paper_equations.test_msti_net_is_trained_as_eq_6_to_9",
+        10: "test_paper_equations.test_the_score_of_msti_net_is_minus_eq_10",
+    },
+}
+"""The test that computes each equation once more from its print; `test_misreadings` has for each
+one a reading that this test must not pass."""
 SMALL = {
     c.name: c.config
     for c in reversed(ModelContract.__subclasses__())  # of two for one model the first
@@ -83,11 +134,20 @@ def test_numbers_of_equations_are_read():
     }
 
 
-@pytest.mark.parametrize("paper", EQUATIONS)
+@pytest.mark.parametrize("paper", COUNT)
 def test_every_equation_is_named_in_a_docstring(paper):
-    count, files = EQUATIONS[paper]
-    named = numbers("\n".join(docstrings(SOURCE / file) for file in files))
-    assert set(range(1, count + 1)) - named == set()
+    named = numbers("\n".join(docstrings(SOURCE / file) for file in FILES[paper]))
+    assert set(range(1, COUNT[paper] + 1)) - named == set()
+
+
+@pytest.mark.parametrize("paper", COUNT)
+def test_every_equation_has_a_test(paper):
+    assert set(EQUATIONS[paper]) - {"score"} == set(range(1, COUNT[paper] + 1))
+    for where in EQUATIONS[paper].values():
+        module, name = where.split(".")
+        assert (Path(__file__).parent / f"{module}.py").is_file()
+        assert name.startswith("test_")
+        assert callable(getattr(import_module(module), name))
 
 
 def test_one_grep_finds_every_deviation():

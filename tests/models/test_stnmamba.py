@@ -400,28 +400,6 @@ def test_what_cannot_be_built_is_explained(changes, said):
 # ---- training
 
 
-def test_the_losses_are_eq_12_to_15():
-    model, clip = made(lambda_compact=0.3, lambda_separate=0.7), video(6, b=2)
-    with torch.no_grad():
-        out = model(clip[:, :-1])
-        parts = model.losses(out, clip)
-        literal = made(literal_separate=True, lambda_separate=0.7).losses(out, clip)
-    compact = mean = 0.0
-    for nearest in out.features.values():
-        d = nearest.double()
-        compact += float(d[..., 0].mean())
-        mean += float((d[..., 0] + d[..., 1]).mean() / 2)
-    per_level = [
-        np.mean([max(0.0, a - b + 1) for a, b in d.reshape(-1, 2).tolist()])
-        for d in out.features.values()
-    ]
-    assert set(parts) == {"frame", "compact", "separate"}
-    assert float(parts["frame"]) == pytest.approx(float(((out.frame - clip[:, 4:]) ** 2).mean()))
-    assert float(parts["compact"]) == pytest.approx(0.3 * compact, rel=1e-5)
-    assert float(parts["separate"]) == pytest.approx(0.7 * sum(per_level), rel=1e-5)
-    assert float(literal["separate"]) == pytest.approx(0.7 * mean, rel=1e-5)
-
-
 @pytest.mark.parametrize(
     "changes",
     [{}, {"literal_memory": True, "literal_separate": True, "head": "residual", "depth": 2}],

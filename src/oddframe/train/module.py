@@ -6,8 +6,8 @@ Letters: b runs, t frames of a run (history + targets), c h w colour, rows, colu
 Every model is trained by this, whatever its paper says beyond Adam:
 
 DEVIATION (1): batch and epochs are chosen, no paper of the three has them (M2S2L and MSTI-Net are
-    mute, STNMamba's numbers are lost): 8 targets a step for M2S2L and STNMamba, 4 for the others, 60
-    epochs. An epoch is as many targets, drawn at random, as there are.
+    mute, STNMamba's numbers are lost): 8 targets a step for M2S2L and STNMamba, 4 for the others,
+    60 epochs. An epoch is as many targets, drawn at random, as there are.
 DEVIATION (2): the rate of 2e-4 is printed by M2S2L and MSTI-Net and lost in STNMamba; halving it
     every 20 epochs is M2S2L's, and the other models inherit it.
 DEVIATION (3): gradients are clipped at norm 1, which no paper says.
@@ -39,7 +39,7 @@ from oddframe.train.split import Span
 
 
 class TrainConfig(Config):
-    """How a model is trained: M2S2L's rate and schedule, the rest chosen (see the head of this file).
+    """How a model is trained: M2S2L's rate and schedule, the rest chosen (head of this file).
 
     What a size of a model changes stands in its row of `MODELS`.
     """
