@@ -1,11 +1,12 @@
 """Configurations: reading, overriding, and errors for the person who typed."""
 
-from typing import Literal
+import json
+from typing import ClassVar, Literal
 
 import pytest
 from pydantic import Field, ValidationError, model_validator
 
-from oddframe.config import Config, known_keys
+from oddframe.config import Config, PaperConfig, known_keys
 from oddframe.errors import ConfigError
 
 
@@ -156,3 +157,52 @@ def test_a_check_of_several_keys_speaks_for_itself():
     with pytest.raises(ConfigError) as error:
         Site().override(["night=true", "rate=60"])
     assert str(error.value) == "Setting Site: night needs rate <= 50, got 60."
+
+
+class Printed(PaperConfig):
+    LITERAL: ClassVar = {"kind": "print", "weight": 2}
+
+    kind: Literal["ours", "print"] = "ours"
+    """How it is done."""
+    weight: float = Field(1.0, ge=0)
+    """How much."""
+    size: int = 8
+    """Not in print."""
+
+
+class Printing(Config):
+    model: Printed = Printed()
+    """A group that has prints."""
+
+
+def test_literal_sets_every_field_of_its_table_and_no_other():
+    plain, literal = Printed(), Printed.read({"literal": True, "size": 9})
+    assert (plain.literal, plain.kind, plain.weight) == (False, "ours", 1)
+    assert (literal.literal, literal.kind, literal.weight, literal.size) == (True, "print", 2.0, 9)
+    assert Printed(literal=True, kind="ours") == Printed(literal=True)  # the switch forces
+    nested = Printing().override(["model.literal=true", "model.size=3"]).model
+    assert (nested.kind, nested.weight, nested.size) == ("print", 2.0, 3)
+
+
+def test_literal_survives_being_written_down():
+    literal = Printing().override(["model.literal=true"])
+    again = Printing.read(json.loads(json.dumps(literal.model_dump(mode="json"))))
+    assert again == literal
+    assert again.model.literal
+    assert Printing.read({"model": {"size": 9}}).model.kind == "ours"  # written before there was it
+
+
+def test_a_setting_that_literal_overrules_is_refused():
+    for settings in (
+        ["model.weight=5", "model.literal=true"],
+        ["model.literal=true", "model.weight=5"],
+    ):
+        with pytest.raises(ConfigError) as error:
+            Printing().override(settings)
+        assert str(error.value) == (
+            "--set model.weight=5 contradicts model.literal=true, which sets it to 2: leave one of "
+            "the two out."
+        )
+    assert Printing().override(["model.literal=true", "model.weight=2.0"]).model.weight == 2
+    with pytest.raises(ConfigError, match=r"model\.literal: .*boolean, found 'maybe'"):
+        Printing().override(["model.literal=maybe"])

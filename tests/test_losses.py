@@ -22,20 +22,31 @@ def test_intensity_is_the_mean_square():
     assert value(losses.intensity, a, b) == pytest.approx(((a - b) ** 2).mean())
 
 
-def test_gradient_is_the_l1_of_absolute_differences():
+@pytest.mark.parametrize("absolute", [False, True])
+def test_gradient_is_the_l1_of_differences(absolute):
     a, b = pair(2, 3, 5, 7)
     want = 0.0
     for axis in (-2, -1):
-        want += np.abs(np.abs(np.diff(a, axis=axis)) - np.abs(np.diff(b, axis=axis))).mean()
-    assert value(losses.gradient, a, b) == pytest.approx(want)
+        da, db = np.diff(a, axis=axis), np.diff(b, axis=axis)
+        want += np.abs(np.abs(da) - np.abs(db) if absolute else da - db).mean()
+    assert value(losses.gradient, a, b, absolute=absolute) == pytest.approx(want)
+    assert value(losses.gradient, a, b) != pytest.approx(
+        value(losses.gradient, a, b, absolute=True)
+    )
 
 
 def test_gradient_by_hand():
     a = np.array([[0.0, 1.0], [0.0, 3.0]])  # rows differ by 0, 2; columns by 1, 3
     zero = np.zeros((2, 2))
-    assert value(losses.gradient, a, zero) == pytest.approx((0 + 2) / 2 + (1 + 3) / 2)
-    assert value(losses.gradient, a, -a) == 0  # absolute: the sign of a slope is not compared
-    assert value(losses.gradient, a, a + 5) == 0
+    for absolute in (False, True):
+        assert value(losses.gradient, a, zero, absolute=absolute) == pytest.approx(2 / 2 + 4 / 2)
+        assert value(losses.gradient, a, a + 5, absolute=absolute) == 0
+
+
+def test_an_inverted_edge_costs_twice_its_height():
+    edge = np.repeat([[0.0, 0.0, 1.0, 1.0]], 4, 0)  # one of three column differences is an edge
+    assert value(losses.gradient, edge, -edge) == pytest.approx(2 / 3)
+    assert value(losses.gradient, edge, -edge, absolute=True) == 0  # FFP's form does not see it
 
 
 def ssim_of(x, y, value_range, window):

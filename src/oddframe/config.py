@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError, model_validator
 
 from oddframe.errors import ConfigError
 
@@ -38,9 +38,10 @@ class Config(BaseModel):
         """Apply `a.b=c` settings, values read as YAML, and validate the result.
 
         Raises:
-            ConfigError: a setting without `=`, an unknown key, a value out of range.
+            ConfigError: a setting without `=`, an unknown key, a value out of range, or one that
+                `literal` sets otherwise.
         """
-        values = self.model_dump()
+        values, given = self.model_dump(), {}
         for setting in settings:
             path, equals, text = setting.partition("=")
             if not equals or not path.strip():
@@ -50,7 +51,29 @@ class Config(BaseModel):
             except yaml.YAMLError:
                 raise ConfigError(f"--set {setting}: {text!r} is not a YAML value.") from None
             _assign(values, path.strip().split("."), value, path.strip(), type(self))
-        return self.read(values)
+            given[path.strip()] = value
+        out = self.read(values)
+        for path, value in given.items():
+            _refuse_forced(out, path, value)
+        return out
+
+
+class PaperConfig(Config):
+    """The knobs of a model whose paper prints what the model does otherwise by default."""
+
+    LITERAL: ClassVar[Mapping[str, Any]]
+    """Fields, and the value of each that takes the paper at its word."""
+
+    literal: StrictBool = False
+    """Take the paper at its word wherever that can be computed: every field in `LITERAL` gets its
+    value there, whatever else is said of it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _at_its_word(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("literal") is True:
+            return {**values, **cls.LITERAL}
+        return values
 
 
 def known_keys(config: type[BaseModel], prefix: str = "") -> list[str]:
@@ -75,6 +98,20 @@ def _assign(
     if keys[-1] not in values or isinstance(values[keys[-1]], dict):
         raise ConfigError(_unknown(config, path))
     values[keys[-1]] = value
+
+
+def _refuse_forced(config: Config, path: str, value: Any) -> None:
+    *groups, name = path.split(".")
+    for group in groups:
+        config = getattr(config, group)
+    if isinstance(config, PaperConfig) and config.literal and name in config.LITERAL:
+        forced = config.LITERAL[name]
+        if value != forced:
+            switch = ".".join([*groups, "literal"])
+            raise ConfigError(
+                f"--set {path}={value} contradicts {switch}=true, which sets it to {forced}: leave "
+                "one of the two out."
+            )
 
 
 def _unknown(config: type[BaseModel], path: str) -> str:

@@ -217,7 +217,8 @@ def tmb(w, differences_wpd, literal):
     """Differences with their positions added, then projected; scanned in time at each place."""
     x = differences_wpd + w["position"][:, None]  # PE before everything
     inner = silu(linear(w / "main", x))
-    both = linear(w / "to_BC", inner)
+    # Eq. 5 and 6 print a linear map of the differences alone, without their positions.
+    both = linear(w / "to_BC", linear(w / "main", differences_wpd) if literal else inner)
     n = both.shape[-1] // 2
     B, C = both[..., :n], both[..., n:]
     lam = torch.exp(w["A_log"][0]).T

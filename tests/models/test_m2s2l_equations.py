@@ -180,7 +180,7 @@ def test_the_print_multiplies_delta_into_b_once():
     m = shaken(TMB(4, 1, expand=1, state=2, literal=True))
     x = noise(1, 1, 1, 4)
     inner = F.silu(m.main(x + m.position))[0, 0, 0]
-    B, C = F.silu(m.to_BC(inner)).chunk(2)
+    B, C = F.silu(m.to_BC(m.main(x[0, 0, 0]))).chunk(2)  # of the difference alone
     y = F.softplus(m.delta_bias) * inner * (B @ C) + m.D * inner
     here = x[0, 0, 0] + m.position[0]
     want = here + m.out(m.norm(y) * F.silu(m.gate(here)))

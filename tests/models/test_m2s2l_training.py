@@ -57,7 +57,7 @@ def test_the_targets_of_each_window():
         assert float(parts["motion"]) == pytest.approx(0.5 * moved, rel=1e-5)
 
 
-def test_the_weighted_parts_are_eq_7_to_9():
+def test_every_weight_multiplies_its_part():
     model = made(lambda_motion=0.3, lambda_ssim=0.7, lambda_gradient=0.9, lambda_separate=0.6)
     clip = video(6, b=2)
     out = model(clip[:, :-1])
@@ -74,14 +74,6 @@ def test_the_weighted_parts_are_eq_7_to_9():
     assert parts.keys() == want.keys()
     for name, value in want.items():
         torch.testing.assert_close(parts[name], value)
-
-
-def test_literal_separate_is_taken():
-    clip = video(5)
-    out = made()(clip[:, :-1])
-    found = made(literal_separate=True).losses(out, clip)["separate"]
-    want = 0.1 * losses.separate(out.features["app"], out.features["motion"], literal=True)
-    torch.testing.assert_close(found, want)
 
 
 # ---- gradients
@@ -208,6 +200,11 @@ def test_the_rows_of_table_ii():
     assert (m2.patches, m2.windows, m2.decompose) == ((8, 16), (2,), False)
     assert (m3.windows, m3.decompose) == ((2, 4), False)
     assert m4 == ablation("L3", tiny()) == tiny()
+    literal = tiny(literal=True)  # what a row takes out stays out, the rest is literal still
+    first, m1 = ablation("L1", literal), ablation("M1", literal)
+    assert (first.lambda_motion, first.lambda_separate, m1.ms_position) == (0, 0, "none")
+    assert first.tmb == m1.tmb == "literal"
+    assert ablation("M4", literal) == literal
 
 
 # ---- configuration and the table of models

@@ -64,6 +64,31 @@ class TestMemAE(ModelContract):
     config = {"size": 32, "widths": (8, 12, 16, 16), "history": 8, "items": 20}
 
 
+class TestLiteralM2S2L(ModelContract):
+    name = "m2s2l-edge"
+    config = TestM2S2L.config | {"literal": True}
+
+
+class TestLiteralSTNMamba(ModelContract):
+    name = "stnmamba-128"
+    config = TestSTNMamba.config | {"literal": True}
+
+
+class TestLiteralMSTI(ModelContract):
+    name = "msti-net-128"
+    config = TestMSTI.config | {"literal": True}
+
+
+class TestLiteralMemAE(ModelContract):
+    name = "memae-128"
+    config = TestMemAE.config | {"literal": True}
+
+
+class TestLiteralFFP(ModelContract):
+    name = "ffp-128"
+    config = TestFFP.config | {"literal": True}
+
+
 def test_every_model_has_a_contract():
     kept = {MODELS[c.name].module for c in ModelContract.__subclasses__()}
     assert kept == {entry.module for entry in MODELS.values()}

@@ -183,25 +183,6 @@ def test_the_printed_compactness_wants_features_unlike_their_read():
         assert (cos.grad.sign() == sign).all()
 
 
-def test_the_weighted_parts_are_eq_9():
-    clip = clips(6, b=2)
-    for literal in (False, True):
-        model = made(literal_compact=literal)
-        out = model(clip[:, :-1])
-        parts = model.losses(out, clip)
-        w, cos = out.features["weights"], out.features["likeness"]
-        want = {
-            "frame": 0.8 * ((out.frame - clip[:, 4:]) ** 2).mean(),
-            "separate": 3e-4 * entropy(w),
-            "compact": 1e-3 * compactness(cos, 0.1, literal=literal),
-        }
-        assert parts.keys() == want.keys()
-        for name, value in want.items():
-            torch.testing.assert_close(parts[name], value)
-        assert w.shape == (4, 16, 5)
-        assert cos.shape == (4, 16)
-
-
 def test_dis_flow_of_a_shifted_picture():
     model = made(size=64)
     g = torch.Generator().manual_seed(0)

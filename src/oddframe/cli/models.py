@@ -8,7 +8,7 @@ from typing import Any
 
 from oddframe.cli.console import JSON
 
-HEAD = ("model", "px", "frames", "M", "published", "GMAC", "published", "literal", "paper")
+HEAD = ("model", "px", "frames", "M", "published", "GMAC", "published", "paper", "literal")
 
 
 def run(json: Path | None = JSON) -> None:
@@ -28,7 +28,10 @@ def run(json: Path | None = JSON) -> None:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """One line per model; M are millions of parameters, GMAC those of one new frame."""
+    """One line per model; M are millions of parameters, GMAC those of one new frame.
+
+    literal: settings of its configuration (`--set model.…`) that take its paper at its word.
+    """
     lines = [HEAD, *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     right = range(1, 7)
@@ -50,8 +53,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         _number(row["published_parameters_m"]),
         f"{row['gmac_per_frame']:.2f}",
         _number(row["published_gmac"]),
-        " ".join(row["literal"]) or "-",
         row["paper"],
+        " ".join(row["literal"]) or "-",
     )
 
 

@@ -35,7 +35,7 @@ class Entry:
     config: str
     published: Published = field(default_factory=Published)
     train: Mapping[str, Any] = field(default_factory=dict)
-    """What this size changes from `TrainConfig`'s defaults (the paper's)."""
+    """What this size changes from `TrainConfig`'s defaults (M2S2L's rate and schedule)."""
 
 
 _M2S2L = ("oddframe.models.m2s2l", "M2S2L", "M2S2LConfig")

@@ -248,7 +248,7 @@ class AMMCNet(FlowWindowed):
         commit, consistency = (prediction.features[x] for x in ("commit", "consistency"))
         return {
             "frame": losses.intensity(frame, target),
-            "gradient": cfg.lambda_gradient * losses.gradient(frame, target),
+            "gradient": cfg.lambda_gradient * losses.gradient(frame, target, absolute=True),
             "motion": cfg.lambda_motion * F.l1_loss(moved, self.moved_to_come(clip)),
             "commit": cfg.lambda_commit * commit.sum(1).mean(),
             "consistency": cfg.lambda_consistency * consistency.sum(1).mean(),

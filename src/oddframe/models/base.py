@@ -176,3 +176,12 @@ def split(joined: Sequence[Tensor], like: Sequence[Tensor]) -> list[tuple[Tensor
     """Each stream's share of every joined batch; streams are as long as those of `like`."""
     sizes = [len(x) for x in like]
     return list(zip(*(x.split(sizes) for x in joined), strict=True))
+
+
+def last_of(x: Tensor, length: int, end: int, m: int, at: int = 1) -> Tensor:
+    """What m windows see: the last `length` entries before end, end + 1, ... of a clip.
+
+    x (b, t, ...) -> (b m, ...), the entries as dimension `at`.
+    """
+    x = x.movedim(1, at)
+    return torch.stack([x.narrow(at, end + i - length, length) for i in range(m)], 1).flatten(0, 1)

@@ -6,6 +6,7 @@ Tokens are channels last, (b, h, w, d): linear layers and the scan want them so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TypeVar, cast
 
@@ -30,6 +31,11 @@ def modules(items: Iterable[M]) -> Sequence[M]:
 def mlp(width: int, hidden: int, out: int) -> nn.Sequential:
     """Linear, GELU, linear."""
     return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, out))
+
+
+def scan_flops(part: nn.Module, places: int) -> int:
+    """9 L D N of every SS2D inside `part`, over `places` tokens."""
+    return sum(m.scan_flops(places) for m in part.modules() if isinstance(m, SS2D))
 
 
 def depthwise(x_bhwc: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -66,6 +72,13 @@ class PatchEmbed(nn.Module):
         """
         weight = self.project.weight.unflatten(1, (count, -1)).transpose(0, 1).flatten(0, 1)
         return F.linear(self._patches(x), weight).chunk(count, -1)
+
+    def joined(self, portions: Sequence[Tensor]) -> Tensor:
+        """The embedding, without its norm, from the portions of every part of an input."""
+        total = portions[0] + self.project.bias
+        for portion in portions[1:]:
+            total = total + portion
+        return total
 
     def _patches(self, x: Tensor) -> Tensor:
         # A convolution r x r with stride r, written as the matrix product that it is.
@@ -147,6 +160,22 @@ class MSVSSB(nn.Module):
         """(b, h, w, d) -> (b, h, w, d)."""
         out: Tensor = self.block(self.local(x))
         return out
+
+
+class ECA(nn.Module):
+    """Efficient channel attention (Wang et al. 2020): a convolution over the pooled channels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        reach = int(abs(math.log2(width) + 1) / 2)
+        kernel = reach + 1 - reach % 2  # the paper's rule: the next odd number
+        self.weight = nn.Parameter(torch.empty(kernel).uniform_(-(kernel**-0.5), kernel**-0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, h, w, d) -> (n, h, w, d)."""
+        reach = len(self.weight) // 2
+        near = F.pad(x.mean((1, 2)), (reach, reach)).unfold(1, len(self.weight), 1)  # n d kernel
+        return x * torch.sigmoid(near @ self.weight)[:, None, None]
 
 
 class PatchMerge(nn.Module):

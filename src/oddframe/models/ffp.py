@@ -20,6 +20,7 @@ DEVIATION (6): the published 24.2 M and 148.1 GMAC are those of more than the pr
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from oddframe import losses
-from oddframe.config import Config
+from oddframe.config import PaperConfig
 from oddframe.models.base import Prediction
 from oddframe.models.unet import SHRINKS, UNet
 from oddframe.models.windowed import Windowed
@@ -38,8 +39,10 @@ FLAT = 1e-3
 """Mean squared gradient below which a place counts as flat: its flow goes to 0, not to infinity."""
 
 
-class FFPConfig(Config):
+class FFPConfig(PaperConfig):
     """Everything that shapes FFP; the defaults are the paper's size."""
+
+    LITERAL: ClassVar = {"lambda_flow": 2, "lambda_adversarial": 0.05}
 
     size: int = Field(256, ge=16, multiple_of=SHRINKS)
     """Rows and columns of the input in pixels."""
@@ -98,7 +101,7 @@ class FFP(Windowed):
         cfg, (frame, target) = self.config, self.to_come(prediction, clip)
         parts = {"frame": losses.intensity(frame, target)}
         if cfg.lambda_gradient:
-            parts["gradient"] = cfg.lambda_gradient * losses.gradient(frame, target)
+            parts["gradient"] = cfg.lambda_gradient * losses.gradient(frame, target, absolute=True)
         if cfg.lambda_flow:
             last = clip[:, self.history - 1 : -1].flatten(0, 1)
             apart = lucas_kanade(frame, last) - lucas_kanade(target, last)

@@ -7,14 +7,15 @@ products and stand in a column of their own: 9 L D N operations each, as VMamba 
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from importlib import import_module
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from oddframe.config import Config
+from oddframe.config import Config, PaperConfig
 from oddframe.models import Published, build, default_config, entry
 from oddframe.models.base import VADModel
 
@@ -60,8 +61,8 @@ def overview(name: str) -> dict[str, Any]:
 
     Returns:
         `model`, `paper` (the head of its file), `size`, `history`, `parameters`, `gmac_per_frame`,
-        what is published of both (None where nothing is), and `literal`: the settings that take a
-        paper at its word.
+        what is published of both (None where nothing is), and `literal`: the settings that take
+        its paper at its word.
 
     Raises:
         ConfigError: unknown name.
@@ -79,17 +80,22 @@ def overview(name: str) -> dict[str, Any]:
         "published_parameters_m": e.published.parameters_m,
         "gmac_per_frame": step_gmac(model),
         "published_gmac": e.published.gmac,
-        "literal": literal_switches(type(default_config(name))),
+        "literal": literal_switches(default_config(name)),
     }
 
 
-def literal_switches(config: type[Config]) -> list[str]:
-    """Settings that choose a paper's print over what was made of it: named so, or with a choice."""
-    return [
-        f"{name}={'true' if field.annotation is bool else 'literal'}"
-        for name, field in config.model_fields.items()
-        if name.startswith("literal") or "literal" in get_args(field.annotation)
+def literal_switches(config: Config) -> list[str]:
+    """Settings that take a paper at its word where `config` does not: all at once, then each.
+
+    As `--set model.NAME=VALUE` takes them; [] where a paper has no such print.
+    """
+    table = config.LITERAL if isinstance(config, PaperConfig) else {}
+    switches = [
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in table.items()
+        if getattr(config, name) != value
     ]
+    return ["literal=true", *switches] if table else []
 
 
 def count(model: VADModel) -> tuple[float, float]:

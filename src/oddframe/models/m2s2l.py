@@ -9,32 +9,50 @@ Letters: b clips   t frames given   k history   m = t - k + 1 targets   n = b t 
          c h w colour, rows, columns   i spatial scale   j temporal window   w differences in it
          p motion patches (16 x 16 grid)   d width   e inner width   s state size
 
-Frames are float32 RGB in [-1, 1]. What the paper leaves open, and what was chosen:
+Frames are float32 RGB in [-1, 1]. What the paper leaves open, and what was chosen (of training in
+`train/module.py`); `literal` takes the print wherever it can be computed:
 
 DEVIATION (1): k = 16 frames t-15 ... t, although the paper's V_{t-k:t} lists k + 1.
-DEVIATION (2): a window of 4, 8, 16 frames holds 3, 7, 15 differences, scaled by 1/2.
+DEVIATION (2): a window of 4, 8, 16 frames holds 3, 7, 15 differences, scaled by 1/2; M_t, which the
+    paper only calls "motion fields", is the newest of them.
 DEVIATION (3): frames are encoded one by one (G is k x N_i x D), their weights beta_i (Eq. 3) are
-    pooled per frame, so a cached frame never changes; the k frames are then joined by learnt
-    softmax weights that start on the newest. All of it is linear, so it is done before Resize.
-DEVIATION (4): differences are embedded at 16 px: at 4 px one temporal block alone would cost
-    50 GMAC of the published 20.1. `detail_frames` adds the newest differences at the finest grid.
+    pooled per frame, by an MLP of each scale's own, so a cached frame never changes; the k frames
+    are then joined by learnt softmax weights that start on the newest, before Resize: it is linear.
+DEVIATION (4): differences are embedded at 16 px, and H resized to G: at 4 px one temporal block
+    would cost 50 GMAC of the published 20.1. `detail_frames` adds the newest at the finest grid.
 DEVIATION (5): Eq. 4-6 print a step inside the exponent and a step in B; the default is the
-    standard input-dependent scan with a learnt bias of delta per window, `tmb: literal` the print
-    (delta multiplies B once).
+    standard input-dependent scan with a learnt bias of delta per window. `tmb: literal` is the
+    print, with a learnt delta > 0 per window and channel, sigma SiLU, and Mamba's recurrence,
+    which is not printed: the delta that it multiplies its input by is the one in B.
 DEVIATION (6): F_app and F_motion are linear maps of the residual F - F_common
-    (`specific: gate` gives them gates like F_common's).
-DEVIATION (7): memory reads are added by default (`memory_read`); the paper does not say.
+    (`specific: gate` gives them gates like F_common's, as the sentence can be read).
+DEVIATION (7): of the memories the paper says no more than [26] and that they restrict; what was
+    made of that, and measured, stands in `memory.Memory`.
 DEVIATION (8): `head: residual` predicts the change from V_t; `direct` learns the picture itself,
     on a learnt background that starts at the mean training frame.
 DEVIATION (9): L_separate, see `losses.separate`; `literal_separate` keeps the print.
 DEVIATION (10): no skip from encoder to decoder: through it anomalies would come out unharmed.
+DEVIATION (11): no depths are given: 2, 2, 14 MS-VSSB, one TMB per window and one VSSB per decoder
+    come near the published cost. C is D; a frame's embedding ends in a LayerNorm.
+DEVIATION (12): Eq. 1 stands in every block, as text and Fig. 2b have it; Eq. 2 prints it once,
+    before the encoder (`ms_position: stem`).
+DEVIATION (13): of a window only the newest step goes on (F has no time), gated by the newest
+    difference and added to it. The "attention" that joins the windows is a softmax over one weight
+    for each, from its pooled features; `fusion: mha` attends at every place.
+DEVIATION (14): a decoder adds its two features up; its steps are VM-UNet's patch expansion.
+DEVIATION (15): the norms of Eq. 7-9 are means (`losses`); lambda_ssim is not printed, .2 is ours.
+DEVIATION (16): the small sizes, for short trainings on a CPU, have coarser patches and
+    `detail_frames`, a weight of 4 on L_motion, and neither gradient nor SSIM.
+DEVIATION (17): MAX is 2 for both PSNRs, the span of [-1, 1]; alpha is .5 unless told; the min-max
+    is each video's, where the paper says "across the entire test sequence".
+DEVIATION (18): the paper does not describe M1: finest scale, shortest window, no Eq. 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
 from einops import rearrange
@@ -42,8 +60,8 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
-from oddframe.config import Config
-from oddframe.models.base import Prediction, VADModel, join, motion, shares, split
+from oddframe.config import PaperConfig
+from oddframe.models.base import Prediction, VADModel, join, last_of, motion, shares, split
 from oddframe.models.blocks import (
     MSVSSB,
     Decoder,
@@ -52,16 +70,24 @@ from oddframe.models.blocks import (
     mlp,
     modules,
     resize_tokens,
+    scan_flops,
     weighted_sum,
 )
 from oddframe.models.memory import Memory, Read, Start, Write
 from oddframe.models.temporal import TMB, WindowFusion
 from oddframe.ops.norm import LayerNorm
-from oddframe.ops.ss2d import SS2D
 
 
-class M2S2LConfig(Config):
-    """Everything that shapes M2S2L; the defaults are the paper's size."""
+class M2S2LConfig(PaperConfig):
+    """Everything that shapes M2S2L; the defaults come near the paper's size."""
+
+    LITERAL: ClassVar = {
+        "ms_position": "stem", "tmb": "literal", "specific": "gate", "head": "direct",
+        "literal_separate": True, "motion_target": "current", "detail_frames": 0,
+        "lambda_motion": 0.5, "lambda_separate": 0.1, "lambda_gradient": 0.2, "lambda_ssim": 0.2,
+        "memory_read": "concat", "memory_write": "nearest", "memory_start": "random",
+        "memory_revive": False, "memory_centre": False, "memory_temperature": 1.0,
+    }  # fmt: skip
 
     size: int = Field(256, ge=32)
     """Rows and columns of the input in pixels; a multiple of the largest patch."""
@@ -183,7 +209,8 @@ def ablation(name: str, base: M2S2LConfig) -> M2S2LConfig:
         changes |= {"patches": base.patches[:1], "depths": base.depths[:1]}
     if changes.get("windows") == 1:
         changes["windows"] = base.windows[:1]
-    return M2S2LConfig.read(base.model_dump() | changes)
+    # What a row takes out is not put back: it is literal in all the rest.
+    return M2S2LConfig.read(base.model_dump() | {"literal": base.literal and not changes} | changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +261,8 @@ class M2S2L(VADModel):
             for w in cfg.windows
         )
         self.fuse = WindowFusion(d, len(cfg.windows), cfg.fusion)
-        self.detail = (
-            PatchEmbed(cfg.patches[0], d, 3 * cfg.detail_frames, norm=False)
-            if cfg.detail_frames
-            else None
-        )
+        shown = cfg.detail_frames
+        self.detail = PatchEmbed(cfg.patches[0], d, 3 * shown, norm=False) if shown else None
         # Decomposition, memories, decoders
         self.norm = LayerNorm(d)
         parts = ("common", "app", "motion") if cfg.decompose else ("common",)
@@ -323,13 +347,13 @@ class M2S2L(VADModel):
         differences = motion(clip[:, :-1], clip[:, 1:])  # b (t-1) c h w
         embedded = self.motion_embed(differences.flatten(0, 1)).flatten(1, 2)  # b(t-1) p d
         windows = [
-            _windows(tmb.project(embedded).unflatten(0, (b, t - 1)), tmb.length, k - 1, m, 2)
+            last_of(tmb.project(embedded).unflatten(0, (b, t - 1)), tmb.length, k - 1, m, 2)
             for tmb in self.tmb
         ]
         newest = embedded.unflatten(0, (b, t - 1))[:, k - 2 :].flatten(0, 1)
         h = self.temporal(windows, newest)
         if self.detail is not None:
-            recent = _windows(differences, self.config.detail_frames, k - 1, m)
+            recent = last_of(differences, self.config.detail_frames, k - 1, m)
             h = h + self.detail(recent.flatten(1, 2))
         out = self.decode(
             self.spatial(tuple(g.flatten(0, 1) for g in pooled)), h, clip[:, k - 1 :].flatten(0, 1)
@@ -371,8 +395,9 @@ class M2S2L(VADModel):
             for j, tmb in enumerate(self.tmb)
         ]
         h = self.temporal(windows, join([newest[r] for r in ready]))
-        if self.detail is not None:
-            h = h + join([self._detail(new[r].details) for r in ready])
+        if self.detail is not None:  # of the i-th newest difference, what it adds at that age
+            ages = [[d[i] for i, d in enumerate(new[r].details)] for r in ready]
+            h = h + join([self.detail.joined(portions) for portions in ages])
         of_ready = [frames[r] for r in ready]
         out = self.decode(self.spatial(pooled), h, join(of_ready))
         found = dict(zip(ready, shares(out, of_ready), strict=True))
@@ -399,14 +424,6 @@ class M2S2L(VADModel):
                 details=(*old[i].details, d)[-self.config.detail_frames :] if d else (),
             )
         return dict(zip(moved, newest.split([len(d) for d in differences]), strict=True))
-
-    def _detail(self, details: tuple[tuple[Tensor, ...], ...]) -> Tensor:
-        """`self.detail` of the newest differences from what each of them adds at its age."""
-        assert self.detail is not None
-        total = details[0][0] + self.detail.project.bias
-        for age, portions in enumerate(details[1:], 1):
-            total = total + portions[age]
-        return total
 
     def decode(self, g: Tensor, h: Tensor, last: Tensor) -> Prediction:
         """Fusion, decomposition, memories, decoders (section II-D); all (n, ...)."""
@@ -469,24 +486,8 @@ class M2S2L(VADModel):
         """9 L D N of every selective scan for one prediction that encodes `frames` frames."""
         cfg = self.config
         places = [(cfg.size // r) ** 2 for r in cfg.patches]
-        total = 0
-        for n, encoder in zip(places, self.encoder, strict=True):
-            total += frames * sum(_scans(encoder, n))
-        for decoder in (self.decode_app, self.decode_motion):
-            total += sum(_scans(decoder, places[0])) if decoder is not None else 0
+        encoders = sum(map(scan_flops, self.encoder, places))
+        drawn = [d for d in (self.decode_app, self.decode_motion) if d is not None]
+        decoders = sum(scan_flops(d, places[0]) for d in drawn)
         p = self.motion_grid[0] * self.motion_grid[1]
-        return total + sum(t.scan_flops(p) for t in self.tmb)
-
-
-def _scans(part: nn.Module, places: int) -> list[int]:
-    """Operations of every SS2D inside `part` over `places` tokens."""
-    return [m.scan_flops(places) for m in part.modules() if isinstance(m, SS2D)]
-
-
-def _windows(x: Tensor, length: int, end: int, m: int, at: int = 1) -> Tensor:
-    """The last `length` entries before end, end + 1, ... as dimension `at` of (b m, ...).
-
-    x: (b, t, ...).
-    """
-    x = x.movedim(1, at)
-    return torch.stack([x.narrow(at, end + i - length, length) for i in range(m)], 1).flatten(0, 1)
+        return frames * encoders + decoders + sum(t.scan_flops(p) for t in self.tmb)

@@ -20,21 +20,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from oddframe.config import Config
+from oddframe.config import PaperConfig
 from oddframe.models.base import Prediction
 from oddframe.models.memory import ItemMemory
 from oddframe.models.windowed import Reconstructing
 
 
-class MemAEConfig(Config):
+class MemAEConfig(PaperConfig):
     """Everything that shapes MemAE; the defaults are the paper's size."""
+
+    LITERAL: ClassVar = {"address": "literal"}
 
     size: int = Field(256, ge=16, multiple_of=16)
     """Rows and columns of the input in pixels."""

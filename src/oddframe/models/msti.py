@@ -9,7 +9,8 @@ Letters: b clips   t frames given   k history   m = t - k + 1 targets   n = b t 
          c h w channels, rows, columns   l level   q queries (places of the coarsest grid)
          i memory items
 
-Frames are float32 RGB in [-1, 1]. What the paper leaves open, and what was chosen:
+Frames are float32 RGB in [-1, 1]. What the paper leaves open, and what was chosen (of training in
+`train/module.py`); `literal` takes the print wherever it can be computed:
 
 DEVIATION (1): optical flow is OpenCV's DIS (`flow: dis`), RGB differences (`rgbdiff`) or what
     files say (`file`), not FlowNet's: no weights of it are to be had. Flow is divided by 1/32 of
@@ -22,8 +23,10 @@ DEVIATION (4): the circled plus is addition in Eq. 1 and, as the text says, conc
     Eq. 3. g (Eq. 2) has weights of its own on the map and on the pooled vector, narrowed 4 times.
 DEVIATION (5): F of Eq. 3 is 1x1 convolution, ReLU, 1x1 convolution and a sigmoid, which is not
     printed but makes it a weight. It multiplies x_a with no residual, as printed.
-DEVIATION (6): the decoder gets the encoder's skips, as MNAD's does; the paper does not say, and
-    through them the memory can be bypassed (`skips: false` takes them out).
+DEVIATION (6): blocks of the streams and of the decoder are MNAD's: two 3x3 convolutions, down by
+    stride 2, up by 2x2 transposed convolutions, tanh at the end. The decoder gets the
+    encoder's skips, as MNAD's does; the paper does not say, and through them the memory can be
+    bypassed (`skips: false` takes them out).
 DEVIATION (7): N = 10 items; queries have unit length and may be negative, as MNAD's. The softmax
     over cosines has temperature 0.1 (`memory_temperature`; 1 is the print): without it the largest
     weight is at most e^2 times the smallest and every read is nearly the mean of the items.
@@ -31,21 +34,24 @@ DEVIATION (8): a query writes only to the item nearest to it, as in MNAD (`memor
     Eq. 5 as printed): where all items take from all queries, they become one and the same. The
     items start at queries of the first batch that lie far apart: of random ones hardly more than
     one is ever chosen.
-DEVIATION (9): squared error is a mean over values and Eq. 7 and 8 means over queries, so that the
-    weights do not depend on the picture's size.
+DEVIATION (9): squared error is a mean over values, and Eq. 7, Eq. 8 and the D of Eq. 10 are means
+    over queries, so that the weights do not depend on the picture's size. f of Eq. 10 is the
+    min-max over a video, MAX of its PSNR is 2.
 DEVIATION (10): the printed Eq. 8 rewards features that are *unlike* what is read for them; the
     default is max(1 - cos - delta, 0), `literal_compact` keeps the print.
-DEVIATION (11): the memory is written in training only; the paper does not say.
+DEVIATION (11): the memory is written in training only; the paper does not say. Its items get no
+    gradient.
 DEVIATION (12): model B of Table II keeps its streams apart and yet has one prediction: they are
     joined once, by a convolution, at the bottleneck. Model C joins by concatenation and a 1x1
     convolution at every level.
+DEVIATION (13): `msti-net-128` predicts the change from V_t (`head: residual`), at half the width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -55,7 +61,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
-from oddframe.config import Config
+from oddframe.config import PaperConfig
 from oddframe.models.base import Prediction, minmax
 from oddframe.models.blocks import modules
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
@@ -66,8 +72,12 @@ GROUP = 8
 """Channels per group of the norms."""
 
 
-class MSTIConfig(Config):
+class MSTIConfig(PaperConfig):
     """Everything that shapes MSTI-Net; the defaults are the paper's, or MNAD's where it is mute."""
+
+    LITERAL: ClassVar = {
+        "memory_temperature": 1, "memory_write": "all", "literal_compact": True, "head": "direct",
+    }  # fmt: skip
 
     size: int = Field(256, ge=32)
     """Rows and columns of the input in pixels; a multiple of 8."""

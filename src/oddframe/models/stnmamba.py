@@ -7,27 +7,32 @@ V_{t+1} from the four. Odd is what is badly predicted, or far from every item.
 Letters: b clips   t frames given   m = t - 3 targets   n = b m   c h w colour, rows, columns
          i level (1 finest)   d width   e inner width   q queries (places)   p items
 
-Frames are float32 RGB in [-1, 1]. What the paper leaves open, and what was chosen:
+Frames are float32 RGB in [-1, 1]. The text at hand has lost its formulas and most numbers: an "Eq."
+here is what the sentences around it say. What they leave open, and what was chosen (of training in
+`train/module.py`); `literal` takes the print wherever it can be computed:
 
-DEVIATION (1): the text gives neither patch nor widths: patch 4 (the decoder ends in a 4x step),
+DEVIATION (1): neither patch nor widths are left: patch 4 (the decoder ends in a 4x step),
     32/64/128/256, the only usual widths near 7.2 M (24: 4.4 M, 48: 15 M), inner widths 2d in VSSB
     and STFB, 4d in MS-VSSB as in any MLP, rank of delta a sixteenth of the width. The scan's state
     is 1 as in VMamba's fast sizes: 7.10 M and 1.45 GMAC for the published 7.2 and 1.5. Also near:
     `state` 8 with 2d, 2d (6.89 M, 1.48), 16 with 2d, d (7.04 M, 1.59; 1.3 times as slow).
-DEVIATION (2): differences are scaled by 1/2.
+DEVIATION (2): differences are scaled by 1/2. MS-VSSB has kernels 1, 3, 5, M2S2L's, and its GELU
+    behind the first linear layer.
 DEVIATION (3): the MLP of Eq. 3 is shared by both poolings and keeps the width; the product is not
     added to its input again.
-DEVIATION (4): a LayerNorm stands before the branches of VSSB (see `blocks.VSSB`) and of STFB, and
-    one behind STFB's SS2D as behind VSSB's.
+DEVIATION (4): a LayerNorm stands before the branches of VSSB (see `blocks.VSSB`) and of STFB, one
+    behind STFB's SS2D as behind VSSB's, one in every patch layer as in VM-UNet.
 DEVIATION (5): a query is the d-vector of one place ("along the channel dimension" could also be
     one map per channel); 32 items per memory, the paper's four numbers are lost. They start at
-    queries of the first batch that lie far apart: of random ones only one is ever chosen.
+    queries of the first batch that lie far apart: of random ones only one is ever chosen. Items,
+    "learnable" in the text, are moved by Eq. 10 alone and get no gradient.
 DEVIATION (6): what lies outside the top K is masked before the softmax of Eq. 9. Set to 0 as
     printed it keeps a weight of exp(0); `literal_memory` does so.
 DEVIATION (7): an item is written (Eq. 10) from the queries it is the nearest of. From all of them,
     as printed, every item gets nearly the mean query, and in a few steps all are the same one;
     `literal_memory` does so.
-DEVIATION (8): distances are between vectors of unit length: items have it, queries do not.
+DEVIATION (8): queries have unit length in all distances and when written, as items have. The
+    coefficient of Eq. 11 multiplies the feature and starts at 1.
 DEVIATION (9): Eq. 14 is MNAD's triplet |q - p1| - |q - p2| + 1 where positive, which keeps two
     items apart; the "average distance" to both, which the text says, draws every query between
     two items (`literal_separate`).
@@ -37,17 +42,18 @@ DEVIATION (10): both memory losses weigh 1e-4, their weights are lost. At MNAD's
     head nothing but the copy was learned in 820 steps.
 DEVIATION (11): patches are expanded after each of the first three stages: after each block, as
     printed, would be 64 times. Skips are added.
-DEVIATION (12): a distance is rescaled by its own extremes at each level, then averaged (Eq. 18).
-DEVIATION (13): without STFB the streams are added (the paper joins them); without `multi_level`
-    only level 4 is fused, remembered and decoded, with no skips. Table III is read as taking the
-    bottleneck's memory out first.
+DEVIATION (12): distances are means over queries; each memory's is rescaled by its own extremes in
+    the video, then averaged (Eq. 18). Eq. 13 is a mean square, MAX of Eq. 16 is 2.
+DEVIATION (13): without STFB the streams are concatenated and brought back to their width by a
+    linear layer; without `multi_level` only level 4 is fused, remembered and decoded, with no
+    skips. Table III is read as taking the bottleneck's memory out first.
+DEVIATION (14): `stnmamba-128` predicts the change from V_t (`head: residual`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -57,9 +63,10 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
-from oddframe.config import Config
+from oddframe.config import PaperConfig
 from oddframe.models.base import Prediction, minmax, motion
 from oddframe.models.blocks import (
+    ECA,
     VSSB,
     MultiScaleConv,
     PatchEmbed,
@@ -69,6 +76,7 @@ from oddframe.models.blocks import (
     depthwise,
     mlp,
     modules,
+    scan_flops,
 )
 from oddframe.models.memory import ItemMemory, far_apart, written
 from oddframe.models.windowed import Windowed
@@ -81,8 +89,10 @@ PATCH = 4
 LEVELS = (1, 2, 3, 4)
 
 
-class STNMambaConfig(Config):
-    """Everything that shapes STNMamba; the defaults are the paper's size."""
+class STNMambaConfig(PaperConfig):
+    """Everything that shapes STNMamba; the defaults come near the paper's size."""
+
+    LITERAL: ClassVar = {"literal_memory": True, "literal_separate": True, "head": "direct"}
 
     size: int = Field(256, ge=32, multiple_of=32)
     """Rows and columns of the input in pixels; a multiple of 32."""
@@ -100,8 +110,8 @@ class STNMambaConfig(Config):
     """Width of MS-VSSB's convolutions over its width."""
     channel_aware: bool = True
     """CA-VSSB in the temporal encoder; off: plain VSSB."""
-    fuse: Literal["stfb", "add"] = "stfb"
-    """How the streams are joined."""
+    fuse: Literal["stfb", "concat", "add"] = "stfb"
+    """How the streams are joined: STFB, concatenation and a linear layer, or their sum."""
     fuse_expand: PositiveInt = 2
     """Inner width of STFB over its width."""
     multi_level: bool = True
@@ -143,9 +153,9 @@ SIZES: dict[str, dict[str, object]] = {
 
 _NO_MEMORY: dict[str, object] = {"memory_banks": 0, "multi_level": False}
 ABLATIONS: dict[str, dict[str, object]] = {
-    "M1": {"multi_scale": False, "channel_aware": False, "fuse": "add", **_NO_MEMORY},
-    "M2": {"channel_aware": False, "fuse": "add", **_NO_MEMORY},
-    "M3": {"fuse": "add", **_NO_MEMORY},
+    "M1": {"multi_scale": False, "channel_aware": False, "fuse": "concat", **_NO_MEMORY},
+    "M2": {"channel_aware": False, "fuse": "concat", **_NO_MEMORY},
+    "M3": {"fuse": "concat", **_NO_MEMORY},
     "M4": _NO_MEMORY,
     "M5": {"multi_level": False},
     "M6": {},
@@ -216,22 +226,6 @@ class ChannelVSSB(nn.Module):
         return y * gate[:, None, None]
 
 
-class ECA(nn.Module):
-    """Efficient channel attention (Wang et al. 2020): a convolution over the pooled channels."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        reach = int(abs(math.log2(width) + 1) / 2)
-        kernel = reach + 1 - reach % 2  # the paper's rule: the next odd number
-        self.weight = nn.Parameter(torch.empty(kernel).uniform_(-(kernel**-0.5), kernel**-0.5))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, h, w, d) -> (n, h, w, d)."""
-        reach = len(self.weight) // 2
-        near = F.pad(x.mean((1, 2)), (reach, reach)).unfold(1, len(self.weight), 1)  # n d kernel
-        return x * torch.sigmoid(near @ self.weight)[:, None, None]
-
-
 class STFB(nn.Module):
     """Spatial-temporal fusion block (Fig. 4, Eq. 4-6) of the features S and T of one level.
 
@@ -266,12 +260,19 @@ class STFB(nn.Module):
         return result
 
 
-class Add(nn.Module):
-    """What stands in for STFB in Table II, rows 1-3: the sum."""
+class Join(nn.Module):
+    """What stands in for STFB in Table II, rows 1-3: concatenation, linear; else the bare sum."""
+
+    def __init__(self, width: int, concat: bool) -> None:
+        super().__init__()
+        self.join = nn.Linear(2 * width, width) if concat else None
 
     def forward(self, spatial: Tensor, temporal: Tensor) -> Tensor:
         """(n, h, w, d) twice -> (n, h, w, d)."""
-        return spatial + temporal
+        if self.join is None:
+            return spatial + temporal
+        out: Tensor = self.join(torch.cat((spatial, temporal), -1))
+        return out
 
 
 class MemoryBank(ItemMemory):
@@ -385,7 +386,7 @@ class STNMamba(Windowed):
             {
                 str(i): STFB(d, expand=cfg.fuse_expand, state=cfg.state)
                 if cfg.fuse == "stfb"
-                else Add()
+                else Join(d, concat=cfg.fuse == "concat")
                 for i, d in fused.items()
             }
         )
@@ -475,7 +476,5 @@ class STNMamba(Windowed):
         total = 0
         for i, *stages in zip(LEVELS, self.spatial, self.temporal, self.decoder, strict=True):
             parts = [*stages, *([self.fuse[str(i)]] if str(i) in self.fuse else [])]
-            places = (self.size // PATCH >> (i - 1)) ** 2
-            scans = [m for part in parts for m in part.modules() if isinstance(m, SS2D)]
-            total += sum(scan.scan_flops(places) for scan in scans)
+            total += sum(scan_flops(part, (self.size // PATCH >> (i - 1)) ** 2) for part in parts)
         return total

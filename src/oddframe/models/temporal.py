@@ -57,21 +57,22 @@ class TMB(nn.Module):
     def forward(self, projected: Tensor, newest: Tensor) -> Tensor:
         """Projected window (n, p, w, e) and newest embedding (n, p, d) -> (n, p, d)."""
         n, p = projected.shape[:2]
-        x = F.silu(projected + self.main(self.position)).flatten(0, 1)[:, :, None]  # (n p) w 1 e
-        last = self._scan(x)[:, -1, 0] + self.D * x[:, -1, 0]  # (n p) e
+        bare = projected.flatten(0, 1)[:, :, None]  # (n p) w 1 e
+        x = F.silu(bare + self.main(self.position)[:, None])
+        last = self._scan(x, bare)[:, -1, 0] + self.D * x[:, -1, 0]  # (n p) e
         here = newest + self.position[-1]
         last = self.norm(last.unflatten(0, (n, p)), self.gate(here))
         out: Tensor = here + self.out(last)
         return out
 
-    def _scan(self, x: Tensor) -> Tensor:
-        """(n p, w, 1, e) -> the same shape, D left out."""
-        B, C = self.to_BC(x).chunk(2, -1)  # (n p) w 1 s
+    def _scan(self, x: Tensor, bare: Tensor) -> Tensor:
+        """x and what it comes from, (n p, w, 1, e) each -> the same shape, D left out."""
+        B, C = self.to_BC(bare if self.literal else x).chunk(2, -1)  # (n p) w 1 s
         A = torch.exp(self.A_log)
         backend = choose(self.backend, x)
         if self.literal:
-            # Eq. 4-6: A = -exp(delta) Lambda, B = delta sigma(.), C = sigma(.); the scan itself
-            # multiplies its input by delta, which is the delta that Eq. 5 prints inside B.
+            # Eq. 4-6: A = -exp(delta) Lambda, B = delta sigma(W D), C = sigma(W D), D the bare
+            # differences; the scan itself multiplies its input by the delta that Eq. 5 has in B.
             A, B, C = torch.exp(F.softplus(self.delta_bias)) * A, F.silu(B), F.silu(C)
             delta = self.delta_bias.expand_as(x)
             return BACKENDS[backend](x, delta, -A, B, C, True, False)[0]

@@ -2,6 +2,20 @@
 
 A batch is a pure function of (seed, step), so a resumed run sees what an uninterrupted one would.
 Letters: b runs, t frames of a run (history + targets), c h w colour, rows, columns.
+
+Every model is trained by this, whatever its paper says beyond Adam:
+
+DEVIATION (1): batch and epochs are chosen, no paper of the three has them (M2S2L and MSTI-Net are
+    mute, STNMamba's numbers are lost): 8 targets a step for M2S2L and STNMamba, 4 for the others,
+    60 epochs. An epoch is as many targets, drawn at random, as there are.
+DEVIATION (2): the rate of 2e-4 is printed by M2S2L and MSTI-Net and lost in STNMamba; halving it
+    every 20 epochs is M2S2L's, and the other models inherit it.
+DEVIATION (3): gradients are clipped at norm 1, which no paper says.
+DEVIATION (4): what is kept is a running average of the weights and memories, not the last ones.
+DEVIATION (5): an eighth of the normal footage is held out of training, for the scene's range and
+    the threshold; the papers train on all of it.
+DEVIATION (6): sizes made for the CPU have a higher rate that falls as 1 / sqrt(step), Adam's beta2
+    of .99 and, where frames are encoded apart, no gradient through the context (`models.MODELS`).
 """
 
 from __future__ import annotations
@@ -25,7 +39,10 @@ from oddframe.train.split import Span
 
 
 class TrainConfig(Config):
-    """How a model is trained; the defaults are the paper's, sizes for the CPU change some."""
+    """How a model is trained: M2S2L's rate and schedule, the rest chosen (head of this file).
+
+    What a size of a model changes stands in its row of `MODELS`.
+    """
 
     lr: float = Field(2e-4, gt=0)
     """Learning rate of Adam."""
