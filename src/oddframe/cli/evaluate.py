@@ -37,6 +37,7 @@ def run(
 ) -> None:
     """Evaluate a run on labelled video, floors without learning beside it."""
     import time
+    from contextlib import ExitStack
 
     from oddframe.cli.console import frame_bar, writable_folder
     from oddframe.data import open_dataset
@@ -44,7 +45,7 @@ def run(
     from oddframe.runs import load_run, write_json
     from oddframe.runtime.detector import load
     from oddframe.runtime.evaluate import evaluate
-    from oddframe.runtime.memories import memory_effect
+    from oddframe.runtime.memories import watching
     from oddframe.scoring.protocols import parse_protocols
 
     protocols = parse_protocols(protocol)
@@ -55,20 +56,21 @@ def run(
         if file is not None:
             writable_folder(file.parent)
     started = time.monotonic()
-    with frame_bar("evaluating") as tick:
+    with frame_bar("evaluating") as tick, ExitStack() as stack:
+        effect = stack.enter_context(watching(detector, dataset)) if memory else None
         found = evaluate(detector, dataset, protocols, tick)
     speed = sum(len(v.score) for v in found.videos) / (time.monotonic() - started)
     print(f"{detector.info.model} ({run}) on {dataset.name}\n")
     print(format_table(found.rows))
     print("\n" + details(found))
-    effect = None
+    memories = None
     if memory:
-        with frame_bar("without memories") as tick:
-            effect = memory_effect(detector, dataset, tick)
-        print(memory_text(effect))
+        alpha = detector.score_config.alpha
+        memories = None if effect is None else effect.result(found.videos, alpha)
+        print(memory_text(memories))
     if json is not None:
         kept = {**found.plain(), "run": str(run), "data": dataset.name}
-        write_json(json, {**kept, "memory": effect} if memory else kept)
+        write_json(json, {**kept, "memory": memories} if memory else kept)
         print(f"written to {json}")
     if report is not None:
         from oddframe.report.build import build_report

@@ -1,15 +1,16 @@
-"""What M2S2L's memories do on labelled video: what the model draws with, without and despite them.
+"""What M2S2L's memories do on labelled video: what is drawn with them, despite them, without them.
 
 "The memory mechanism restricts the model's ability to reconstruct anomalous patterns" (section
-II-D) is a claim that can be measured. The same trained model is run twice more: with every read
-replaced by one constant, which is all that a collapsed memory gives anyway, and with none.
+II-D) is a claim that can be measured. While a run is evaluated, its decoders draw twice more: with
+every read replaced by one constant, which is all that a collapsed memory gives anyway, and with
+none. Encoders, and so the cost of a frame, are shared by the three.
 
-Letters: n frames of one video.
+Letters: n frames of one video, d width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,126 +19,135 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oddframe.data import Dataset, frame_labels
+from oddframe.data import Dataset
 from oddframe.metrics import frame_auc
-from oddframe.models.base import VADModel
+from oddframe.models.base import Prediction, motion
+from oddframe.models.m2s2l import M2S2L
 from oddframe.models.memory import Memory, items_in_use
-from oddframe.runtime.detector import Detector, Progress
-from oddframe.scoring.scorer import ScoreConfig, Scorer
+from oddframe.runtime.detector import Detector
+from oddframe.runtime.evaluate import VideoScores
+from oddframe.scoring.scorer import ScoreConfig, Scorer, psnr
 from oddframe.sources import open_source
 
 Floats = NDArray[np.float64]
-ByVideo = dict[str, dict[str, Floats]]
-"""Video -> the PSNRs of its frames, (n,) each."""
 WAYS = ("with", "constant", "without")
+LOOK = 100
+"""Frames of the first test video, after the history, that a constant read is the mean over."""
 
 
-def memory_effect(
-    detector: Detector, dataset: Dataset, progress: Progress | None = None
-) -> dict[str, Any] | None:
-    """PSNR of normal and odd frames with the memories, with a constant for every read, and without.
+class MemoryEffect:
+    """Watches a detector's M2S2L while `evaluate` runs it; made by `watching`."""
 
-    constant: the mean of a memory's reads over the first test video. without: nothing is read; a
-    decoder that gets nothing but reads (`replace`) then sees zeros.
+    def __init__(self, model: M2S2L, constants: Mapping[str, Tensor]) -> None:
+        self._banks, self._history, self._next = _banks(model), model.history, model.motion_is_next
+        nothing = {name: torch.zeros_like(read) for name, read in constants.items()}
+        self._fixed = {"constant": constants, "without": nothing}
+        self._draw = model.decode
+        self._found: list[dict[str, list[tuple[float, float]]]] = []
+        self._last: Tensor | None = None
+        self._drawn: dict[str, tuple[Tensor, float]] = {}
+        self._counts: Mapping[str, Tensor] = {}
 
-    Returns:
-        `memories`: {name: {"items", "in_use"}} over the test videos; per way of `WAYS`: `normal`
-        and `odd`, the mean PSNR in dB of the frames (`frame`, and `motion` where there is one), and
-        `auc`, that of -PSNR as the paper combines it, each video rescaled. None without memories.
+    def decode(self, g: Tensor, h: Tensor, last: Tensor) -> Prediction:
+        """`M2S2L.decode` of one stream's newest window, and of the same window in other ways."""
+        frames = self._found[-1]
+        for way, (frame, motion_db) in self._drawn.items():  # of the window before, now it is known
+            frames[way].append((psnr((frame - last).square()), motion_db))
+        out = self._draw(g, h, last)
+        drawn = {"with": out}
+        for way, reads in self._fixed.items():
+            with _fixed_reads(self._banks, reads):
+                drawn[way] = self._draw(g, h, last)
+        moved = None if self._last is None or self._next else motion(self._last, last)
+        self._drawn = {way: (p.frame, _motion_db(p.motion, moved)) for way, p in drawn.items()}
+        self._last = last
+        return out
 
-    Raises:
-        DatasetError, SourceError: as `evaluate`.
-    """
-    model = detector.model
-    banks = {n: m for n, m in model.named_modules() if isinstance(m, Memory)}
-    if not banks:
-        return None
-    labels = frame_labels(dataset)
-    done, total = 0, len(WAYS) * sum(len(labels[v.name]) for v in dataset.test)
+    def begin(self) -> None:
+        """A new video."""
+        self._found.append({way: [] for way in WAYS})
+        self._last, self._drawn = None, {}
 
-    def tick() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
+    def result(self, videos: list[VideoScores], alpha: float) -> dict[str, Any]:
+        """What was seen of the videos of an evaluation, in its order.
 
-    reads: dict[str, Tensor] = {}
-    with items_in_use(model) as counts, _mean_reads(banks, reads) as first:
-        found = {"with": _psnrs(detector, dataset, tick, first)}
-    for way in WAYS[1:]:
-        fixed = reads if way == "constant" else {n: torch.zeros_like(r) for n, r in reads.items()}
-        with _fixed_reads(banks, fixed):
-            found[way] = _psnrs(detector, dataset, tick)
-    return {
-        "memories": {
-            name: {"items": len(bank), "in_use": int((counts[name] > 0).sum())}
-            for name, bank in banks.items()
-        },
-        **{way: _summary(model, psnrs, labels, detector) for way, psnrs in found.items()},
-    }
+        alpha: weight of the frame's PSNR in the paper's score.
 
-
-def _psnrs(
-    detector: Detector,
-    dataset: Dataset,
-    tick: Callable[[], None],
-    first: Callable[[], None] | None = None,
-) -> ByVideo:
-    """The PSNRs of all test frames; `first` is called when the first video ends."""
-    found: ByVideo = {}
-    # Optical flow is no part of the model, and would cost as much again.
-    scorer = Scorer(detector.model, ScoreConfig(flow=False), device=detector.info.device)
-    for video in dataset.test:
-        frames: list[float] = []
-        motions: list[float] = []
-        with open_source(video.path) as source:
-            state = scorer.init_state()
-            for frame in source:
-                state, seen = scorer.observe(state, frame.image)
-                frames.append(np.nan if seen is None else seen.psnr_frame)
-                moved = None if seen is None else seen.psnr_motion
-                motions.append(np.nan if moved is None else moved)
-                tick()
-        found[video.name] = {"psnr_frame": np.array(frames)}
-        if not np.isnan(motions).all():
-            found[video.name]["psnr_motion"] = np.array(motions)
-        if first is not None and len(found) == 1:
-            first()
-    return found
-
-
-def _summary(
-    model: VADModel, psnrs: ByVideo, labels: Mapping[str, NDArray[np.uint8]], detector: Detector
-) -> dict[str, Any]:
-    """Mean PSNR of normal and odd frames, and what they are worth as the paper's score."""
-    out: dict[str, Any] = {"normal": {}, "odd": {}}
-    for term in ("psnr_frame", "psnr_motion"):
-        kept = [v for v in psnrs if term in psnrs[v]]
-        if not kept:
-            continue
-        values = np.concatenate([psnrs[v][term] for v in kept])
-        truth = np.concatenate([labels[v] for v in kept]) > 0
-        for kind, among in (("normal", ~truth), ("odd", truth)):
-            some = values[among & ~np.isnan(values)]
-            out[kind][term.removeprefix("psnr_")] = float(some.mean()) if some.size else None
-    alpha = detector.score_config.alpha
-    scores, truths = [], []
-    for video, terms in psnrs.items():
-        psnr = terms["psnr_frame"]
-        if "psnr_motion" in terms:
-            psnr = alpha * psnr + (1 - alpha) * terms["psnr_motion"]
-        ready = ~np.isnan(psnr)
-        scores.append(-psnr[ready])
-        truths.append(labels[video][ready])
-    out["auc"] = frame_auc(scores, truths, normalise="per_video")
-    return out
+        Returns:
+            `memories`: {name: {"items", "in_use"}} over these videos; per way of `WAYS`: `normal`
+            and `odd`, the mean PSNR in dB of the frames (`frame`, and `motion` where there is one),
+            and `auc` (0..1), that of -PSNR as the paper combines it, each video rescaled. The first
+            frame with a score is left out: of its window the motion is not known.
+        """
+        memories = {
+            name: {"items": len(wins), "in_use": int((wins > 0).sum())}
+            for name, wins in self._counts.items()
+        }
+        kept = [(v, f) for v, f in zip(videos, self._found, strict=True) if len(f["with"]) > 2]
+        labels = [v.labels[self._history + 1 :][: len(f["with"]) - 1] > 0 for v, f in kept]
+        ways = {}
+        for way in WAYS:
+            values = [np.array(f[way])[1:] for _, f in kept]
+            ways[way] = _summary(values, labels, alpha)
+        return {"memories": memories, **ways}
 
 
 @contextmanager
-def _mean_reads(
-    banks: Mapping[str, Memory], means: dict[str, Tensor]
-) -> Iterator[Callable[[], None]]:
-    """Fills `means` with the mean read of each memory up to the call of what this gives."""
+def watching(detector: Detector, dataset: Dataset) -> Iterator[MemoryEffect | None]:
+    """While open, `evaluate(detector, dataset)` also measures the memories; None without any.
+
+    Raises:
+        SourceError: the first test video cannot be read.
+    """
+    model = detector.model
+    if not isinstance(model, M2S2L) or not _banks(model):
+        yield None
+        return
+    effect = MemoryEffect(model, _mean_reads(detector, dataset))
+    begin = model.init_state
+
+    def init_state() -> Any:
+        effect.begin()
+        return begin()
+
+    model.decode, model.init_state = effect.decode, init_state  # type: ignore[method-assign]
+    try:
+        with items_in_use(model) as effect._counts:
+            yield effect
+    finally:
+        del model.decode, model.init_state
+
+
+def _motion_db(drawn: Tensor | None, moved: Tensor | None) -> float:
+    if drawn is None or moved is None:
+        return float("nan")
+    return psnr((drawn - moved).square())
+
+
+def _summary(values: list[Floats], labels: list[NDArray[np.bool_]], alpha: float) -> dict[str, Any]:
+    """Mean PSNR of normal and odd frames, and what they are worth as the paper's score.
+
+    values: per video (n, 2), of frame and motion, NaN where there is none.
+    """
+    whole, truth = np.concatenate(values), np.concatenate(labels)
+    moves = not np.isnan(whole[:, 1]).any()
+    out: dict[str, Any] = {}
+    for kind, among in (("normal", ~truth), ("odd", truth)):
+        means = whole[among].mean(0) if among.any() else (None, None)
+        out[kind] = dict(zip(("frame", "motion") if moves else ("frame",), means, strict=False))
+        out[kind] = {k: None if v is None else float(v) for k, v in out[kind].items()}
+    scores = [-(alpha * v[:, 0] + (1 - alpha) * v[:, 1]) if moves else -v[:, 0] for v in values]
+    out["auc"] = frame_auc(scores, labels, normalise="per_video")
+    return out
+
+
+def _banks(model: torch.nn.Module) -> dict[str, Memory]:
+    return {name: m for name, m in model.named_modules() if isinstance(m, Memory)}
+
+
+def _mean_reads(detector: Detector, dataset: Dataset) -> dict[str, Tensor]:
+    """The mean read (d,) of each memory over the first frames of the first test video."""
+    banks = _banks(detector.model)
     totals: dict[str, tuple[Tensor, int]] = {}
 
     def take(name: str, bank: Memory, x: Tensor) -> None:
@@ -149,17 +159,19 @@ def _mean_reads(
         bank.register_forward_pre_hook(lambda m, args, n=name: take(n, m, args[0]))
         for name, bank in banks.items()
     ]
-
-    def stop() -> None:
-        means.update({name: total / count for name, (total, count) in totals.items()})
-        for hook in hooks:
-            hook.remove()
-
+    # Optical flow is no part of the model, and would cost as much again.
+    scorer = Scorer(detector.model, ScoreConfig(flow=False), device=detector.info.device)
     try:
-        yield stop
+        with open_source(dataset.test[0].path) as source:
+            state = scorer.init_state()
+            for frame in source:
+                state, _ = scorer.observe(state, frame.image)
+                if frame.index >= detector.info.history + LOOK:
+                    break
     finally:
         for hook in hooks:
             hook.remove()
+    return {name: total / count for name, (total, count) in totals.items()}
 
 
 @contextmanager

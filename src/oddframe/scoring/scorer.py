@@ -232,11 +232,11 @@ class Scorer:
                 truth = self.model.moved(state.last, frame)
             missed = (state.expected.motion[:, 0] - truth).square().mean(1)[0]
             local["motion"] = box_mean(missed.cpu().numpy(), block)
-            psnr_motion = _psnr(missed)
+            psnr_motion = psnr(missed)
         if flow is not None:
             local["flow"] = flow
         own = {name: float(value[0, 0]) for name, value in state.expected.terms.items()}
-        return Observation(local, _psnr(error), psnr_motion, own)
+        return Observation(local, psnr(error), psnr_motion, own)
 
     def step(
         self, state: ScorerState, image: Image | Prepared, pts_s: float = 0.0
@@ -292,6 +292,9 @@ def fuse_maps(unusual: Mapping[str, Map]) -> Map:
     return np.asarray(fuse(dict(unusual)), dtype=np.float32)
 
 
-def _psnr(error: Tensor) -> float:
-    """10 log10(MAX^2 / MSE) in dB; a perfect prediction is capped at 120 dB, not infinite."""
+def psnr(error: Tensor) -> float:
+    """10 log10(MAX^2 / MSE) in dB, of squared errors of any shape of values in [-1, 1].
+
+    A perfect prediction is capped at 120 dB, not infinite.
+    """
     return float(10 * torch.log10(PEAK**2 / error.mean().clamp_min(PEAK**2 * 1e-12)))
