@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def intensity(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error (M2S2L Eq. 7, first term)."""
+    """Mean squared error: the squared norms of M2S2L Eq. 7, 8, MSTI-Net Eq. 6, STNMamba Eq. 13."""
     return F.mse_loss(prediction, target)
 
 
@@ -61,8 +61,9 @@ def separate(app: Tensor, motion: Tensor, *, literal: bool = False) -> Tensor:
 
     DEVIATION: the printed -cos rewards *similar* features, against the text; the default is
     +cos^2. The printed product of all token pairs is n x n; the default is the d x d
-    cross-covariance of the two, which costs n/d times less and says the same: no channel of one
-    predicts a channel of the other. `literal` keeps the print, as means.
+    cross-covariance of the two, which costs n/d times less and asks for something near it, not the
+    same: that no channel of one predicts a channel of the other. `literal` keeps the print, as
+    means.
     """
     cosine = F.cosine_similarity(app, motion, dim=-1)
     if literal:

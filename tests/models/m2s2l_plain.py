@@ -23,6 +23,7 @@ CASES = {
     "stem": {"ms_position": "stem"},
     "no-multi-scale-conv": {"ms_position": "none"},
     "literal": {"tmb": "literal"},
+    "as-printed": {"literal": True},
     "mha": {"fusion": "mha"},
     "detail": {"detail_frames": 2},
     "finer-motion": {"motion_patch": 8, "state": 1, "expand": 1},

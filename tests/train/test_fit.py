@@ -83,6 +83,29 @@ def test_a_baseline_is_fitted_and_scores(normal, tmp_path, model, term):
     assert run.card["training"]["steps"] > 5
 
 
+PRINTED = {
+    "m2s2l-edge": [s for s in TINY if "detail_frames" not in s],
+    "stnmamba-128": ["model.size=32", "model.width=8", "model.depth=1"],
+    "msti-net-128": ["model.size=32", "model.width=8"],
+}
+
+
+@pytest.mark.parametrize("model", PRINTED)
+def test_a_literal_model_is_fitted_and_streams_as_literal_from_its_file(model, normal, tmp_path):
+    from oddframe import load
+
+    settings = [*PRINTED[model], "model.literal=true", "train.batch=8"]
+    run = fit(
+        model=model, data=normal, out=tmp_path / "run", epochs=1, settings=settings, console=QUIET
+    )
+    net = load_run(run.path).model()
+    again = net.config
+    assert again == configs(model, settings).model
+    assert {name: getattr(again, name) for name in again.LITERAL} == dict(again.LITERAL)
+    score = load(run.path).score(normal).score
+    assert np.isfinite(score).tolist() == [i >= net.history for i in range(len(score))]
+
+
 def test_fit_leaves_a_run_that_loads(normal, tmp_path):
     run = tiny_fit(normal, tmp_path / "run")
     assert run.name == "m2s2l-edge"

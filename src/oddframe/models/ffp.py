@@ -6,10 +6,11 @@ the PSNR of the drawn frame.
 Letters: n windows, k history, c h w colour, rows, columns. Frames are float32 RGB in [-1, 1].
 
 DEVIATION (1): the flow term compares flow by Lucas and Kanade, which is differentiable and needs no
-    weights, not a pretrained FlowNet's. Off by default (`lambda_flow`; paper: 2).
-DEVIATION (2): the adversarial term is off by default (`lambda_adversarial`; paper: .05): it trains
-    a second network, to sharpen pictures that are only measured. Its discriminator is PatchGAN's
-    (Isola et al. 2017) without norms and has the same optimiser and rate as the predictor.
+    weights, not a pretrained FlowNet's. Off by default (`lambda_flow`; paper: 2, as `literal`).
+DEVIATION (2): the adversarial term is off by default (`lambda_adversarial`; paper: .05, as
+    `literal`): it trains a second network, to sharpen pictures that are only measured. Its
+    discriminator is PatchGAN's (Isola et al. 2017) without norms and has the same optimiser and
+    rate as the predictor.
 DEVIATION (3): BatchNorm after every convolution but the last, as MNAD has the same U-Net.
 DEVIATION (4): up-sampling by 3 x 3 transposed convolutions of stride 2, as MNAD.
 DEVIATION (5): losses are means over pixels, not sums: weights do not depend on the size.

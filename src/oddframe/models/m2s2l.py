@@ -36,9 +36,10 @@ DEVIATION (11): no depths are given: 2, 2, 14 MS-VSSB, one TMB per window and on
     come near the published cost. C is D; a frame's embedding ends in a LayerNorm.
 DEVIATION (12): Eq. 1 stands in every block, as text and Fig. 2b have it; Eq. 2 prints it once,
     before the encoder (`ms_position: stem`).
-DEVIATION (13): of a window only the newest step goes on (F has no time), gated by the newest
-    difference and added to it. The "attention" that joins the windows is a softmax over one weight
-    for each, from its pooled features; `fusion: mha` attends at every place.
+DEVIATION (13): beside Eq. 4-6 a TMB has what Mamba has (SiLU, skip, gate, residual) and learnt
+    positions; of a window only the newest step goes on (F has no time). The "attention" that joins
+    the windows is a softmax over one weight for each, from its pooled features; `fusion: mha`
+    attends at every place.
 DEVIATION (14): a decoder adds its two features up; its steps are VM-UNet's patch expansion.
 DEVIATION (15): the norms of Eq. 7-9 are means (`losses`); lambda_ssim is not printed, .2 is ours.
 DEVIATION (16): the small sizes, for short trainings on a CPU, have coarser patches and

@@ -73,7 +73,7 @@ GROUP = 8
 
 
 class MSTIConfig(PaperConfig):
-    """Everything that shapes MSTI-Net; the defaults are the paper's, or MNAD's where it is mute."""
+    """Everything that shapes MSTI-Net; the defaults are MNAD's where the paper is mute."""
 
     LITERAL: ClassVar = {
         "memory_temperature": 1, "memory_write": "all", "literal_compact": True, "head": "direct",

@@ -26,8 +26,8 @@ DEVIATION (5): a query is the d-vector of one place ("along the channel dimensio
     one map per channel); 32 items per memory, the paper's four numbers are lost. They start at
     queries of the first batch that lie far apart: of random ones only one is ever chosen. Items,
     "learnable" in the text, are moved by Eq. 10 alone and get no gradient.
-DEVIATION (6): what lies outside the top K is masked before the softmax of Eq. 9. Set to 0 as
-    printed it keeps a weight of exp(0); `literal_memory` does so.
+DEVIATION (6): what lies outside the top K is masked before the softmax of Eq. 9. Set to 0,
+    as the sentence is read, it keeps a weight of exp(0); `literal_memory` does so.
 DEVIATION (7): an item is written (Eq. 10) from the queries it is the nearest of. From all of them,
     as printed, every item gets nearly the mean query, and in a few steps all are the same one;
     `literal_memory` does so.
