@@ -88,6 +88,11 @@ LITERAL = {
     "m2s2l.literal_separate": {"separate"},
     "m2s2l.detail_frames": {"picture", "moving"},
     "m2s2l.lambda_motion": {"motion"},
+    "m2s2l.memory_read": {"picture", "moving"},
+    "m2s2l.memory_write": {"items"},
+    "m2s2l.memory_start": {"items"},
+    "m2s2l.memory_revive": set(),  # not before an item was idle for long: test_memory
+    "m2s2l.memory_temperature": {"picture", "moving"},
     "m2s2l.lambda_gradient": {"gradient"},
     "m2s2l.lambda_ssim": {"ssim"},
     "stnmamba.literal_memory": {"picture"},
