@@ -6,14 +6,15 @@ import torch
 import torch.nn.functional as F
 from m2s2l_plain import made, video, weights
 
-from oddframe.models.memory import MOVES, Memory, far_apart, items_in_use
+from oddframe.models.memory import MOVES, Memory, MemoryConfig, far_apart, items_in_use
 
 READS = ["replace", "add", "concat"]
 
 
 def memory(items=5, **options):
     torch.manual_seed(0)
-    m = Memory(4, items, **{"start": "random", "revive": False, **options}).double()
+    knobs = {"start": "random", "revive": False, **options, "items": items}
+    m = Memory(4, MemoryConfig.read({f"memory_{k}": v for k, v in knobs.items()})).double()
     m.scale.data.fill_(1.7)
     return m
 

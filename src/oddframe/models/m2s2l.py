@@ -53,7 +53,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 import torch
 from einops import rearrange
@@ -61,7 +61,6 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
-from oddframe.config import PaperConfig
 from oddframe.models.base import Prediction, VADModel, join, last_of, motion, shares, split
 from oddframe.models.blocks import (
     MSVSSB,
@@ -74,20 +73,19 @@ from oddframe.models.blocks import (
     scan_flops,
     weighted_sum,
 )
-from oddframe.models.memory import Memory, Read, Start, Write
+from oddframe.models.memory import Memory, MemoryConfig
 from oddframe.models.temporal import TMB, WindowFusion
 from oddframe.ops.norm import LayerNorm
 
 
-class M2S2LConfig(PaperConfig):
+class M2S2LConfig(MemoryConfig):
     """Everything that shapes M2S2L; the defaults come near the paper's size."""
 
     LITERAL: ClassVar = {
         "ms_position": "stem", "tmb": "literal", "specific": "gate", "head": "direct",
         "literal_separate": True, "motion_target": "current", "detail_frames": 0,
         "lambda_motion": 0.5, "lambda_separate": 0.1, "lambda_gradient": 0.2, "lambda_ssim": 0.2,
-        "memory_read": "concat", "memory_write": "nearest", "memory_start": "random",
-        "memory_revive": False, "memory_centre": False, "memory_temperature": 1.0,
+        **MemoryConfig.MEMORY,
     }  # fmt: skip
 
     size: int = Field(256, ge=32)
@@ -120,22 +118,6 @@ class M2S2LConfig(PaperConfig):
     """Common, appearance and motion features; off: both decoders read F (M3)."""
     specific: Literal["linear", "gate"] = "linear"
     """How F_app and F_motion come from the residual."""
-    memory_items: int = Field(256, ge=0)
-    """Prototypes in each memory; 0 takes the memories out."""
-    memory_read: Read = "add"
-    """What a memory returns: its read, the feature plus its read, or both joined."""
-    memory_write: Write = "mean"
-    """How items follow their queries: see `memory.Memory`."""
-    memory_momentum: float = Field(0.99, ge=0, le=1)
-    """Share of an item that survives one write (`mean`)."""
-    memory_start: Start = "apart"
-    """Items begin at queries that lie far apart, or at random."""
-    memory_revive: bool = True
-    """Items that no query chooses move to where queries are served worst."""
-    memory_centre: bool = False
-    """Features are compared with the items without what all of them share."""
-    memory_temperature: float = Field(0.1, gt=0)
-    """Of the softmax over cosines when reading."""
     decoder_depth: int = Field(1, ge=1)
     """VSSB per decoder, on the finest grid."""
     upscale: int = Field(1, ge=1)
@@ -272,13 +254,8 @@ class M2S2L(VADModel):
             gate = cfg.specific == "gate"
             self.to_app = mlp(d, d, d) if gate else nn.Linear(d, d)
             self.to_motion = mlp(d, d, d) if gate else nn.Linear(d, d)
-        bank: dict[str, Any] = {
-            "read": cfg.memory_read, "write": cfg.memory_write, "momentum": cfg.memory_momentum,
-            "start": cfg.memory_start, "revive": cfg.memory_revive,
-            "centre": cfg.memory_centre, "temperature": cfg.memory_temperature,
-        }  # fmt: skip
         kept = parts if cfg.memory_items else ()
-        self.memory = nn.ModuleDict({p: Memory(d, cfg.memory_items, **bank) for p in kept})
+        self.memory = nn.ModuleDict({part: Memory(d, cfg) for part in kept})
         size = {"depth": cfg.decoder_depth, "upscale": cfg.upscale}
         self.decode_app = Decoder(d, cfg.patches[0], **size, **block)
         # Without a loss of its own (L1) it would be noise: what is not trained is not scored.

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
+
+from oddframe.config import PaperConfig
 
 Read = Literal["replace", "add", "concat"]
 Write = Literal["mean", "nearest", "all"]
@@ -23,6 +26,35 @@ MOVES = 4
 """Idle items that move in one step, at most: a memory that is moved at once is forgotten."""
 FORGET = 0.99
 """Share of an item's use that survives one write: about 300 steps without a query make it idle."""
+
+
+class MemoryConfig(PaperConfig):
+    """The knobs of `Memory`, of the model that has some."""
+
+    MEMORY: ClassVar = {
+        "memory_read": "concat", "memory_write": "nearest", "memory_start": "random",
+        "memory_revive": False, "memory_centre": False, "memory_temperature": 1.0,
+    }  # fmt: skip
+    """As [26] (MNAD) has them, which is all that M2S2L's paper says."""
+
+    memory_items: int = Field(256, ge=0)
+    """Prototypes in each memory; 0 takes the memories out."""
+    memory_read: Read = "add"
+    """What a memory returns: its read, the feature plus its read, or both joined."""
+    memory_write: Write = "mean"
+    """How items follow their queries: `mean` moves an item to the mean of the queries nearest to
+    it, weighted by similarity; `nearest` and `all` add them (`written`)."""
+    memory_momentum: float = Field(0.99, ge=0, le=1)
+    """Share of an item that survives one write (`mean`)."""
+    memory_start: Start = "apart"
+    """Items begin at queries of the first batch that lie far apart, or at random."""
+    memory_revive: bool = True
+    """Items that win hardly any query move to where queries are served worst."""
+    memory_centre: bool = False
+    """The running mean of the features is taken off before they are compared: what all places share
+    tells no item from another, and hides what does."""
+    memory_temperature: float = Field(0.1, gt=0)
+    """Of the softmax over cosines when reading."""
 
 
 class ItemMemory(nn.Module):
@@ -43,14 +75,6 @@ class Memory(ItemMemory):
     Reading: cosine similarity to every item, softmax, weighted sum of the items. Writing moves the
     items towards the queries that chose them, without gradient, and normalises them again. At test
     time nothing is written, so scores do not depend on the order of the videos.
-
-    read: what is returned, the read itself, the feature plus its read, or both joined.
-    write: `mean` moves an item to the mean of the queries nearest to it, weighted by similarity,
-        keeping `momentum` of it; `nearest` and `all` add them as [26] and its heirs do (`written`).
-    start: items as they are drawn, or queries of the first batch that lie far apart.
-    revive: items that win hardly any query move to where queries are served worst.
-    centre: the running mean of the features is taken off before they are compared; what all
-        places share tells no item from another, and hides what does.
     """
 
     items: Tensor
@@ -61,33 +85,21 @@ class Memory(ItemMemory):
     mean: Tensor
     """Running mean of the features, (d,); 0 without `centre`."""
 
-    def __init__(
-        self,
-        width: int,
-        items: int,
-        *,
-        read: Read = "replace",
-        write: Write = "mean",
-        start: Start = "apart",
-        revive: bool = True,
-        centre: bool = False,
-        momentum: float = 0.99,
-        temperature: float = 0.1,
-    ) -> None:
+    def __init__(self, width: int, config: MemoryConfig) -> None:
         super().__init__()
+        self.config, items = config, config.memory_items
         self.register_buffer("items", F.normalize(torch.randn(items, width), dim=-1))
         self.register_buffer("use", torch.full((items,), 1 / items))
-        self.register_buffer("started", torch.tensor(float(start == "random")))
+        self.register_buffer("started", torch.tensor(float(config.memory_start == "random")))
         self.register_buffer("mean", torch.zeros(width))
-        self.read, self.how, self.revive, self.centre = read, write, revive, centre
-        self.momentum, self.temperature = momentum, temperature
+        joins = config.memory_read == "concat"
         # What is read has unit length; a learnt scale brings it to that of the features.
         self.scale = nn.Parameter(torch.ones(()))
-        self.join = nn.Linear(2 * width, width) if read == "concat" else nn.Identity()
+        self.join = nn.Linear(2 * width, width) if joins else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) -> (..., d); writes the (detached) queries when in training mode."""
-        if self.training and self.centre:
+        if self.training and self.config.memory_centre:
             self._follow(x)
         query = self._query(x)
         if self.training and not self.started:
@@ -107,13 +119,13 @@ class Memory(ItemMemory):
         return self._read(self._query(x) @ items.T, items)
 
     def _read(self, similarity: Tensor, items: Tensor) -> Tensor:
-        return self.scale * (torch.softmax(similarity / self.temperature, -1) @ items)
+        return self.scale * (torch.softmax(similarity / self.config.memory_temperature, -1) @ items)
 
     def joined(self, x: Tensor, value: Tensor) -> Tensor:
         """The features (..., d) with what was read for them, as `read` says."""
-        if self.read == "replace":
+        if self.config.memory_read == "replace":
             return value.expand_as(x)
-        if self.read == "add":
+        if self.config.memory_read == "add":
             return x + value
         out: Tensor = self.join(torch.cat((x, value.expand_as(x)), -1))
         return out
@@ -123,7 +135,7 @@ class Memory(ItemMemory):
         return (self._query(x).flatten(0, -2) @ self._unit().T).argmax(-1)
 
     def _query(self, x: Tensor) -> Tensor:
-        return F.normalize(x - self.mean if self.centre else x, dim=-1)
+        return F.normalize(x - self.mean if self.config.memory_centre else x, dim=-1)
 
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
@@ -141,16 +153,16 @@ class Memory(ItemMemory):
         """Move the items towards their queries, by the rule `write`, then idle ones (`revive`)."""
         # Under bf16 autocast the queries come in half precision; the items never do.
         query_qd, similarity_qm = query_qd.to(self.items), similarity_qm.to(self.items)
-        nearest = similarity_qm.argmax(-1)
-        if self.how == "mean":
+        nearest, how = similarity_qm.argmax(-1), self.config.memory_write
+        if how == "mean":
             moved = self._towards_means(query_qd, similarity_qm, nearest)
         else:
-            moved = written(self.items, query_qd, similarity_qm, nearest=self.how == "nearest")
+            moved = written(self.items, query_qd, similarity_qm, nearest=how == "nearest")
         # In place: the buffer stays the same tensor for DDP and for the averaged copy.
         self.items.copy_(moved)
         share = torch.bincount(nearest, minlength=len(self)).to(self.use) / len(query_qd)
         self.use.lerp_(share, 1 - FORGET)
-        if self.revive:
+        if self.config.memory_revive:
             self._revive(query_qd, similarity_qm)
 
     def _towards_means(self, query_qd: Tensor, similarity_qm: Tensor, nearest: Tensor) -> Tensor:
@@ -158,7 +170,8 @@ class Memory(ItemMemory):
         weight = similarity_qm.gather(-1, nearest[:, None]).clamp_min(0) + 1e-6  # q 1
         total = torch.zeros_like(self.items).index_add_(0, nearest, query_qd * weight)
         mass = self.items.new_zeros(len(self), 1).index_add_(0, nearest, weight)
-        moved = self.momentum * self.items + (1 - self.momentum) * total / mass.clamp_min(1e-6)
+        keep = self.config.memory_momentum
+        moved = keep * self.items + (1 - keep) * total / mass.clamp_min(1e-6)
         return torch.where(mass > 0, F.normalize(moved, dim=-1), self.items)
 
     def _revive(self, query_qd: Tensor, similarity_qm: Tensor) -> None:
