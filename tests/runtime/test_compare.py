@@ -97,6 +97,9 @@ def test_the_command_from_runs_to_the_page_and_again_from_what_is_kept(
     twin_rows = [r for r in found["differences"] if r["method"] == "TWIN"]
     assert all(r["difference"] == 0 for r in twin_rows)
     page = (tmp_path / "out" / "compare.html").read_text()
+    assert "checkpoint and alpha of RUN (paper), TWIN (paper)</b>: last weights, averaged" in page
+    assert "alpha 0.5 fixed beforehand" in page
+    assert "checkpoint and alpha of RUN (deploy), TWIN (deploy)</b>: last weights" in page
     for text in ("Comparison on", "Do they differ?", "flowspeed", "data:image/jpeg", "<svg"):
         assert text in page
 

@@ -36,7 +36,7 @@ from oddframe.runtime.places import Heats, Hits, Localisation, Regions
 from oddframe.runtime.result import Collector
 from oddframe.scoring.floors import FLOORS, SIZE_PX
 from oddframe.scoring.fuse import OWN
-from oddframe.scoring.judge import evaluate_arrays, per_video
+from oddframe.scoring.judge import Judged, evaluate_arrays, judge, per_video
 from oddframe.scoring.paper import PaperScore, chosen_text
 from oddframe.scoring.protocol import Protocol
 from oddframe.sources import open_source
@@ -68,7 +68,11 @@ class Evaluation:
     worst: list[Row]
     """Test videos by what they cost (see `per_video`), under `worst_of`."""
     worst_of: str
-    """Method and protocol of `worst`."""
+    """Method and protocol of `worst` and `curves`."""
+    curves: dict[str, Floats]
+    """Per video (n,) what is judged under that protocol, as it is judged; NaN where nothing is."""
+    causal: bool
+    """`curves` are the run's own causal scores, which its threshold is for."""
     localisation: Localisation | None
     """None where the data set has no pixel masks."""
     regions: Regions | None = None
@@ -150,9 +154,16 @@ def evaluate(
         flow = flows.get(video.name)
         videos.append(_score(detector, video, labels[video.name], planes, hits, tick, floors, flow))
     rows = _rows(detector, paper, videos, protocols, label_source(dataset, labels))
-    worst_of, worst = _worst(detector, paper, videos, protocols)
+    # What the page opens with: `deploy`, else the first protocol.
+    first = next((p for p in protocols if p.name == "deploy"), protocols[0])
+    method, scores = next(iter(_methods(paper, videos, first).items()))
+    truth = {v.name: v.labels for v in videos}
+    causal = (first.score, first.normalise, first.smooth) == ("deploy", "none", "none")
+    stated = _stated(detector, paper, first)
     return Evaluation(
-        rows, videos, worst, worst_of,
+        rows, videos, per_video(scores, truth, stated), f"{method}, {first.name}",
+        curves=scores if causal else _curves(judge(scores, truth, stated), scores),
+        causal=causal,
         localisation=None if masks is None else hits.sum(),
         regions=None if hits.heats is None or masks is None else hits.heats.judge(masks),
         events=None if detector.info.threshold is None else _events(videos),
@@ -273,16 +284,9 @@ def _rows(
     return rows
 
 
-def _worst(
-    detector: Detector,
-    paper: PaperScore,
-    videos: Sequence[VideoScores],
-    protocols: Sequence[Protocol],
-) -> tuple[str, list[Row]]:
-    """Videos by their cost under `deploy`, else under the first protocol."""
-    protocol = next((p for p in protocols if p.name == "deploy"), protocols[0])
-    method, scores = next(iter(_methods(paper, videos, protocol).items()))
-    labels: Mapping[str, NDArray[np.uint8]] = {v.name: v.labels for v in videos}
-    return f"{method}, {protocol.name}", per_video(
-        scores, labels, _stated(detector, paper, protocol)
-    )
+def _curves(judged: Judged, scores: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Judged scores at the frames that they are of, NaN elsewhere."""
+    curves = {name: np.full(len(values), np.nan) for name, values in scores.items()}
+    for name, frames, values in zip(judged.names, judged.frames, judged.scores, strict=True):
+        curves[name][frames] = values
+    return curves
