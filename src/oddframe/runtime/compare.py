@@ -5,8 +5,6 @@ Letters: n frames of one video.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,9 +20,10 @@ from oddframe.metrics.pairs import bootstrap_difference
 from oddframe.metrics.rows import Row
 from oddframe.models import carried
 from oddframe.models.base import Terms
-from oddframe.runs import CARD, WEIGHTS, Run, load_run, write_json
+from oddframe.runs import CARD, WEIGHTS, Run, load_run
 from oddframe.runtime.detector import load
-from oddframe.runtime.evaluate import VideoScores, evaluate
+from oddframe.runtime.evaluate import evaluate
+from oddframe.runtime.kept import ByVideo, Kept, Store
 from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.judge import Judged, evaluate_arrays, judge
 from oddframe.scoring.paper import PaperScore, chosen_text
@@ -34,10 +33,6 @@ from oddframe.scoring.score_files import NOT_STATED, Reading, foreign_scores
 from oddframe.scoring.scorer import score_again
 
 Floats = NDArray[np.float64]
-ByVideo = Mapping[str, Floats]
-INDEX = "index.json"
-SCORE = "score"
-"""No raw term is called so."""
 _UNTRAINED = "none (a floor learns nothing)"
 
 
@@ -258,50 +253,67 @@ def collect(
         name: foreign_scores(path, dict(labels), source, protocols, reading or Reading())
         for name, path in scores.items()
     }
-    store = _Store(folder, manifest_hash(manifest(dataset)))
-    methods = []
-    todo: dict[str, tuple[Run, str]] = {}
-    papers: dict[str, PaperScore] = {}
+    store = Store(folder, manifest_hash(manifest(dataset)))
     counts = {video: len(values) for video, values in labels.items()}
     data = benchmark(counts, f"{dataset.root.parent.name}/{dataset.name}")
-    opened = {name: load_run(path) for name, path in _named(runs).items()}
-    changed = _changed(opened, settings)
-    for name, run in opened.items():
-        path, mine = run.path, changed[name]
-        papers[name] = PaperScore(mine.outline(), mine.name, mine.score_config, data)
-        papers[name].check(protocols)
-        key = store.key((path / WEIGHTS).read_bytes() + (path / CARD).read_bytes())
-        if store.get(name, key) is None:
-            _check_flow(run)
-        todo[name] = run, key
-    for name, (run, key) in todo.items():
-        if store.get(name, key) is None:
-            # A floor's scores come with the first run: each frame is then decoded once for both.
-            lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
-            detector = load(run, device)
-            found = evaluate(detector, dataset, _ANY, tick(name), lacking, regions=False)
-            store.put(name, key, _of_run(name, found.videos))
-            for floor in lacking:
-                values = {v.name: v.floors[floor] for v in found.videos}
-                store.put(floor, store.key(floor.encode()), Method(floor, values))
-        mine, kept = changed[name], store.given(name, key)
-        if not run.fused_alike(mine.score_config):
-            again = {
-                video: score_again(known, mine.score_config) if known else kept.scores[video]
-                for video, known in kept.terms.items()
-            }
-            kept = replace(kept, scores=again)
-        store.show(name, kept.scores)
-        methods.append(
-            replace(kept, paper=papers[name], weights=run.weights_text, changed=mine.changed)
+    trained = [
+        _Trained(
+            name, run, changed,
+            PaperScore(changed.outline(), changed.name, changed.score_config, data),
+            store.key((run.path / WEIGHTS).read_bytes() + (run.path / CARD).read_bytes()),
         )
+        for name, (run, changed) in _opened(runs, settings).items()
+    ]  # fmt: skip
+    for one in trained:
+        one.paper.check(protocols)
+        if store.get(one.name, one.key) is None:
+            _check_flow(one.run)
+    methods = [_of_run(one, store, dataset, tick, device) for one in trained]
     for name, other in others.items():
         methods.append(Method(name, other.scores, missing_end=other.cut[1]))
     return methods + _floors(store, dataset, tick)
 
 
-def _changed(runs: Mapping[str, Run], settings: Sequence[str]) -> dict[str, Run]:
-    """The runs, each with the settings that it knows."""
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A run to compare."""
+
+    name: str
+    run: Run
+    changed: Run
+    """The same with the settings that were changed after training."""
+    paper: PaperScore
+    key: str
+    """Of its files and the data set; what is kept is of the run unchanged."""
+
+
+def _of_run(one: _Trained, store: Store, dataset: Dataset, tick: Tick, device: str) -> Method:
+    """A run's scores and terms, from what is kept, else scored here."""
+    if store.get(one.name, one.key) is None:
+        # A floor's scores come with the first run: each frame is then decoded once for both.
+        lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
+        videos = evaluate(
+            load(one.run, device), dataset, _ANY, tick(one.name), lacking, regions=False
+        ).videos
+        given = Kept({v.name: v.score for v in videos}, {v.name: v.terms for v in videos})
+        store.put(one.name, one.key, given)
+        for floor in lacking:
+            values = {v.name: v.floors[floor] for v in videos}
+            store.put(floor, store.key(floor.encode()), Kept(values))
+    kept, config = store.given(one.name, one.key), one.changed.score_config
+    scores = kept.scores
+    if not one.run.fused_alike(config):
+        again = {video: score_again(known, config) for video, known in kept.terms.items() if known}
+        scores = {**scores, **again}
+    store.show(one.name, scores)
+    return Method(
+        one.name, scores, kept.terms, one.paper, one.run.weights_text, one.changed.changed
+    )
+
+
+def _opened(paths: Sequence[Path], settings: Sequence[str]) -> dict[str, tuple[Run, Run]]:
+    """The runs by name, each as it is and with the settings that it knows."""
+    runs = {name: load_run(path) for name, path in _named(paths).items()}
     known = {name: set(run.settable) for name, run in runs.items()}
     asked = {setting: setting.partition("=")[0].strip() for setting in settings}
     for setting, key in asked.items():
@@ -312,7 +324,7 @@ def _changed(runs: Mapping[str, Run], settings: Sequence[str]) -> dict[str, Run]
                 f"{able or 'nothing, there is no RUN'}."
             )
     return {
-        name: run.with_settings([s for s, key in asked.items() if key in known[name]])
+        name: (run, run.with_settings([s for s, key in asked.items() if key in known[name]]))
         for name, run in runs.items()
     }
 
@@ -330,11 +342,7 @@ def _check_flow(run: Run) -> None:
 _ANY = [PROTOCOLS["deploy"]]
 
 
-def _of_run(name: str, videos: Sequence[VideoScores]) -> Method:
-    return Method(name, {v.name: v.score for v in videos}, {v.name: v.terms for v in videos})
-
-
-def _floors(store: _Store, dataset: Dataset, tick: Tick) -> list[Method]:
+def _floors(store: Store, dataset: Dataset, tick: Tick) -> list[Method]:
     """The floors, scored here where no run has brought them along."""
     lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
     if lacking:
@@ -351,9 +359,9 @@ def _floors(store: _Store, dataset: Dataset, tick: Tick) -> list[Method]:
             done += len(values[lacking[0]])
             step(done, None)
         for f in lacking:
-            store.put(f, store.key(f.encode()), Method(f, found[f]))
-    known = (store.given(f, store.key(f.encode())) for f in FLOORS)
-    return [replace(m, weights=_UNTRAINED, floor=True) for m in known]
+            store.put(f, store.key(f.encode()), Kept(found[f]))
+    known = {f: store.given(f, store.key(f.encode())).scores for f in FLOORS}
+    return [Method(f, scores, weights=_UNTRAINED, floor=True) for f, scores in known.items()]
 
 
 def _named(runs: Sequence[Path]) -> dict[str, Path]:
@@ -370,70 +378,3 @@ def _named(runs: Sequence[Path]) -> dict[str, Path]:
             "method's name in the comparison."
         )
     return dict(zip(names, runs, strict=True))
-
-
-class _Store:
-    """Scores on disk, by the method's name, with a key of what they were made from.
-
-    NAME.terms.npz holds what a method gave, its own scores under `VIDEO/` + `SCORE` and the raw
-    terms of a run beside them; NAME.npz the scores that were last compared, for other programs.
-    """
-
-    def __init__(self, folder: Path, data: str) -> None:
-        self.folder, self.data = folder, data
-
-    def key(self, content: bytes) -> str:
-        """Of a method's content and the data set."""
-        return hashlib.blake2b(content + self.data.encode(), digest_size=16).hexdigest()
-
-    def _index(self) -> dict[str, str]:
-        try:
-            found: dict[str, str] = json.loads((self.folder / INDEX).read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found
-
-    def get(self, name: str, key: str) -> Method | None:
-        """The kept scores of a method, None where there are none of this key."""
-        if self._index().get(name) != key:
-            return None
-        try:
-            with np.load(self.folder / f"{name}.terms.npz") as kept:
-                scores: dict[str, Floats] = {}
-                terms: dict[str, dict[str, Floats]] = {}
-                for path, values in kept.items():  # no term has a slash in its name
-                    video, _, term = path.rpartition("/")
-                    terms.setdefault(video, {})
-                    if term == SCORE:
-                        scores[video] = values
-                    else:
-                        terms[video][term] = values
-            return Method(name, scores, terms)
-        except (OSError, ValueError, EOFError):
-            return None
-
-    def given(self, name: str, key: str) -> Method:
-        """As `get`, of scores that were put."""
-        found = self.get(name, key)
-        if found is None:
-            raise ConfigError(f"{self.folder} lost the scores of {name} while they were compared.")
-        return found
-
-    def put(self, name: str, key: str, method: Method) -> None:
-        """Keep what a method gave; the index is written last."""
-        kept = {f"{video}/{SCORE}": values for video, values in method.scores.items()}
-        for video, terms in method.terms.items():
-            kept |= {f"{video}/{term}": values for term, values in terms.items()}
-        self._write(f"{name}.terms", kept)
-        self.show(name, method.scores)
-        write_json(self.folder / INDEX, {**self._index(), name: key})
-
-    def show(self, name: str, scores: ByVideo) -> None:
-        """Write the scores that are compared."""
-        self._write(name, scores)
-
-    def _write(self, name: str, values: ByVideo) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{name}.tmp.npz"
-        np.savez(temporary, **dict(values))  # type: ignore[arg-type]
-        temporary.replace(self.folder / f"{name}.npz")
