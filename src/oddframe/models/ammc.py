@@ -201,7 +201,6 @@ class AMMCNet(FlowWindowed):
     """The model; see the head of this file for the paper, the letters and the deviations."""
 
     motion_is_next = True
-
     paper_normalised = True
 
     def __init__(self, config: AMMCConfig) -> None:

@@ -354,7 +354,6 @@ class STNMamba(Windowed):
     """The model; see the head of this file for the paper, the letters and the deviations."""
 
     history = HISTORY
-
     paper_normalised = True
     curve_name = "normality score S"
 
