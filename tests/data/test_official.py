@@ -9,6 +9,7 @@ from oddframe.data.labels import frame_labels, label_source
 from oddframe.data.layouts import open_dataset
 from oddframe.data.official import (
     OFFICIAL,
+    benchmark,
     digest,
     known_labels,
     label_set,
@@ -171,3 +172,13 @@ def test_real_part_of_avenue(real_data):
     assert recognise(data).name == "avenue"
     with pytest.raises(DatasetError, match=r'none .* is the set "ffp"'):
         open_dataset(data.root, labels="ffp")
+
+
+def test_a_part_that_holds_nothing_to_know_it_by_is_known_by_its_name():
+    cut = {"01": 44, "02": 44}
+    assert benchmark(counts("ped2"), "any/thing") == "ped2"
+    assert benchmark(counts("avenue"), "ped2/mine") == "avenue"  # what it holds comes first
+    assert benchmark(cut, "data/Avenue-part") == "avenue"
+    assert benchmark(cut, "UCSDped2/test") == "ped2"
+    assert benchmark(cut, "my/street") is None
+    assert benchmark(cut, "ped1/ped2") is None

@@ -26,7 +26,7 @@ def methods(seed=0, videos=6, n=70):
     good = {k: rng.normal(size=n) + 3 * y for k, y in labels.items()}
     bad = {k: rng.normal(size=n) + 0.3 * y for k, y in labels.items()}
     late = {k: np.concatenate([np.full(20, np.nan), s[20:]]) for k, s in good.items()}
-    made = [Method("good", late, late), Method("bad", bad, bad, missing_end=2)]
+    made = [Method("good", late), Method("bad", bad, missing_end=2)]
     return made, labels
 
 
@@ -97,6 +97,9 @@ def test_the_command_from_runs_to_the_page_and_again_from_what_is_kept(
     twin_rows = [r for r in found["differences"] if r["method"] == "TWIN"]
     assert all(r["difference"] == 0 for r in twin_rows)
     page = (tmp_path / "out" / "compare.html").read_text()
+    assert "checkpoint and alpha of RUN (paper), TWIN (paper)</b>: last weights, averaged" in page
+    assert "alpha 0.5 fixed beforehand" in page
+    assert "checkpoint and alpha of RUN (deploy), TWIN (deploy)</b>: last weights" in page
     for text in ("Comparison on", "Do they differ?", "flowspeed", "data:image/jpeg", "<svg"):
         assert text in page
 

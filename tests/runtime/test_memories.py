@@ -96,7 +96,7 @@ def test_the_three_ways_are_those_of_three_runs(detector, streets):
             hook.remove()
     with watching(detector, streets) as effect:
         found = evaluate(detector, streets, parse_protocols("deploy"), floors=(), regions=False)
-    result = effect.result(found.videos, 0.5)
+    result = effect.result(found.videos)
     odd = np.concatenate([v.labels[HISTORY + 1 :] for v in found.videos]) > 0
     for way in WAYS:
         rows = np.concatenate(wanted[way])

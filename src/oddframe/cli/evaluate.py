@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from oddframe.cli.console import DEVICE, FLOW, JSON, PROTOCOL, RUN, events_text
+from oddframe.cli.console import DEVICE, FLOW, JSON, PROTOCOL, RUN, SETTINGS, events_text
 
 if TYPE_CHECKING:
     from oddframe.runtime.evaluate import Evaluation
@@ -34,6 +34,7 @@ def run(
         "--memory",
         help="Also run M2S2L with its memories' reads held constant, and without.",
     ),
+    settings: list[str] = SETTINGS,
 ) -> None:
     """Evaluate a run on labelled video, floors without learning beside it."""
     import time
@@ -50,7 +51,7 @@ def run(
 
     protocols = parse_protocols(protocol)
     dataset = open_dataset(data, labels)
-    loaded = load_run(run)
+    loaded = load_run(run).with_settings(settings)
     detector = load(loaded, device, flow=flow)
     for file in (json, report):
         if file is not None:
@@ -65,11 +66,12 @@ def run(
     print("\n" + details(found))
     memories = None
     if memory:
-        alpha = detector.score_config.alpha
-        memories = None if effect is None else effect.result(found.videos, alpha)
+        memories = None if effect is None else effect.result(found.videos)
         print(memory_text(memories))
     if json is not None:
-        kept = {**found.plain(), "run": str(run), "data": dataset.name}
+        kept = {
+            **found.plain(), "run": str(run), "data": dataset.name, "changed": list(loaded.changed),
+        }  # fmt: skip
         write_json(json, {**kept, "memory": memories} if memory else kept)
         print(f"written to {json}")
     if report is not None:

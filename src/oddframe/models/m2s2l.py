@@ -55,13 +55,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self, cast
 
+import numpy as np
 import torch
 from einops import rearrange
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
-from oddframe.models.base import Prediction, VADModel, join, last_of, motion, shares, split
+from oddframe.models.base import (
+    Prediction,
+    Ranges,
+    Terms,
+    VADModel,
+    join,
+    last_of,
+    motion,
+    shares,
+    split,
+)
 from oddframe.models.blocks import (
     MSVSSB,
     Decoder,
@@ -185,6 +197,10 @@ ABLATIONS: dict[str, dict[str, object]] = {
 """The paper's Tables II and III as changes of a configuration; 1 means: the first one alone."""
 
 
+SCORE_SETTINGS = ("score.alpha",)
+"""Settings of the paper's score, which may be changed after training."""
+
+
 def ablation(name: str, base: M2S2LConfig) -> M2S2LConfig:
     """The configuration of one row of Table II or III, at the size of `base`."""
     changes = dict(ABLATIONS[name])
@@ -214,6 +230,7 @@ class M2S2L(VADModel):
     """The model; see the head of this file for the paper, the letters and the deviations."""
 
     heavy = ("encode", "temporal", "decode")
+    paper_alphas: ClassVar = {"ped2": 0.6, "avenue": 0.4, "shanghaitech": 0.5}  # section III-A
 
     def __init__(self, config: M2S2LConfig) -> None:
         super().__init__()
@@ -459,6 +476,15 @@ class M2S2L(VADModel):
         """Start the learnt background at the mean training frame (c, h, w)."""
         if self.background is not None:
             self.background.copy_(torch.atanh(mean_frame.clamp(-0.99, 0.99)))
+
+    def paper_score(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
+        """-(alpha PSNR_frame + (1 - alpha) PSNR_motion) (II-F): a protocol's min-max follows."""
+        frame = np.asarray(terms.get("psnr_frame", terms["psnr"]), np.float64)
+        if "psnr_motion" not in terms:
+            return -frame
+        return -(alpha * frame + (1 - alpha) * np.asarray(terms["psnr_motion"], np.float64))
 
     def scan_flops(self, frames: int = 1) -> int:
         """9 L D N of every selective scan for one prediction that encodes `frames` frames."""

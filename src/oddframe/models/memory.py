@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar, Literal, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -241,3 +242,19 @@ def far_apart(query: Tensor, count: int) -> Tensor:
         chosen.append(query[alike.argmin()])
         alike = torch.maximum(alike, query @ chosen[-1])
     return torch.stack(chosen)
+
+
+def kth_largest(x: Tensor, k: int) -> Tensor:
+    """The k-th largest of each row, without gradient: (..., p) -> (..., 1)."""
+    x = x.detach()
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return x.topk(k).values[..., -1:]
+    # numpy selects with vector instructions, in a tenth of the time for rows as short as these.
+    return torch.from_numpy(np.partition(x.numpy(), -k, -1)[..., -k, None])
+
+
+def two_nearest(similarity: Tensor) -> Tensor:
+    """Which two items are most similar to each query, the nearest first: (..., p) -> (..., 2)."""
+    first = similarity.detach().argmax(-1, keepdim=True)  # twice this is faster than one topk
+    second = similarity.detach().scatter(-1, first, -torch.inf).argmax(-1, keepdim=True)
+    return torch.cat((first, second), -1)

@@ -49,9 +49,8 @@ DEVIATION (13): `msti-net-128` predicts the change from V_t (`head: residual`), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -62,7 +61,7 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import PaperConfig
-from oddframe.models.base import Prediction, minmax
+from oddframe.models.base import Prediction, Ranges, Terms, minmax
 from oddframe.models.blocks import modules
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
 from oddframe.models.memory import ItemMemory, far_apart, written
@@ -124,6 +123,8 @@ class MSTIConfig(PaperConfig):
 
 
 _CPU = {"size": 128, "width": 32, "head": "residual"}
+SCORE_SETTINGS = ("model.tau",)
+"""Settings of the paper's score, which may be changed after training."""
 SIZES: dict[str, dict[str, object]] = {"msti-net": {}, "msti-net-128": _CPU}
 """Differences of each size from `MSTIConfig`'s defaults."""
 
@@ -258,6 +259,9 @@ class Prototypes(ItemMemory):
 class MSTINet(FlowWindowed):
     """The model; see the head of this file for the paper, the letters and the deviations."""
 
+    paper_normalised = True
+    curve_name = "regularity score R"
+
     def __init__(self, config: MSTIConfig) -> None:
         super().__init__()
         self.config = cfg = config
@@ -359,15 +363,29 @@ class MSTINet(FlowWindowed):
         """tau of Eq. 10."""
         return {"tau": self.config.tau}
 
-    def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    def paper_score(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
         """-R_t (Eq. 10): R = 1 - tau (1 - f(PSNR)) - (1 - tau) f(D), f min-max over the video.
 
         A term that is the same throughout counts as 0; so does D where there is no memory.
         """
-        tau, psnr = self.config.tau, np.asarray(terms["psnr"], np.float64)
+        tau, known, of = self.config.tau, self.paper_terms(terms), ranges or {}
+        psnr, distance = (minmax(known[name], of.get(name)) for name in ("psnr", "distance"))
+        return -(1 - tau * (1 - psnr) - (1 - tau) * distance)
+
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+        """`psnr` in dB and `distance`, 0 without a memory."""
+        psnr = np.asarray(terms["psnr"], np.float64)
         distance = np.asarray(terms.get("distance", np.zeros_like(psnr)), np.float64)
-        scored = np.where(np.isnan(psnr), np.nan, distance)  # a model without memory has no gaps
-        return -(1 - tau * (1 - minmax(psnr)) - (1 - tau) * minmax(scored))
+        # A model without memory has no gaps of its own.
+        return {"psnr": psnr, "distance": np.where(np.isnan(psnr), np.nan, distance)}
+
+    def paper_curve(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
+        """R_t (Eq. 10), larger = more normal, as Fig. 3 of the paper shows it."""
+        return -self.paper_score(terms, ranges, alpha=alpha)
 
 
 def entropy(weights: Tensor) -> Tensor:

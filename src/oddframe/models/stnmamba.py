@@ -52,7 +52,7 @@ DEVIATION (14): `stnmamba-128` predicts the change from V_t (`head: residual`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
@@ -64,7 +64,7 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import PaperConfig
-from oddframe.models.base import Prediction, minmax, motion
+from oddframe.models.base import Prediction, Ranges, Terms, minmax, minmax_falling, motion
 from oddframe.models.blocks import (
     ECA,
     VSSB,
@@ -78,7 +78,7 @@ from oddframe.models.blocks import (
     modules,
     scan_flops,
 )
-from oddframe.models.memory import ItemMemory, far_apart, written
+from oddframe.models.memory import ItemMemory, far_apart, kth_largest, two_nearest, written
 from oddframe.models.windowed import Windowed
 from oddframe.ops.beside import beside
 from oddframe.ops.norm import LayerNorm
@@ -145,6 +145,8 @@ class STNMambaConfig(PaperConfig):
         return LEVELS if self.multi_level else LEVELS[-1:]
 
 
+SCORE_SETTINGS = ("model.lambda_score",)
+"""Settings of the paper's score, which may be changed after training."""
 SIZES: dict[str, dict[str, object]] = {
     "stnmamba": {},
     "stnmamba-128": {"size": 128, "head": "residual"},
@@ -327,22 +329,6 @@ class MemoryBank(ItemMemory):
         self.items.copy_(written(self.items, query_qd, similarity_qp, nearest=not self.literal))
 
 
-def kth_largest(x: Tensor, k: int) -> Tensor:
-    """The k-th largest of each row, without gradient: (..., p) -> (..., 1)."""
-    x = x.detach()
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
-        return x.topk(k).values[..., -1:]
-    # numpy selects with vector instructions, in a tenth of the time for rows as short as these.
-    return torch.from_numpy(np.partition(x.numpy(), -k, -1)[..., -k, None])
-
-
-def two_nearest(similarity: Tensor) -> Tensor:
-    """Which two items are most similar to each query, the nearest first: (..., p) -> (..., 2)."""
-    first = similarity.detach().argmax(-1, keepdim=True)  # twice this is faster than one topk
-    second = similarity.detach().scatter(-1, first, -torch.inf).argmax(-1, keepdim=True)
-    return torch.cat((first, second), -1)
-
-
 # ---- the model
 
 
@@ -357,6 +343,8 @@ class STNMamba(Windowed):
     """The model; see the head of this file for the paper, the letters and the deviations."""
 
     history = HISTORY
+    paper_normalised = True
+    curve_name = "normality score S"
 
     def __init__(self, config: STNMambaConfig) -> None:
         super().__init__()
@@ -459,17 +447,32 @@ class STNMamba(Windowed):
         """lambda of Eq. 18."""
         return {"lambda": self.config.lambda_score}
 
-    def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    def paper_score(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
         """Eq. 16-19, as 1 - S: lambda norm(-PSNR) + (1 - lambda) mean over i of norm(distance_i).
 
         norm: min-max over the video; 0 for a term that never changes. Without memories norm(-PSNR).
         """
-        error = minmax(-np.asarray(terms["psnr"], np.float64))
-        distances = [minmax(terms[f"distance_{i}"]) for i in LEVELS if f"distance_{i}" in terms]
+        psnr, *distances = self.paper_terms(terms).items()
+        of = ranges or {}
+        error = minmax_falling(psnr[1], of.get(psnr[0]))
         if not distances:
             return error
         share = self.config.lambda_score
-        return np.asarray(share * error + (1 - share) * np.mean(distances, 0), np.float64)
+        far = np.mean([minmax(values, of.get(name)) for name, values in distances], 0)
+        return np.asarray(share * error + (1 - share) * far, np.float64)
+
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+        """`psnr` in dB, then `distance_i` of every level that has a memory."""
+        names = ("psnr", *(f"distance_{i}" for i in LEVELS if f"distance_{i}" in terms))
+        return {name: np.asarray(terms[name], np.float64) for name in names}
+
+    def paper_curve(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
+        """S (Eq. 19), larger = more normal."""
+        return 1 - self.paper_score(terms, ranges, alpha=alpha)
 
     def scan_flops(self, frames: int = 1) -> int:
         """9 L D N of every selective scan for one prediction, however many frames are new."""

@@ -40,6 +40,7 @@ def build_report(
     """Gather everything that the page shows; reads the shown frames again, with their heat."""
     inside = None if found.localisation is None else found.localisation.plain()["flagged"]["share"]
     threshold = run.threshold
+    limit = threshold if found.causal else None  # it is one of the causal score
     return ReportData(
         title=title,
         subtitle=subtitle,
@@ -47,7 +48,7 @@ def build_report(
         facts=_facts(run, detector),
         curves=curves(run.path / CURVE),
         timelines=[
-            VideoTimeline(v.name, v.time_s, v.score, v.labels, threshold, v.terms)
+            VideoTimeline(v.name, v.time_s, found.curves[v.name], v.labels, limit, v.terms)
             for v in found.videos
         ],
         moments=_moments(detector, dataset, found.videos),
@@ -107,6 +108,11 @@ def _facts(run: Run, detector: Detector) -> dict[str, object]:
 def _notes(run: Run, found: Evaluation) -> list[str]:
     worst = found.worst[0] if found.worst else None
     notes = []
+    if not found.causal:
+        notes.append(
+            f"The curves show what is judged ({found.worst_of}); pictures, captions and alarms are "
+            "of the causal score."
+        )
     if worst is not None and worst["points"] > 0:
         notes.append(
             f"The clip that costs most is {worst['video']}: {100 * worst['points']:.1f} of the "

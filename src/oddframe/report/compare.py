@@ -116,17 +116,24 @@ def _differences(rows: Sequence[Row]) -> str:
 def _protocols(rows: Sequence[Row]) -> str:
     """Each protocol's text once, and how the checkpoint of each method was chosen."""
     texts: dict[str, list[str]] = {}
-    chosen: dict[str, str] = {}
+    chosen: dict[str, dict[str, list[str]]] = {}  # how -> method -> protocols
     for row in rows:
         select = str(row["select"])
-        chosen[str(row["method"])] = select
+        chosen.setdefault(select, {}).setdefault(str(row["method"]), []).append(
+            str(row["protocol"])
+        )
         text = str(row["protocol_text"]).replace(f"checkpoint and alpha: {select}; ", "")
         known = texts.setdefault(str(row["protocol"]), [])
         if text not in known:
             known.append(text)
     items = [(name, ". Or: ".join(known)) for name, known in texts.items()]
-    for select in dict.fromkeys(chosen.values()):
-        of = ", ".join(m for m, s in chosen.items() if s == select)
+    for select, methods in chosen.items():
+        # The paper's score of a run has weights that its causal score lacks.
+        of = ", ".join(
+            method if sum(method in m for m in chosen.values()) == 1
+            else f"{method} ({', '.join(protocols)})"
+            for method, protocols in methods.items()
+        )  # fmt: skip
         items.append((f"checkpoint and alpha of {of}", select))
     return (
         "<ul>"

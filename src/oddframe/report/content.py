@@ -55,7 +55,7 @@ class VideoTimeline:
     time_s: Series
     """(n,) position in the stream in seconds, not decreasing."""
     score: Series
-    """(n,) the causal score, NaN before the first one."""
+    """(n,) the score that the page is about, NaN where there is none."""
     labels: NDArray[Any] | None = None
     """(n,) true where the truth says abnormal, None where there is no truth."""
     threshold: float | None = None

@@ -5,10 +5,8 @@ Letters: n frames of one video.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.data import Dataset, frame_labels, label_source, manifest, manifest_hash
+from oddframe.data.official import benchmark_of
 from oddframe.errors import ConfigError
 from oddframe.metrics.pairs import bootstrap_difference
 from oddframe.metrics.rows import Row
 from oddframe.models import carried
-from oddframe.runs import CARD, WEIGHTS, Run, load_run, write_json
-from oddframe.runtime.detector import Detector, load
-from oddframe.runtime.evaluate import VideoScores, evaluate
+from oddframe.models.base import Terms
+from oddframe.runs import CARD, WEIGHTS, Run, load_run
+from oddframe.runtime.detector import load
+from oddframe.runtime.evaluate import evaluate
+from oddframe.runtime.kept import ByVideo, Kept, Store
 from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.judge import Judged, evaluate_arrays, judge
+from oddframe.scoring.paper import PaperScore, chosen_text
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import PROTOCOLS, for_missing
 from oddframe.scoring.score_files import NOT_STATED, Reading, foreign_scores
+from oddframe.scoring.scorer import score_again
 
 Floats = NDArray[np.float64]
-ByVideo = Mapping[str, Floats]
-INDEX = "index.json"
-_TRAINED = "last weights, averaged over training; nothing chosen on test clips"
 _UNTRAINED = "none (a floor learns nothing)"
 
 
@@ -43,16 +43,33 @@ class Method:
     name: str
     scores: ByVideo
     """(n,) per video, larger = more anomalous, NaN where there is none."""
-    rescaled: ByVideo
-    """The same for protocols that rescale each video: for a run the score of its paper."""
-    select: str = NOT_STATED
+    terms: Mapping[str, Terms] = field(default_factory=dict)
+    """Of a run, the raw terms of every video, from which the score of its paper is made."""
+    paper: PaperScore | None = None
+    """Of a run, how; None where the method has one score only."""
+    weights: str = NOT_STATED
+    """Which weights a run holds; of other methods how they were chosen."""
+    changed: tuple[str, ...] = ()
+    """Settings of a run that were changed after training, in words."""
     floor: bool = False
     missing_end: int = 0
     """Frames at the end of every video that have no score."""
 
     def under(self, protocol: Protocol) -> ByVideo:
         """The scores that a protocol is applied to."""
-        return self.rescaled if protocol.normalise == "per_video" else self.scores
+        if self.paper is None or protocol.score != "paper":
+            return self.scores
+        frames = {name: len(values) for name, values in self.scores.items()}
+        return self.paper.scores(self.terms, frames, protocol)
+
+    def stated(self, protocol: Protocol) -> Protocol:
+        """The protocol as it is applied to these scores, with how they were chosen."""
+        if self.paper is None:
+            return replace(protocol, select=self.weights, single=True)
+        own = protocol.score == "paper"
+        named = self.paper.weights_text(bool(self.changed)) if own else ""
+        stated = replace(protocol, select=chosen_text(self.weights, named, self.changed))
+        return self.paper.applied(stated) if own else stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +124,9 @@ def compare(
     for protocol in protocols:
         shared = _shared(protocol, methods)
         for method in methods:
-            used = replace(shared, select=method.select)
+            used = method.stated(shared)
             row = evaluate_arrays(method.name, method.under(protocol), labels, used, source)
-            rows.append({**row, "floor": method.floor, "select": method.select})
+            rows.append({**row, "floor": method.floor, "select": used.select})
         if protocol.average == "micro":
             differences += _differences(methods, labels, shared)
     first = next((p for p in protocols if p.name == "deploy"), protocols[0])
@@ -134,7 +151,7 @@ def _differences(
     methods: Sequence[Method], labels: Mapping[str, Any], protocol: Protocol
 ) -> list[Row]:
     """AUC of each method minus that of the first, with a paired interval over videos."""
-    judged = [judge(m.under(protocol), labels, protocol) for m in methods]
+    judged = [judge(m.under(protocol), labels, m.stated(protocol)) for m in methods]
     base = judged[0].wins
     rows = []
     for method, one in zip(methods[1:], judged[1:], strict=True):
@@ -167,12 +184,12 @@ def _disagreements(
     others = [m for m in learned if m is not methods[0]] or [m for m in methods[1:]][-1:]
     if not others:
         return []
-    base = judge(methods[0].under(protocol), labels, protocol)
+    base = judge(methods[0].under(protocol), labels, methods[0].stated(protocol))
     ranks = _ranks(base)
     each = max(1, SHOWN // len(others))
     found: list[Disagreement] = []
     for other in others[:SHOWN]:
-        theirs = _ranks(judge(other.under(protocol), labels, protocol))
+        theirs = _ranks(judge(other.under(protocol), labels, other.stated(protocol)))
         place = [(i, t) for i, y in enumerate(base.labels) for t in range(y.size)]
         order = np.argsort(-np.abs(np.concatenate(ranks) - np.concatenate(theirs)), kind="stable")
         taken: list[tuple[int, int]] = []
@@ -215,16 +232,19 @@ def collect(
     tick: Tick,
     reading: Reading | None = None,
     device: str = "cpu",
+    settings: Sequence[str] = (),
 ) -> list[Method]:
     """Score the data set with each run and the floors; read the scores made elsewhere.
 
-    What a run gave is kept in `folder` as NAME.npz (and NAME.rescaled.npz), which `evaluate-scores`
-    reads too, and taken from there where run and data are still the same: an interrupted
-    comparison goes on with the next run.
+    What a run gave is kept in `folder` as NAME.npz, which `evaluate-scores` reads too, and as
+    NAME.terms.npz (its raw terms), and taken from there where run and data are still the same: an
+    interrupted comparison goes on with the next run, and other score settings (`settings`, see
+    `Run.with_settings`; each goes to all runs that know it) need no second pass over the videos.
 
     Raises:
         RunError, DatasetError, ProtocolError, SourceError: as `evaluate` and `foreign_scores`.
-        ConfigError: a run takes its optical flow from files.
+        ConfigError: a run takes its optical flow from files; a setting that no run knows.
+        ProtocolError: the paper's score of a run is not defined under a protocol.
     """
     labels = frame_labels(dataset)
     source = label_source(dataset, labels)
@@ -233,29 +253,80 @@ def collect(
         name: foreign_scores(path, dict(labels), source, protocols, reading or Reading())
         for name, path in scores.items()
     }
-    store = _Store(folder, manifest_hash(manifest(dataset)))
-    methods = []
-    todo: dict[str, tuple[Run, str]] = {}
-    for name, path in _named(runs).items():
-        run = load_run(path)
-        key = store.key((path / WEIGHTS).read_bytes() + (path / CARD).read_bytes())
-        if store.get(name, key) is None:
-            _check_flow(run)
-        todo[name] = run, key
-    for name, (run, key) in todo.items():
-        if store.get(name, key) is None:
-            # A floor's scores come with the first run: each frame is then decoded once for both.
-            lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
-            detector = load(run, device)
-            found = evaluate(detector, dataset, _ANY, tick(name), lacking, regions=False)
-            store.put(name, key, _of_run(name, detector, found.videos))
-            for floor in lacking:
-                values = {v.name: v.floors[floor] for v in found.videos}
-                store.put(floor, store.key(floor.encode()), Method(floor, values, values))
-        methods.append(replace(store.given(name, key), select=_TRAINED))
+    store = Store(folder, manifest_hash(manifest(dataset)))
+    counts = {video: len(values) for video, values in labels.items()}
+    data = benchmark_of(dataset, counts)
+    trained = [
+        _Trained(
+            name, run, changed,
+            PaperScore(changed.outline(), changed.name, changed.score_config, data),
+            store.key((run.path / WEIGHTS).read_bytes() + (run.path / CARD).read_bytes()),
+        )
+        for name, (run, changed) in _opened(runs, settings).items()
+    ]  # fmt: skip
+    for one in trained:
+        one.paper.check(protocols)
+        if store.get(one.name, one.key) is None:
+            _check_flow(one.run)
+    methods = [_of_run(one, store, dataset, tick, device) for one in trained]
     for name, other in others.items():
-        methods.append(Method(name, other.scores, other.scores, missing_end=other.cut[1]))
+        methods.append(Method(name, other.scores, missing_end=other.cut[1]))
     return methods + _floors(store, dataset, tick)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A run to compare."""
+
+    name: str
+    run: Run
+    changed: Run
+    """The same with the settings that were changed after training."""
+    paper: PaperScore
+    key: str
+    """Of its files and the data set; what is kept is of the run unchanged."""
+
+
+def _of_run(one: _Trained, store: Store, dataset: Dataset, tick: Tick, device: str) -> Method:
+    """A run's scores and terms, from what is kept, else scored here."""
+    if store.get(one.name, one.key) is None:
+        # A floor's scores come with the first run: each frame is then decoded once for both.
+        lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
+        videos = evaluate(
+            load(one.run, device), dataset, _ANY, tick(one.name), lacking, regions=False
+        ).videos
+        given = Kept({v.name: v.score for v in videos}, {v.name: v.terms for v in videos})
+        store.put(one.name, one.key, given)
+        for floor in lacking:
+            values = {v.name: v.floors[floor] for v in videos}
+            store.put(floor, store.key(floor.encode()), Kept(values))
+    kept, config = store.given(one.name, one.key), one.changed.score_config
+    scores = kept.scores
+    if not one.run.fused_alike(config):
+        again = {video: score_again(known, config) for video, known in kept.terms.items() if known}
+        scores = {**scores, **again}
+    store.show(one.name, scores)
+    return Method(
+        one.name, scores, kept.terms, one.paper, one.run.weights_text, one.changed.changed
+    )
+
+
+def _opened(paths: Sequence[Path], settings: Sequence[str]) -> dict[str, tuple[Run, Run]]:
+    """The runs by name, each as it is and with the settings that it knows."""
+    runs = {name: load_run(path) for name, path in _named(paths).items()}
+    known = {name: set(run.settable) for name, run in runs.items()}
+    asked = {setting: setting.partition("=")[0].strip() for setting in settings}
+    for setting, key in asked.items():
+        if not any(key in keys for keys in known.values()):
+            able = "; ".join(f"{name}: {', '.join(r.settable)}" for name, r in runs.items())
+            raise ConfigError(
+                f"{setting!r} is no score setting of any RUN here. What can be set after training: "
+                f"{able or 'nothing, there is no RUN'}."
+            )
+    return {
+        name: (run, run.with_settings([s for s, key in asked.items() if key in known[name]]))
+        for name, run in runs.items()
+    }
 
 
 def _check_flow(run: Run) -> None:
@@ -271,16 +342,7 @@ def _check_flow(run: Run) -> None:
 _ANY = [PROTOCOLS["deploy"]]
 
 
-def _of_run(name: str, detector: Detector, videos: Sequence[VideoScores]) -> Method:
-    none = {v.name: np.full(len(v.score), np.nan) for v in videos}
-    return Method(
-        name,
-        {v.name: v.score for v in videos},
-        {v.name: detector.paper_score(v.terms) if v.terms else none[v.name] for v in videos},
-    )
-
-
-def _floors(store: _Store, dataset: Dataset, tick: Tick) -> list[Method]:
+def _floors(store: Store, dataset: Dataset, tick: Tick) -> list[Method]:
     """The floors, scored here where no run has brought them along."""
     lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
     if lacking:
@@ -297,9 +359,9 @@ def _floors(store: _Store, dataset: Dataset, tick: Tick) -> list[Method]:
             done += len(values[lacking[0]])
             step(done, None)
         for f in lacking:
-            store.put(f, store.key(f.encode()), Method(f, found[f], found[f]))
-    known = (store.given(f, store.key(f.encode())) for f in FLOORS)
-    return [replace(m, select=_UNTRAINED, floor=True) for m in known]
+            store.put(f, store.key(f.encode()), Kept(found[f]))
+    known = {f: store.given(f, store.key(f.encode())).scores for f in FLOORS}
+    return [Method(f, scores, weights=_UNTRAINED, floor=True) for f, scores in known.items()]
 
 
 def _named(runs: Sequence[Path]) -> dict[str, Path]:
@@ -316,50 +378,3 @@ def _named(runs: Sequence[Path]) -> dict[str, Path]:
             "method's name in the comparison."
         )
     return dict(zip(names, runs, strict=True))
-
-
-class _Store:
-    """Scores on disk, by the method's name, with a key of what they were made from."""
-
-    def __init__(self, folder: Path, data: str) -> None:
-        self.folder, self.data = folder, data
-
-    def key(self, content: bytes) -> str:
-        """Of a method's content and the data set."""
-        return hashlib.blake2b(content + self.data.encode(), digest_size=16).hexdigest()
-
-    def _index(self) -> dict[str, str]:
-        try:
-            found: dict[str, str] = json.loads((self.folder / INDEX).read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found
-
-    def get(self, name: str, key: str) -> Method | None:
-        """The kept scores of a method, None where there are none of this key."""
-        if self._index().get(name) != key:
-            return None
-        try:
-            with (
-                np.load(self.folder / f"{name}.npz") as scores,
-                np.load(self.folder / f"{name}.rescaled.npz") as rescaled,
-            ):
-                return Method(name, dict(scores), dict(rescaled))
-        except (OSError, ValueError, EOFError):
-            return None
-
-    def given(self, name: str, key: str) -> Method:
-        """As `get`, of scores that were put."""
-        found = self.get(name, key)
-        if found is None:
-            raise ConfigError(f"{self.folder} lost the scores of {name} while they were compared.")
-        return found
-
-    def put(self, name: str, key: str, method: Method) -> None:
-        """Keep a method's scores; the index is written last."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for ending, values in (("", method.scores), (".rescaled", method.rescaled)):
-            temporary = self.folder / f".{name}{ending}.tmp.npz"
-            np.savez(temporary, **dict(values))  # type: ignore[arg-type]
-            temporary.replace(self.folder / f"{name}{ending}.npz")
-        write_json(self.folder / INDEX, {**self._index(), name: key})

@@ -10,7 +10,7 @@ Letters: n frames of one video, d width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oddframe.data import Dataset
+from oddframe.data import Dataset, frame_labels
+from oddframe.data.official import benchmark_of
 from oddframe.metrics import frame_auc
 from oddframe.models.base import Prediction, motion
 from oddframe.models.m2s2l import M2S2L
@@ -38,7 +39,8 @@ LOOK = 100
 class MemoryEffect:
     """Watches a detector's M2S2L while `evaluate` runs it; made by `watching`."""
 
-    def __init__(self, model: M2S2L, constants: Mapping[str, Tensor]) -> None:
+    def __init__(self, model: M2S2L, constants: Mapping[str, Tensor], alpha: float) -> None:
+        self._alpha = alpha
         self._banks, self._history, self._next = _banks(model), model.history, model.motion_is_next
         nothing = {name: torch.zeros_like(read) for name, read in constants.items()}
         self._fixed = {"constant": constants, "without": nothing}
@@ -68,10 +70,8 @@ class MemoryEffect:
         self._found.append({way: [] for way in WAYS})
         self._last, self._drawn = None, {}
 
-    def result(self, videos: list[VideoScores], alpha: float) -> dict[str, Any]:
+    def result(self, videos: Sequence[VideoScores]) -> dict[str, Any]:
         """What was seen of the videos of an evaluation, in its order.
-
-        alpha: weight of the frame's PSNR in the paper's score.
 
         Returns:
             `memories`: {name: {"items", "in_use"}} over these videos; per way of `WAYS`: `normal`
@@ -88,7 +88,7 @@ class MemoryEffect:
         ways = {}
         for way in WAYS:
             values = [np.array(f[way])[1:] for _, f in kept]
-            ways[way] = _summary(values, labels, alpha)
+            ways[way] = _summary(values, labels, self._alpha)
         return {"memories": memories, **ways}
 
 
@@ -97,13 +97,15 @@ def watching(detector: Detector, dataset: Dataset) -> Iterator[MemoryEffect | No
     """While open, `evaluate(detector, dataset)` also measures the memories; None without any.
 
     Raises:
-        SourceError: the first test video cannot be read.
+        DatasetError, SourceError: as `evaluate`.
     """
     model = detector.model
     if not isinstance(model, M2S2L) or not _banks(model):
         yield None
         return
-    effect = MemoryEffect(model, _mean_reads(detector, dataset))
+    counts = {name: len(y) for name, y in frame_labels(dataset).items()}
+    alpha = detector.paper_of(benchmark_of(dataset, counts)).alpha
+    effect = MemoryEffect(model, _mean_reads(detector, dataset), alpha)
     begin = model.init_state
 
     def init_state() -> Any:
