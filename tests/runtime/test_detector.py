@@ -15,7 +15,9 @@ import pytest
 from stub_run import HISTORY, street, write_stub
 
 import oddframe
+from oddframe.data import resize_bgr, to_model
 from oddframe.errors import ConfigError, RunError, SourceError
+from oddframe.metrics import psnr
 from oddframe.runtime.detector import AHEAD
 from oddframe.runtime.result import write_csv
 
@@ -85,6 +87,25 @@ class Made(oddframe.sources.Source):
     def close(self):
         super().close()
         self.closed_in_use = not self.ended
+
+
+def test_what_was_held_against_what_comes_with_the_same_scores(detector, write_street, tmp_path):
+    folder = write_street(tmp_path / "v", frames=range(14), odd_from=8)
+    plain = list(detector.follow(folder))
+    seen = list(detector.observe(folder))
+    assert len(plain) == 14
+    for (_, one), (_, other, pictures) in zip(plain, seen, strict=True):
+        assert one.terms == other.terms
+        assert (pictures is None) == (one.index < HISTORY)
+        if pictures is not None:
+            for name, x, y in (
+                ("psnr_frame", pictures.shown, pictures.predicted),
+                ("psnr_motion", pictures.moved, pictures.motion),
+            ):
+                assert psnr(y.numpy(), x.numpy(), max_value=2.0) == pytest.approx(one.terms[name])
+    frame, _, pictures = seen[-1]
+    size = detector.info.size
+    np.testing.assert_array_equal(pictures.shown, to_model(resize_bgr(frame.image, size), size))
 
 
 def test_a_live_score_comes_before_the_next_frame_is_read(detector):
