@@ -52,6 +52,21 @@ class Run:
         """Score of the alarm, None before calibration."""
         return None if self.calibration is None else float(self.calibration["threshold"])
 
+    @property
+    def weights_text(self) -> str:
+        """Which of the training's weights the RUN holds, in words."""
+        average = self.card["config"].get("train", {}).get("average")
+        if average is None:
+            return "weights as the RUN holds them"
+        return "last weights, averaged over training" if average else "last weights, not averaged"
+
+    def outline(self) -> VADModel:
+        """The model without its weights, on the meta device: what it is, not what it learned."""
+        import torch
+
+        with torch.device("meta"):
+            return build(self.name, self.model_config)
+
     def model(self) -> VADModel:
         """Build the model and load its weights.
 

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load, save
 
 from oddframe.models import build, default_config
+from oddframe.models.base import extremes
 from oddframe.models.info import count
 
 EXTRA = 2
@@ -215,6 +216,23 @@ class ModelContract:
         terms = {name: np.array([1.0, 2.0, 4.0]) for name in net(self.clip(net)).terms}
         score = net.paper_score({"psnr": np.array([30.0, 20.0, 10.0]), **terms})
         assert (np.diff(score) > 0).all()
+
+    def test_the_papers_score_says_whether_its_terms_are_rescaled(self):
+        net = self.made().eval()
+        names = ("psnr", *net(self.clip(net)).terms)
+        rng = np.random.default_rng(0)
+        terms = {name: rng.uniform(10, 20, 9) for name in names}
+        score = net.paper_score(terms)
+        larger = net.paper_score({name: 3 * values + 1 for name, values in terms.items()})
+        assert np.allclose(score, larger) == net.paper_normalised
+        ranges = {name: extremes(values) for name, values in net.paper_terms(terms).items()}
+        np.testing.assert_allclose(net.paper_score(terms, ranges), score, atol=1e-12)
+        wider = {name: (low - 10, high) for name, (low, high) in ranges.items()}
+        assert np.allclose(net.paper_score(terms, wider), score) != net.paper_normalised
+        curve = net.paper_curve(terms)
+        assert curve.min() >= -1e-12
+        assert curve.max() <= 1 + 1e-12
+        assert not np.allclose(net.paper_curve(terms, wider), curve)
 
     def test_the_weights_of_its_score_have_names(self):
         weights = self.made().paper_weights(0.25)

@@ -26,7 +26,7 @@ def methods(seed=0, videos=6, n=70):
     good = {k: rng.normal(size=n) + 3 * y for k, y in labels.items()}
     bad = {k: rng.normal(size=n) + 0.3 * y for k, y in labels.items()}
     late = {k: np.concatenate([np.full(20, np.nan), s[20:]]) for k, s in good.items()}
-    made = [Method("good", late, late), Method("bad", bad, bad, missing_end=2)]
+    made = [Method("good", late), Method("bad", bad, missing_end=2)]
     return made, labels
 
 

@@ -174,6 +174,25 @@ def recognise(found: Dataset | Mapping[str, int], name: str = "") -> Official | 
     return None if best is None else best[1]
 
 
+def benchmark(counts: Mapping[str, int], name: str) -> str | None:
+    """Of which benchmark these test videos are, by what they hold, else by what they are called.
+
+    A part whose videos were cut shorter holds nothing to know it by; its name may still say it.
+
+    Args:
+        counts: test video -> frames.
+        name: of the data set's folder and the one around it, e.g. "ped2/test-only".
+
+    Returns:
+        A key of `OFFICIAL`, or None.
+    """
+    official = recognise(counts, name)
+    if official is not None:
+        return official.name
+    said = {_HINTS[hint] for hint in _HINTS if hint in name.lower()}
+    return said.pop() if len(said) == 1 else None
+
+
 def matching(official: Official, counts: Mapping[str, int]) -> list[str]:
     """The videos in `counts` that have number and length of an official test video."""
     frames = {numbers(name): n for name, n in official.test}

@@ -44,9 +44,6 @@ DEVIATION (10): the score is the plain mean of three rescaled terms: the frame's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -56,7 +53,7 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, minmax
+from oddframe.models.base import Prediction, Ranges, Terms, minmax, minmax_falling
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
 from oddframe.models.memory import far_apart
 from oddframe.models.unet import SHRINKS, UNet
@@ -203,6 +200,8 @@ class AMMCNet(FlowWindowed):
 
     motion_is_next = True
 
+    paper_normalised = True
+
     def __init__(self, config: AMMCConfig) -> None:
         super().__init__()
         self.config = config
@@ -254,20 +253,32 @@ class AMMCNet(FlowWindowed):
         """Of the flow's error and of the commit error, beside 1 of the frame's."""
         return {"flow": self.config.score_motion, "commit": self.config.score_commit}
 
-    def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    def paper_score(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
         """Errors of frame and flow and the commit error, each rescaled by the video's extremes.
 
         Their mean, weighted, 0 ... 1. Without `psnr_frame` the frame's error is `psnr`, without
         `psnr_motion` the flow's is left out.
         """
-        cfg = self.config
-        psnr = np.asarray(terms.get("psnr_frame", terms["psnr"]), np.float64)
-        latent = np.asarray(terms["commit"], np.float64) + terms["transfer"]
-        parts = [(1.0, -psnr), (cfg.score_commit, latent)]
+        cfg, known, of = self.config, self.paper_terms(terms), ranges or {}
+        weights = {"psnr_frame": 1.0, "commit": cfg.score_commit, "psnr_motion": cfg.score_motion}
+        score, total = np.zeros(known["psnr_frame"].shape), 0.0
+        for name, values in known.items():
+            rescale = minmax if name == "commit" else minmax_falling
+            score = score + weights[name] * rescale(values, of.get(name))
+            total += weights[name]
+        return score / total
+
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+        """`psnr_frame` in dB, `commit` with the transfer's error, `psnr_motion` where there is."""
+        found = {
+            "psnr_frame": np.asarray(terms.get("psnr_frame", terms["psnr"]), np.float64),
+            "commit": np.asarray(terms["commit"], np.float64) + terms["transfer"],
+        }
         if "psnr_motion" in terms:
-            parts.append((cfg.score_motion, -np.asarray(terms["psnr_motion"], np.float64)))
-        score = sum((weight * minmax(term) for weight, term in parts), np.zeros(psnr.shape))
-        return score / sum(weight for weight, _ in parts)
+            found["psnr_motion"] = np.asarray(terms["psnr_motion"], np.float64)
+        return found
 
 
 def _narrow(c_in: int, c_out: int) -> list[nn.Module]:

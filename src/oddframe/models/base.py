@@ -15,6 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+Terms = Mapping[str, NDArray[Any]]
+"""The raw terms of one video's frames by name, (n,) each, NaN where unscored."""
+Ranges = Mapping[str, tuple[float, float]]
+"""By name of a term, the value that min-max makes 0 and the one that it makes 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -54,6 +59,10 @@ class VADModel(nn.Module):
 
     heavy: ClassVar[tuple[str, ...]] = ()
     """Methods of `step` that `torch.compile` may take: all its arithmetic, none of its cache."""
+    paper_normalised: ClassVar[bool] = False
+    """`paper_score` adds terms that are min-maxed already, so a protocol rescales no more."""
+    curve_name: ClassVar[str] = "anomaly score"
+    """What `paper_curve` is called in the paper's plots."""
 
     def forward(self, clip: Tensor, detach_context: bool = False) -> Prediction:
         """Predict from every window of k frames: (b, t >= k, c, h, w) -> m = t - k + 1 targets.
@@ -85,13 +94,43 @@ class VADModel(nn.Module):
         results = [self.step(s, f) for s, f in zip(states, frames, strict=True)]
         return [state for state, _ in results], [prediction for _, prediction in results]
 
-    def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    def paper_score(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
         """The paper's score of one whole video (n,), larger = more anomalous; NaN where unscored.
 
-        terms: the raw terms of its frames, (n,) each: `psnr` and those of `Prediction.terms`. May
-        look ahead where the paper rescales by the video's own extremes.
+        terms: the raw terms of its frames, (n,) each: `psnr` and those of `Prediction.terms`.
+        ranges: of a score that is `paper_normalised`, what each of `paper_terms` is min-maxed by;
+            None: its extremes in this video, which looks ahead.
+        alpha: weight of the frame's PSNR where the paper joins it with the motion's.
         """
         return -np.asarray(terms["psnr"], np.float64)
+
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+        """What the paper min-maxes, by the names of `ranges`: (n,) each, as measured.
+
+        The terms that a `paper_normalised` score adds; of any other the `score` itself.
+        """
+        return {"score": self.paper_score(terms, alpha=alpha)}
+
+    def paper_curve(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
+        """The curve of one video (n,) as the paper plots it, `curve_name`; NaN where unscored.
+
+        The paper's score min-maxed, 0 ... 1, unless a model's paper plots regularity (larger =
+        more normal). Arguments as of `paper_score`; a score that is not `paper_normalised` has the
+        one range `score`.
+        """
+        score = self.paper_score(terms, ranges, alpha=alpha)
+        return score if self.paper_normalised else minmax(score, (ranges or {}).get("score"))
+
+    def paper_alpha(self, data: str | None) -> float | None:
+        """The alpha that the paper prints for a data set; None where it prints none.
+
+        data: a key of `data.official.OFFICIAL`, or None.
+        """
+        return None
 
     def paper_weights(self, alpha: float) -> dict[str, float]:
         """The weights in `paper_score` by name, which every figure states.
@@ -141,15 +180,30 @@ def motion(previous: Tensor, current: Tensor) -> Tensor:
     return (current - previous).mul_(0.5)
 
 
-def minmax(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Rescale one video's terms (n,) to 0 ... 1 by its own extremes, as papers do; NaN stays.
-
-    Terms that never change say nothing: 0 throughout.
-    """
+def extremes(values: NDArray[Any]) -> tuple[float, float] | None:
+    """Smallest and largest of the values (n,) that are not NaN; None where there are none."""
     x = np.asarray(values, np.float64)
     known = x[~np.isnan(x)]
-    span = float(np.ptp(known)) if known.size else 0.0
-    return (x - known.min()) / span if span > 0 else np.where(np.isnan(x), x, 0.0)
+    return (float(known.min()), float(known.max())) if known.size else None
+
+
+def minmax(values: NDArray[Any], span: tuple[float, float] | None = None) -> NDArray[np.float64]:
+    """Rescale one video's terms (n,) to 0 ... 1, as papers do; NaN stays.
+
+    span: what becomes 0 and what 1; None: the video's own extremes. Terms that never change say
+    nothing: 0 throughout.
+    """
+    x = np.asarray(values, np.float64)
+    low, high = span or extremes(x) or (0.0, 0.0)
+    return (x - low) / (high - low) if high > low else np.where(np.isnan(x), x, 0.0)
+
+
+def minmax_falling(
+    values: NDArray[Any], span: tuple[float, float] | None = None
+) -> NDArray[np.float64]:
+    """`minmax` of what is large where all is well, as a PSNR: 1 at the smallest."""
+    x = -np.asarray(values, np.float64)
+    return minmax(x, None if span is None else (-span[1], -span[0]))
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:

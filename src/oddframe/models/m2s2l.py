@@ -36,14 +36,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, cast
 
+import numpy as np
 import torch
 from einops import rearrange
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, VADModel, join, motion, split
+from oddframe.models.base import Prediction, Ranges, Terms, VADModel, join, motion, split
 from oddframe.models.blocks import (
     MSVSSB,
     Decoder,
@@ -164,6 +166,10 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "L3": {},
 }
 """The paper's Tables II and III as changes of a configuration; 1 means: the first one alone."""
+
+
+PAPER_ALPHA = {"ped2": 0.6, "avenue": 0.4, "shanghaitech": 0.5}
+"""Weight of the frame's PSNR that the paper prints for each of its data sets."""
 
 
 def ablation(name: str, base: M2S2LConfig) -> M2S2LConfig:
@@ -460,6 +466,24 @@ class M2S2L(VADModel):
         """Start the learnt background at the mean training frame (c, h, w)."""
         if self.background is not None:
             self.background.copy_(torch.atanh(mean_frame.clamp(-0.99, 0.99)))
+
+    # ---- the paper's score (section II-F)
+
+    def paper_score(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
+        """-(alpha PSNR_frame + (1 - alpha) PSNR_motion); a protocol's min-max makes it 0 ... 1.
+
+        terms: `psnr_frame` (else `psnr`) and `psnr_motion`, in dB; without the second the first.
+        """
+        frame = np.asarray(terms.get("psnr_frame", terms["psnr"]), np.float64)
+        if "psnr_motion" not in terms:
+            return -frame
+        return -(alpha * frame + (1 - alpha) * np.asarray(terms["psnr_motion"], np.float64))
+
+    def paper_alpha(self, data: str | None) -> float | None:
+        """.6 UCSD Ped2, .4 CUHK Avenue, .5 ShanghaiTech; None for other data."""
+        return PAPER_ALPHA.get(data or "")
 
     def scan_flops(self, frames: int = 1) -> int:
         """9 L D N of every selective scan for one prediction that encodes `frames` frames."""

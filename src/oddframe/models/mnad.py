@@ -16,9 +16,6 @@ DEVIATION (4): items start as random directions of both signs, for the queries h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -28,7 +25,7 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, minmax
+from oddframe.models.base import Prediction, Ranges, Terms, minmax, minmax_falling
 from oddframe.models.unet import SHRINKS, UNet, pair
 from oddframe.models.windowed import Windowed
 
@@ -97,6 +94,8 @@ class Items(nn.Module):
 class MNAD(Windowed):
     """The model; see the head of this file for the paper, the letters and the deviations."""
 
+    paper_normalised = True
+
     def __init__(self, config: MNADConfig) -> None:
         super().__init__()
         self.config = config
@@ -136,9 +135,14 @@ class MNAD(Windowed):
         """lambda of Eq. 11."""
         return {"lambda": self.config.score_alpha}
 
-    def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-        """Eq. 11: PSNR and distance, each rescaled by the video's own extremes."""
-        alpha = self.config.score_alpha
-        return alpha * minmax(-np.asarray(terms["psnr"], np.float64)) + (1 - alpha) * minmax(
-            terms["distance"]
-        )
+    def paper_score(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
+        """Eq. 11: PSNR and distance, each min-maxed, by the video's own extremes as printed."""
+        share, of = self.config.score_alpha, ranges or {}
+        error = minmax_falling(terms["psnr"], of.get("psnr"))
+        return share * error + (1 - share) * minmax(terms["distance"], of.get("distance"))
+
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+        """`psnr` in dB and `distance`."""
+        return {name: np.asarray(terms[name], np.float64) for name in ("psnr", "distance")}

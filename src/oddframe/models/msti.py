@@ -43,9 +43,8 @@ DEVIATION (12): model B of Table II keeps its streams apart and yet has one pred
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, Literal, Self, cast
+from typing import Literal, Self, cast
 
 import numpy as np
 import torch
@@ -56,7 +55,7 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, minmax
+from oddframe.models.base import Prediction, Ranges, Terms, minmax
 from oddframe.models.blocks import modules
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
 from oddframe.models.memory import far_apart, written
@@ -244,6 +243,9 @@ class Prototypes(nn.Module):
 class MSTINet(FlowWindowed):
     """The model; see the head of this file for the paper, the letters and the deviations."""
 
+    paper_normalised = True
+    curve_name = "regularity score R"
+
     def __init__(self, config: MSTIConfig) -> None:
         super().__init__()
         self.config = cfg = config
@@ -345,15 +347,29 @@ class MSTINet(FlowWindowed):
         """tau of Eq. 10."""
         return {"tau": self.config.tau}
 
-    def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    def paper_score(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
         """-R_t (Eq. 10): R = 1 - tau (1 - f(PSNR)) - (1 - tau) f(D), f min-max over the video.
 
         A term that is the same throughout counts as 0; so does D where there is no memory.
         """
-        tau, psnr = self.config.tau, np.asarray(terms["psnr"], np.float64)
+        tau, known, of = self.config.tau, self.paper_terms(terms), ranges or {}
+        psnr, distance = (minmax(known[name], of.get(name)) for name in ("psnr", "distance"))
+        return -(1 - tau * (1 - psnr) - (1 - tau) * distance)
+
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+        """`psnr` in dB and `distance`, 0 without a memory."""
+        psnr = np.asarray(terms["psnr"], np.float64)
         distance = np.asarray(terms.get("distance", np.zeros_like(psnr)), np.float64)
-        scored = np.where(np.isnan(psnr), np.nan, distance)  # a model without memory has no gaps
-        return -(1 - tau * (1 - minmax(psnr)) - (1 - tau) * minmax(scored))
+        # A model without memory has no gaps of its own.
+        return {"psnr": psnr, "distance": np.where(np.isnan(psnr), np.nan, distance)}
+
+    def paper_curve(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
+        """R_t (Eq. 10), larger = more normal, as Fig. 3 of the paper shows it."""
+        return -self.paper_score(terms, ranges, alpha=alpha)
 
 
 def entropy(weights: Tensor) -> Tensor:

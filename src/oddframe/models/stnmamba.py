@@ -46,7 +46,7 @@ DEVIATION (13): without STFB the streams are added (the paper joins them); witho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Self, cast
 
 import numpy as np
@@ -58,7 +58,7 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, minmax, motion
+from oddframe.models.base import Prediction, Ranges, Terms, minmax, minmax_falling, motion
 from oddframe.models.blocks import (
     VSSB,
     MultiScaleConv,
@@ -353,6 +353,9 @@ class STNMamba(Windowed):
 
     history = HISTORY
 
+    paper_normalised = True
+    curve_name = "normality score S"
+
     def __init__(self, config: STNMambaConfig) -> None:
         super().__init__()
         self.config = cfg = config
@@ -454,17 +457,32 @@ class STNMamba(Windowed):
         """lambda of Eq. 18."""
         return {"lambda": self.config.lambda_score}
 
-    def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    def paper_score(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
         """Eq. 16-19, as 1 - S: lambda norm(-PSNR) + (1 - lambda) mean over i of norm(distance_i).
 
         norm: min-max over the video; 0 for a term that never changes. Without memories norm(-PSNR).
         """
-        error = minmax(-np.asarray(terms["psnr"], np.float64))
-        distances = [minmax(terms[f"distance_{i}"]) for i in LEVELS if f"distance_{i}" in terms]
+        psnr, *distances = self.paper_terms(terms).items()
+        of = ranges or {}
+        error = minmax_falling(psnr[1], of.get(psnr[0]))
         if not distances:
             return error
         share = self.config.lambda_score
-        return np.asarray(share * error + (1 - share) * np.mean(distances, 0), np.float64)
+        far = np.mean([minmax(values, of.get(name)) for name, values in distances], 0)
+        return np.asarray(share * error + (1 - share) * far, np.float64)
+
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+        """`psnr` in dB, then `distance_i` of every level that has a memory."""
+        names = ("psnr", *(f"distance_{i}" for i in LEVELS if f"distance_{i}" in terms))
+        return {name: np.asarray(terms[name], np.float64) for name in names}
+
+    def paper_curve(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
+        """S (Eq. 19), larger = more normal."""
+        return 1 - self.paper_score(terms, ranges, alpha=alpha)
 
     def scan_flops(self, frames: int = 1) -> int:
         """9 L D N of every selective scan for one prediction, however many frames are new."""

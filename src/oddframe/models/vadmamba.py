@@ -39,8 +39,7 @@ DEVIATION (9): the two errors are joined with one fixed weight, `score_alpha`. T
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -51,7 +50,7 @@ from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, minmax
+from oddframe.models.base import Prediction, Ranges, Terms, minmax_falling
 from oddframe.models.blocks import (
     PatchEmbed,
     PatchExpand,
@@ -266,6 +265,8 @@ class VQMaU(nn.Module):
 class VADMamba(FlowWindowed):
     """The model; see the head of this file for the paper, the letters and the deviations."""
 
+    paper_normalised = True
+
     def __init__(self, config: VADMambaConfig) -> None:
         super().__init__()
         self.config = cfg = config
@@ -305,16 +306,26 @@ class VADMamba(FlowWindowed):
         """Of the frame's error; the flow's has the rest."""
         return {"alpha": self.config.score_alpha}
 
-    def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    def paper_score(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
         """The errors of frame and flow, each by the video's own extremes, joined by `score_alpha`.
 
         terms: `psnr_frame` and `psnr_motion`; without the second, `psnr` alone.
         """
-        frame = minmax(-np.asarray(terms.get("psnr_frame", terms["psnr"]), np.float64))
-        if "psnr_motion" not in terms:
-            return frame
-        alpha, motion = self.config.score_alpha, np.asarray(terms["psnr_motion"], np.float64)
-        return alpha * frame + (1 - alpha) * minmax(-motion)
+        of, known = ranges or {}, self.paper_terms(terms)
+        errors = [minmax_falling(values, of.get(name)) for name, values in known.items()]
+        if len(errors) == 1:
+            return errors[0]
+        share = self.config.score_alpha
+        return share * errors[0] + (1 - share) * errors[1]
+
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+        """`psnr_frame` and, where the flow is drawn, `psnr_motion`, in dB."""
+        found = {"psnr_frame": np.asarray(terms.get("psnr_frame", terms["psnr"]), np.float64)}
+        if "psnr_motion" in terms:
+            found["psnr_motion"] = np.asarray(terms["psnr_motion"], np.float64)
+        return found
 
     def scan_flops(self, frames: int = 1) -> int:
         """9 L D N of every selective scan for one prediction, however many frames are new."""

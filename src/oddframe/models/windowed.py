@@ -9,8 +9,7 @@ of each stream, c h w colour, rows, columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oddframe import losses
-from oddframe.models.base import Prediction, VADModel, join
+from oddframe.models.base import Prediction, Ranges, Terms, VADModel, join
 
 WindowState = tuple[Tensor, ...]
 """One stream's last frames, at most k, oldest first, (b, c, h, w) each."""
@@ -134,6 +133,8 @@ class Reconstructing(Windowed):
         shown = self.windows(clip[:, :-1])
         return {"clip": losses.intensity(prediction.features["clip"], shown)}
 
-    def paper_score(self, terms: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    def paper_score(
+        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
+    ) -> NDArray[np.float64]:
         """The error of the whole window; a protocol's min-max makes it the regularity score."""
         return np.asarray(terms["clip_error"], np.float64)

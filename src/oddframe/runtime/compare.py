@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.data import Dataset, frame_labels, label_source, manifest, manifest_hash
+from oddframe.data.official import benchmark
 from oddframe.errors import ConfigError
 from oddframe.metrics.pairs import bootstrap_difference
 from oddframe.metrics.rows import Row
 from oddframe.models import carried
+from oddframe.models.base import Terms
 from oddframe.runs import CARD, WEIGHTS, Run, load_run, write_json
-from oddframe.runtime.detector import Detector, load
+from oddframe.runtime.detector import load
 from oddframe.runtime.evaluate import VideoScores, evaluate
 from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.judge import Judged, evaluate_arrays, judge
+from oddframe.scoring.paper import PaperScore, chosen_text
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import PROTOCOLS, for_missing
 from oddframe.scoring.score_files import NOT_STATED, Reading, foreign_scores
@@ -32,7 +35,6 @@ from oddframe.scoring.score_files import NOT_STATED, Reading, foreign_scores
 Floats = NDArray[np.float64]
 ByVideo = Mapping[str, Floats]
 INDEX = "index.json"
-_TRAINED = "last weights, averaged over training; nothing chosen on test clips"
 _UNTRAINED = "none (a floor learns nothing)"
 
 
@@ -43,16 +45,31 @@ class Method:
     name: str
     scores: ByVideo
     """(n,) per video, larger = more anomalous, NaN where there is none."""
-    rescaled: ByVideo
-    """The same for protocols that rescale each video: for a run the score of its paper."""
-    select: str = NOT_STATED
+    terms: Mapping[str, Terms] = field(default_factory=dict)
+    """Of a run, the raw terms of every video, from which the score of its paper is made."""
+    paper: PaperScore | None = None
+    """Of a run, how; None where the method has one score only."""
+    weights: str = NOT_STATED
+    """Which weights a run holds; of other methods how they were chosen."""
     floor: bool = False
     missing_end: int = 0
     """Frames at the end of every video that have no score."""
 
     def under(self, protocol: Protocol) -> ByVideo:
         """The scores that a protocol is applied to."""
-        return self.rescaled if protocol.normalise == "per_video" else self.scores
+        if self.paper is None or protocol.score != "paper":
+            return self.scores
+        frames = {name: len(values) for name, values in self.scores.items()}
+        return self.paper.scores(self.terms, frames, protocol)
+
+    def stated(self, protocol: Protocol) -> Protocol:
+        """The protocol as it is applied to these scores, with how they were chosen."""
+        if self.paper is None:
+            return replace(protocol, select=self.weights, single=True)
+        own = protocol.score == "paper"
+        fixed = self.paper.weights_text() if own else ""
+        stated = replace(protocol, select=chosen_text(self.weights, fixed))
+        return self.paper.applied(stated) if own else stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +124,9 @@ def compare(
     for protocol in protocols:
         shared = _shared(protocol, methods)
         for method in methods:
-            used = replace(shared, select=method.select)
+            used = method.stated(shared)
             row = evaluate_arrays(method.name, method.under(protocol), labels, used, source)
-            rows.append({**row, "floor": method.floor, "select": method.select})
+            rows.append({**row, "floor": method.floor, "select": used.select})
         if protocol.average == "micro":
             differences += _differences(methods, labels, shared)
     first = next((p for p in protocols if p.name == "deploy"), protocols[0])
@@ -134,7 +151,7 @@ def _differences(
     methods: Sequence[Method], labels: Mapping[str, Any], protocol: Protocol
 ) -> list[Row]:
     """AUC of each method minus that of the first, with a paired interval over videos."""
-    judged = [judge(m.under(protocol), labels, protocol) for m in methods]
+    judged = [judge(m.under(protocol), labels, m.stated(protocol)) for m in methods]
     base = judged[0].wins
     rows = []
     for method, one in zip(methods[1:], judged[1:], strict=True):
@@ -167,12 +184,12 @@ def _disagreements(
     others = [m for m in learned if m is not methods[0]] or [m for m in methods[1:]][-1:]
     if not others:
         return []
-    base = judge(methods[0].under(protocol), labels, protocol)
+    base = judge(methods[0].under(protocol), labels, methods[0].stated(protocol))
     ranks = _ranks(base)
     each = max(1, SHOWN // len(others))
     found: list[Disagreement] = []
     for other in others[:SHOWN]:
-        theirs = _ranks(judge(other.under(protocol), labels, protocol))
+        theirs = _ranks(judge(other.under(protocol), labels, other.stated(protocol)))
         place = [(i, t) for i, y in enumerate(base.labels) for t in range(y.size)]
         order = np.argsort(-np.abs(np.concatenate(ranks) - np.concatenate(theirs)), kind="stable")
         taken: list[tuple[int, int]] = []
@@ -218,13 +235,14 @@ def collect(
 ) -> list[Method]:
     """Score the data set with each run and the floors; read the scores made elsewhere.
 
-    What a run gave is kept in `folder` as NAME.npz (and NAME.rescaled.npz), which `evaluate-scores`
-    reads too, and taken from there where run and data are still the same: an interrupted
-    comparison goes on with the next run.
+    What a run gave is kept in `folder` as NAME.npz, which `evaluate-scores` reads too, and as
+    NAME.terms.npz (its raw terms), and taken from there where run and data are still the same: an
+    interrupted comparison goes on with the next run.
 
     Raises:
         RunError, DatasetError, ProtocolError, SourceError: as `evaluate` and `foreign_scores`.
         ConfigError: a run takes its optical flow from files.
+        ProtocolError: the paper's score of a run is not defined under a protocol.
     """
     labels = frame_labels(dataset)
     source = label_source(dataset, labels)
@@ -236,8 +254,13 @@ def collect(
     store = _Store(folder, manifest_hash(manifest(dataset)))
     methods = []
     todo: dict[str, tuple[Run, str]] = {}
+    papers: dict[str, PaperScore] = {}
+    counts = {video: len(values) for video, values in labels.items()}
+    data = benchmark(counts, f"{dataset.root.parent.name}/{dataset.name}")
     for name, path in _named(runs).items():
         run = load_run(path)
+        papers[name] = PaperScore(run.outline(), run.name, run.score_config, data)
+        papers[name].check(protocols)
         key = store.key((path / WEIGHTS).read_bytes() + (path / CARD).read_bytes())
         if store.get(name, key) is None:
             _check_flow(run)
@@ -248,13 +271,14 @@ def collect(
             lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
             detector = load(run, device)
             found = evaluate(detector, dataset, _ANY, tick(name), lacking, regions=False)
-            store.put(name, key, _of_run(name, detector, found.videos))
+            store.put(name, key, _of_run(name, found.videos))
             for floor in lacking:
                 values = {v.name: v.floors[floor] for v in found.videos}
-                store.put(floor, store.key(floor.encode()), Method(floor, values, values))
-        methods.append(replace(store.given(name, key), select=_TRAINED))
+                store.put(floor, store.key(floor.encode()), Method(floor, values))
+        kept = store.given(name, key)
+        methods.append(replace(kept, paper=papers[name], weights=run.weights_text))
     for name, other in others.items():
-        methods.append(Method(name, other.scores, other.scores, missing_end=other.cut[1]))
+        methods.append(Method(name, other.scores, missing_end=other.cut[1]))
     return methods + _floors(store, dataset, tick)
 
 
@@ -271,13 +295,8 @@ def _check_flow(run: Run) -> None:
 _ANY = [PROTOCOLS["deploy"]]
 
 
-def _of_run(name: str, detector: Detector, videos: Sequence[VideoScores]) -> Method:
-    none = {v.name: np.full(len(v.score), np.nan) for v in videos}
-    return Method(
-        name,
-        {v.name: v.score for v in videos},
-        {v.name: detector.paper_score(v.terms) if v.terms else none[v.name] for v in videos},
-    )
+def _of_run(name: str, videos: Sequence[VideoScores]) -> Method:
+    return Method(name, {v.name: v.score for v in videos}, {v.name: v.terms for v in videos})
 
 
 def _floors(store: _Store, dataset: Dataset, tick: Tick) -> list[Method]:
@@ -297,9 +316,9 @@ def _floors(store: _Store, dataset: Dataset, tick: Tick) -> list[Method]:
             done += len(values[lacking[0]])
             step(done, None)
         for f in lacking:
-            store.put(f, store.key(f.encode()), Method(f, found[f], found[f]))
+            store.put(f, store.key(f.encode()), Method(f, found[f]))
     known = (store.given(f, store.key(f.encode())) for f in FLOORS)
-    return [replace(m, select=_UNTRAINED, floor=True) for m in known]
+    return [replace(m, weights=_UNTRAINED, floor=True) for m in known]
 
 
 def _named(runs: Sequence[Path]) -> dict[str, Path]:
@@ -342,10 +361,15 @@ class _Store:
         try:
             with (
                 np.load(self.folder / f"{name}.npz") as scores,
-                np.load(self.folder / f"{name}.rescaled.npz") as rescaled,
+                np.load(self.folder / f"{name}.terms.npz") as kept,
             ):
-                return Method(name, dict(scores), dict(rescaled))
-        except (OSError, ValueError, EOFError):
+                known = dict(scores)
+                terms: dict[str, dict[str, Floats]] = {video: {} for video in known}
+                for key, values in kept.items():  # no term has a slash in its name
+                    video, _, term = key.rpartition("/")
+                    terms[video][term] = values
+                return Method(name, known, terms)
+        except (OSError, ValueError, EOFError, KeyError):
             return None
 
     def given(self, name: str, key: str) -> Method:
@@ -358,7 +382,12 @@ class _Store:
     def put(self, name: str, key: str, method: Method) -> None:
         """Keep a method's scores; the index is written last."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for ending, values in (("", method.scores), (".rescaled", method.rescaled)):
+        terms = {
+            f"{video}/{term}": values
+            for video, known in method.terms.items()
+            for term, values in known.items()
+        }
+        for ending, values in (("", method.scores), (".terms", terms)):
             temporary = self.folder / f".{name}{ending}.tmp.npz"
             np.savez(temporary, **dict(values))  # type: ignore[arg-type]
             temporary.replace(self.folder / f"{name}{ending}.npz")

@@ -11,7 +11,7 @@ files ahead of it, in a thread of their own. A score looks at its own frame and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 from oddframe.data.dataset import Dataset
 from oddframe.data.flow_folder import FlowFolder, VideoFlow, flow_folder, needs_flow
 from oddframe.errors import ConfigError
+from oddframe.models.base import Ranges, Terms
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
 from oddframe.runtime.compile import compile_parts
 from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.floors import FLOW_LAG
+from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.scorer import Compared, Greys, Precision, Prepared, Scorer, ScorerState
 from oddframe.sources import Source, open_source
 from oddframe.types import Frame, Image, Score
@@ -63,6 +65,8 @@ class DetectorInfo:
     device: str
     precision: Precision
     """Of the model's matrix products and convolutions."""
+    weights: str
+    """Which of the training's weights these are, in words."""
 
 
 class Detector:
@@ -93,16 +97,37 @@ class Detector:
             calibration=run.calibration,
             device=str(where),
             precision=precision,
+            weights=run.weights_text,
         )
         self.score_config = run.score_config
 
-    def paper_score(self, terms: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def paper_of(self, data: str | None = None) -> PaperScore:
+        """How frames score by the model's paper on a data set (a key of `OFFICIAL`, or None)."""
+        return PaperScore(self._scorer.model, self.info.model, self.score_config, data)
+
+    def paper_score(self, terms: Terms, ranges: Ranges | None = None) -> NDArray[np.float64]:
         """The score of the model's paper for a whole video, from the terms of a `Result`."""
-        return self._scorer.model.paper_score(terms)
+        return self._scorer.model.paper_score(terms, ranges, alpha=self.paper_of().alpha)
+
+    def paper_curve(
+        self, terms: Terms, ranges: Ranges | None = None, data: str | None = None
+    ) -> NDArray[np.float64]:
+        """A whole video's curve (n,) as the model's paper plots it, from the terms of a `Result`.
+
+        ranges: what `paper_of().ranges` gives of all videos; None: the video's own extremes.
+        data: which benchmark the video is of, where `score.alpha` is the paper's.
+        """
+        alpha = self.paper_of(data).alpha
+        return self._scorer.model.paper_curve(terms, ranges, alpha=alpha)
+
+    @property
+    def curve_name(self) -> str:
+        """What `paper_curve` is, in words."""
+        return self._scorer.model.curve_name
 
     def paper_weights(self) -> dict[str, float]:
         """The weights in `paper_score` by name; {} where it is one error alone."""
-        return self._scorer.model.paper_weights(self.score_config.alpha)
+        return self._scorer.model.paper_weights(self.paper_of().alpha)
 
     def init_state(self) -> ScorerState:
         """State of a stream that has seen no frame."""

@@ -1,8 +1,7 @@
 """A detector on a labelled data set: every number with its protocol, floors in the same pass.
 
 Each test video is read once; detector and floors see the same frames in the same order. Nothing
-is chosen on the test clips: the weights are the last ones averaged over training, alpha was fixed
-before.
+is chosen on the test clips here; every row states what the run's weights and settings are.
 
 Letters: n frames of one video, h w rows and columns of its pictures.
 """
@@ -28,6 +27,7 @@ from oddframe.data import (
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.labels import video_frames
 from oddframe.data.masks import Masks
+from oddframe.data.official import benchmark
 from oddframe.errors import DatasetError
 from oddframe.metrics.events import EventScore, event_score
 from oddframe.metrics.rows import Row
@@ -37,6 +37,7 @@ from oddframe.runtime.result import Collector
 from oddframe.scoring.floors import FLOORS, SIZE_PX
 from oddframe.scoring.fuse import OWN
 from oddframe.scoring.judge import evaluate_arrays, per_video
+from oddframe.scoring.paper import PaperScore, chosen_text
 from oddframe.scoring.protocol import Protocol
 from oddframe.sources import open_source
 
@@ -96,9 +97,9 @@ def evaluate(
 ) -> Evaluation:
     """Score all test videos and evaluate detector, its parts and the floors.
 
-    Rows under `paper` and the others that rescale each video: the model by −PSNR (alpha of the
-    run), and the floors. Under any other protocol: the model by its score; `NAME:own`, without
-    optical flow; `NAME:frame` and `NAME:motion`, one stream alone; and the floors.
+    Rows under protocols that judge the paper's score (`Protocol.score`): the model by it, and the
+    floors. Under the others: the model by its causal score; `NAME:own`, without optical flow;
+    `NAME:frame` and `NAME:motion`, one stream alone; and the floors.
 
     Args:
         detector: a loaded run, with the folder of its flow files where it reads some.
@@ -112,7 +113,8 @@ def evaluate(
         DatasetError: no test videos, no labels, labels of another length (found before anything
             is scored); likewise flow files of the run.
         SourceError: a video is damaged.
-        ProtocolError: only one class, or nothing left after the dropped frames.
+        ProtocolError: only one class, or nothing left after the dropped frames; the paper's score
+            is not defined under a protocol (found before anything is scored).
     """
     if not dataset.test:
         raise DatasetError(
@@ -127,6 +129,9 @@ def evaluate(
         check_lengths(name, len(labels[name]), count)
         if name in flows:
             flows[name].expect(count)
+    name = f"{dataset.root.parent.name}/{dataset.name}"
+    paper = detector.paper_of(benchmark(counts, name))
+    paper.check(protocols)
     masks = pixel_masks(dataset)
     hits = Hits(Heats() if regions else None)
     done, total = 0, sum(counts.values())
@@ -144,8 +149,8 @@ def evaluate(
             check_lengths(video.name, len(planes), counts[video.name])
         flow = flows.get(video.name)
         videos.append(_score(detector, video, labels[video.name], planes, hits, tick, floors, flow))
-    rows = _rows(detector, videos, protocols, label_source(dataset, labels))
-    worst_of, worst = _worst(detector, videos, protocols)
+    rows = _rows(detector, paper, videos, protocols, label_source(dataset, labels))
+    worst_of, worst = _worst(detector, paper, videos, protocols)
     return Evaluation(
         rows, videos, worst, worst_of,
         localisation=None if masks is None else hits.sum(),
@@ -210,12 +215,13 @@ def _score(
 
 
 def _methods(
-    detector: Detector, videos: Sequence[VideoScores], protocol: Protocol
+    paper: PaperScore, videos: Sequence[VideoScores], protocol: Protocol
 ) -> dict[str, dict[str, Floats]]:
     """Method -> video -> scores, the methods that stand under a protocol."""
-    name = detector.info.model
-    if protocol.normalise == "per_video":
-        return {name: {v.name: _paper(detector, v) for v in videos}}
+    name = paper.name
+    if protocol.score == "paper":
+        frames = {v.name: len(v.score) for v in videos}
+        return {name: paper.scores({v.name: v.terms for v in videos}, frames, protocol)}
     methods = {
         name: {v.name: v.score for v in videos},
         f"{name}:own": {v.name: _term(v, "own") for v in videos},
@@ -225,38 +231,38 @@ def _methods(
     return methods
 
 
-def _paper(detector: Detector, video: VideoScores) -> Floats:
-    """The model's paper's score; all NaN in a video too short for any."""
-    return detector.paper_score(video.terms) if video.terms else _term(video, "psnr")
-
-
 def _term(video: VideoScores, name: str) -> Floats:
     """One term; all NaN in a video too short for any score, which the protocol then names."""
     return video.terms.get(name, np.full(len(video.score), np.nan))
 
 
-def _stated(detector: Detector, protocol: Protocol) -> Protocol:
+def _stated(detector: Detector, paper: PaperScore, protocol: Protocol) -> Protocol:
     """The protocol with how weights and alpha were chosen, and the frames that have no score."""
-    named = detector.paper_weights() if protocol.normalise == "per_video" else {}
-    fixed = ", ".join(f"{name} {value:g}" for name, value in named.items())
-    chosen = "last weights, averaged over training; "
-    chosen += f"{fixed} fixed beforehand" if named else "no alpha"
+    own = protocol.score == "paper"
+    select = chosen_text(detector.info.weights, paper.weights_text() if own else "")
     # The floors have scores for more frames, and are judged on the same.
     drop = max(protocol.drop or 0, detector.info.history)
-    return replace(protocol, drop=drop, select=f"{chosen}; nothing chosen on test clips")
+    stated = replace(protocol, drop=drop, select=select)
+    return paper.applied(stated) if own else stated
 
 
 def _rows(
-    detector: Detector, videos: Sequence[VideoScores], protocols: Sequence[Protocol], source: str
+    detector: Detector,
+    paper: PaperScore,
+    videos: Sequence[VideoScores],
+    protocols: Sequence[Protocol],
+    source: str,
 ) -> list[Row]:
     labels = {v.name: v.labels for v in videos}
     rows: list[Row] = []
     for protocol in protocols:
-        stated = _stated(detector, protocol)
-        for method, scores in _methods(detector, videos, protocol).items():
+        stated = _stated(detector, paper, protocol)
+        for method, scores in _methods(paper, videos, protocol).items():
             row = evaluate_arrays(method, scores, labels, stated, source)
             rows.append({**row, "floor": False})
-        untrained = replace(stated, select="none (a floor learns nothing)")
+        untrained = replace(
+            stated, select="none (a floor learns nothing)", single=True, scaled=False
+        )
         for floor in videos[0].floors:
             scores = {v.name: v.floors[floor] for v in videos}
             rows.append(
@@ -266,10 +272,15 @@ def _rows(
 
 
 def _worst(
-    detector: Detector, videos: Sequence[VideoScores], protocols: Sequence[Protocol]
+    detector: Detector,
+    paper: PaperScore,
+    videos: Sequence[VideoScores],
+    protocols: Sequence[Protocol],
 ) -> tuple[str, list[Row]]:
     """Videos by their cost under `deploy`, else under the first protocol."""
     protocol = next((p for p in protocols if p.name == "deploy"), protocols[0])
-    method, scores = next(iter(_methods(detector, videos, protocol).items()))
+    method, scores = next(iter(_methods(paper, videos, protocol).items()))
     labels: Mapping[str, NDArray[np.uint8]] = {v.name: v.labels for v in videos}
-    return f"{method}, {protocol.name}", per_video(scores, labels, _stated(detector, protocol))
+    return f"{method}, {protocol.name}", per_video(
+        scores, labels, _stated(detector, paper, protocol)
+    )

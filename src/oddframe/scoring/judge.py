@@ -206,6 +206,8 @@ def _smoothed(videos: list[Array], protocol: Protocol) -> list[Array]:
 
 
 def _normalised(videos: list[Array], protocol: Protocol, train: ArrayLike | None) -> list[Array]:
+    if protocol.scaled:
+        return videos
     if protocol.normalise != "train":
         return normalise_videos(videos, protocol.normalise)
     if train is None:

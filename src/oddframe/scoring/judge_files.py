@@ -53,7 +53,7 @@ def evaluate_scores_files(
             if drop is None
             else for_missing(replace(protocol, drop=drop), 0, found.cut[1])
         )
-        applied = replace(applied, select=select or NOT_STATED)
+        applied = replace(applied, select=select or NOT_STATED, single=True)
         rows.append(
             evaluate_arrays(
                 method or Path(scores).stem, found.scores, found.labels, applied,

@@ -1,5 +1,9 @@
 """What stands between raw scores and an AUC, as a value with a printed form.
 
+Two choices come first and do not depend on each other: which score of a run is judged (`score`),
+and how it is rescaled (`normalise`). The paper's score of some models adds terms that are each
+min-maxed; `normalise` then says by which extremes, and the sum is not rescaled (`scoring.paper`).
+
 The rule for every video, in this order: (1) as many scores as labels, else refused: nothing is
 cut, padded or shifted; (2) the dropped frames are taken off both, whatever they hold, or filled
 with the nearest score; (3) every frame that is left needs a finite score; (4) smoothing, afresh in
@@ -22,6 +26,12 @@ NORMALISE_TEXT = {
     "global": "min-max normalisation over all test videos",
     "train": "scaled by the 1 % and 99 % quantiles of training scores",
 }
+SCALED_TEXT = {
+    "per_video": "terms min-maxed per video as the paper adds them, sum not rescaled",
+    "global": "terms min-maxed over all test videos and then added, sum not rescaled",
+}
+"""Instead of `NORMALISE_TEXT` where a paper's score is made of rescaled terms."""
+SCORE_TEXT = {"paper": "score of the model's paper", "deploy": "causal score"}
 AVERAGE_TEXT = {"micro": "micro average (frames pooled)", "macro": "macro average over videos"}
 
 
@@ -49,12 +59,24 @@ class Protocol:
     """Smoothing runs over the borders of the videos, as if they were one."""
     note: str = ""
     """What of a peer's protocol one score per frame cannot carry, in words."""
+    score: Literal["paper", "deploy"] = "deploy"
+    """Which of a run's scores is judged: that of the model's paper, or the causal one."""
+    single: bool = False
+    """The method has one score only (a floor, scores made elsewhere): the text says of none which
+    it was. Known once a method is judged, as is the next."""
+    scaled: bool = False
+    """`normalise` was done to the terms of the paper's score and is not done to their sum."""
 
     def __post_init__(self) -> None:
         if self.normalise not in NORMALISE_TEXT or self.average not in AVERAGE_TEXT:
             raise ConfigError(
                 f"Protocol {self.name}: normalise is {self.normalise!r} (expected "
                 f"{', '.join(NORMALISE_TEXT)}), average is {self.average!r} (micro, macro)."
+            )
+        if self.score not in SCORE_TEXT:
+            raise ConfigError(
+                f"Protocol {self.name}: score is {self.score!r}, expected paper (that of the "
+                "model's paper) or deploy (the causal one)."
             )
         if (self.drop is not None and self.drop < 0) or self.drop_end < 0:
             raise ConfigError(
@@ -87,9 +109,11 @@ class Protocol:
     def words(self, dropped: str, averaged: str = "") -> str:
         """The text with what a test set adds: which frames it lost, how many videos averaged."""
         how = smoothing(self.smooth)
-        smooth = how.text + " after the normalisation" * (self.smooth_last and bool(how.text))
+        last = self.smooth_last or self.scaled
+        smooth = how.text + " after the normalisation" * (last and bool(how.text))
         parts = [
-            NORMALISE_TEXT[self.normalise],
+            "" if self.single else SCORE_TEXT[self.score],
+            (SCALED_TEXT if self.scaled else NORMALISE_TEXT)[self.normalise],
             dropped.replace("dropped", "filled with the nearest score") if self.fill else dropped,
             (how.text if self.smooth == "none" else smooth)
             + ", across the borders of videos" * self.across,
@@ -108,7 +132,8 @@ class Protocol:
 
 
 _FIELDS = (
-    "normalise", "drop", "drop_end", "fill", "smooth", "smooth_last", "across", "average",
+    "score", "normalise", "drop", "drop_end", "fill", "smooth", "smooth_last", "across",
+    "average",
 )  # fmt: skip
 
 

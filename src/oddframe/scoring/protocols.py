@@ -14,45 +14,47 @@ from oddframe.scoring.protocol import Protocol, changed
 
 _TEST = "of the published figure: chosen on the TEST clips"
 _LAST = "of the published figure: not stated"
+_RUN = "those of the run, stated beside its rows"
 
 _OWN = (
-    Protocol("paper", "per_video", drop=None, select="last epoch, alpha as printed in the paper"),
-    Protocol("deploy", "none", drop=16, select="last epoch, nothing chosen on test clips"),
+    Protocol("paper", "per_video", drop=None, score="paper", select=_RUN),
+    Protocol("deploy", "none", drop=16, select=_RUN),
     Protocol("raw", "none", drop=None, select="not stated"),
 )
 _PEERS = (
-    Protocol("ffp", "per_video", 4, select=_TEST),
+    Protocol("ffp", "per_video", 4, score="paper", select=_TEST),
     Protocol(
-        "mnad", "per_video", 4, select=_TEST,
+        "mnad", "per_video", 4, score="paper", select=_TEST,
         note="MNAD adds memory distances, rescaled alike, with a weight chosen on test clips",
     ),
-    Protocol("memae", "per_video", 8, drop_end=7, select=_LAST),
-    Protocol("astnet", "per_video", 4, select=_LAST),
+    Protocol("memae", "per_video", 8, drop_end=7, score="paper", select=_LAST),
+    Protocol("astnet", "per_video", 4, score="paper", select=_LAST),
     Protocol(
-        "vadmamba", "per_video", 16, "gaussian:10", select=_TEST, smooth_last=True,
+        "vadmamba", "per_video", 16, "gaussian:10", score="paper", select=_TEST, smooth_last=True,
         note="VADMamba takes the best of 19 fusion weights and the best epochs",
     ),
-    Protocol("std", "per_video", 4, select=_LAST),
+    Protocol("std", "per_video", 4, score="paper", select=_LAST),
     Protocol(
-        "mpn", "per_video", 4, "gaussian:2:7", select=_LAST, smooth_last=True,
+        "mpn", "per_video", 4, "gaussian:2:7", score="paper", select=_LAST, smooth_last=True,
         note="MPN puts Avenue's videos in one list",
     ),
-    Protocol("lgn", "per_video", 4, select=_TEST),
-    Protocol("clnet", "per_video", 4, average="macro", select=_TEST),
+    Protocol("lgn", "per_video", 4, score="paper", select=_TEST),
+    Protocol("clnet", "per_video", 4, average="macro", score="paper", select=_TEST),
     Protocol(
         "hf2vad", "none", 4, "median:17", select=_TEST,
         note="HF2-VAD scales its terms by training mean and deviation before it adds them",
     ),
     Protocol("aed-mae", "none", 0, "gaussian:11:37:zeros", select=_TEST),
     Protocol(
-        "aed-mae-shanghaitech", "per_video", 0, "gaussian:282:899:zeros", select=_TEST,
-        smooth_last=True,
+        "aed-mae-shanghaitech", "per_video", 0, "gaussian:282:899:zeros", score="paper",
+        select=_TEST, smooth_last=True,
     ),
     Protocol("ai-vad", "none", 0, "gaussian:3", select=_LAST),
     Protocol("ai-vad-shanghaitech", "none", 0, "gaussian:7", select=_LAST),
     Protocol(
-        "jigsaw", "per_video", 3, "gaussian:10:21", select=_TEST, drop_end=3, fill=True,
-        smooth_last=True, note="the sizes of its centred windows differ between data sets",
+        "jigsaw", "per_video", 3, "gaussian:10:21", score="paper", select=_TEST, drop_end=3,
+        fill=True, smooth_last=True,
+        note="the sizes of its centred windows differ between data sets",
     ),
     Protocol("svdgan", "none", drop=None, select=_LAST),
     Protocol("anomalib", "none", 0, select="of the published figure: validation is the test set"),

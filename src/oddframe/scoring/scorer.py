@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
@@ -44,8 +44,9 @@ PEAK = 2.0
 class ScoreConfig(Config):
     """How errors become a score."""
 
-    alpha: float = Field(0.5, ge=0, le=1)
-    """Weight of the frame's PSNR in the paper's score (paper: .6 Ped2, .4 Avenue, .5 else)."""
+    alpha: Annotated[float, Field(ge=0, le=1)] | Literal["paper"] = 0.5
+    """Weight of the frame's PSNR in the paper's score; `paper`: what M2S2L's paper prints for the
+    data set that is judged (.6 UCSD Ped2, .4 CUHK Avenue), .5 for any other."""
     block_px: int = Field(32, ge=1, le=256)
     """Window of the local means of the model's errors, in pixels of a 256-px picture.
 
@@ -56,6 +57,18 @@ class ScoreConfig(Config):
     Always seen at 256 px, as the floor `flowspeed` sees it."""
     smooth: float = Field(0.0, ge=0, lt=1)
     """Weight of the past in causal exponential smoothing of the score; 0 is none."""
+
+
+ALPHA = 0.5
+"""Where a paper prints no alpha for the data."""
+
+
+def alpha_of(config: ScoreConfig, model: VADModel, data: str | None = None) -> float:
+    """The alpha in force for a data set (a key of `data.official.OFFICIAL`; None: of no such)."""
+    if config.alpha != "paper":
+        return config.alpha
+    known = model.paper_alpha(data)
+    return ALPHA if known is None else known
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +321,7 @@ class Scorer:
         """Compare with the scene: maps in standard deviations per stream, and the raw terms."""
         if self.scene is None:
             raise ValueError("Scorer.step needs the scene's statistics; fit them with SceneFit")
-        alpha = self.config.alpha
+        alpha = alpha_of(self.config, self.model)
         terms = {"psnr": seen.psnr_frame, "psnr_frame": seen.psnr_frame, **seen.terms}
         if seen.psnr_motion is not None:
             terms["psnr"] = alpha * seen.psnr_frame + (1 - alpha) * seen.psnr_motion
