@@ -375,6 +375,19 @@ def test_csv_holds_the_contract_columns_and_every_number(detector, write_street,
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["clip.csv"]
 
 
+def test_csv_holds_the_papers_curve_last(detector, write_street, tmp_path):
+    result = detector.score(write_street(tmp_path / "clip", odd_from=ODD))
+    curve = detector.paper_curve(result.terms)
+    write_csv(tmp_path / "clip.csv", result, curve)
+    with (tmp_path / "clip.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[-1] == "paper_curve"
+    assert len(rows[0]) == 5 + len(result.terms) + 1
+    found = [float(row["paper_curve"] or "nan") for row in rows]
+    np.testing.assert_allclose(found, curve, rtol=1e-8)
+    assert (np.nanmin(found), np.nanmax(found)) == (0, 1)
+
+
 def test_csv_of_a_video_shorter_than_the_history(detector, write_street, tmp_path):
     result = detector.score(write_street(tmp_path / "clip", range(3)))
     write_csv(tmp_path / "clip.csv", result)

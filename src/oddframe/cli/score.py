@@ -58,7 +58,11 @@ def run(
     compiled: bool = COMPILED,
     flow: Path | None = FLOW,
 ) -> None:  # fmt: skip
-    """Score videos: one CSV each, `frame,time_s,score,level,alarm` and the raw terms."""
+    """Score videos: one CSV each, `frame,time_s,score,level,alarm` and the raw terms.
+
+    The last column, paper_curve, is the curve that the model's paper plots: rescaled by the
+    extremes of the whole video, so it looks ahead. All others are causal.
+    """
     from oddframe.cli.console import writable_folder
     from oddframe.runtime.detector import load
     from oddframe.sources import open_source
@@ -161,7 +165,8 @@ def _score(
                 maps.take(score, seen)
             tick(frame.index + 1, hint)
     result = collector.result()
-    write_csv(out / f"{stem}.csv", result)
+    curve = detector.paper_curve(result.terms) if result.terms else None
+    write_csv(out / f"{stem}.csv", result, curve)
     names = f"{stem}.csv" + (f" and {target.path.name}" if target is not None else "")
     fps = len(result) / (time.perf_counter() - started)
     print(f"{stem}: {len(result)} frames, {_summary(result)}, {fps:.0f} frames/s -> {out}: {names}")
