@@ -13,13 +13,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from oddframe.errors import RunError
-from oddframe.models import build, default_config
+from oddframe.errors import ConfigError, RunError
+from oddframe.models import build, default_config, score_settings
 from oddframe.scoring.scene import StreamScene, from_json, to_json
 
 if TYPE_CHECKING:
@@ -46,11 +46,73 @@ class Run:
     """{"threshold", "alarms_per_day", ...}, None before calibration."""
     card: dict[str, Any]
     """All of model.json."""
+    changed: tuple[str, ...] = ()
+    """Settings changed after training, in words; see `with_settings`."""
 
     @property
     def threshold(self) -> float | None:
         """Score of the alarm, None before calibration."""
         return None if self.calibration is None else float(self.calibration["threshold"])
+
+    @property
+    def settable(self) -> tuple[str, ...]:
+        """Settings that need neither new training nor new statistics of the scene."""
+        return (*score_settings(self.name), "score.smooth", "score.streams")
+
+    def with_settings(self, settings: Sequence[str]) -> Run:
+        """The run with score settings changed after training, `a.b=value` as `--set` takes them.
+
+        Where they change the causal score (`score.smooth`, `score.streams`) the threshold, which
+        was found for another score, is gone. The folder stays as it is.
+
+        Raises:
+            ConfigError: another setting than those in `settable`, or a value out of range.
+        """
+        values: dict[str, Config] = {"score": self.score_config, "model": self.model_config}
+        for setting in settings:
+            key = setting.partition("=")[0].strip()
+            if key not in self.settable:
+                raise ConfigError(
+                    f"{key or setting!r} cannot be set after training: of {self.path} "
+                    f"({self.name}) that can be {', '.join(self.settable)}. For anything else fit "
+                    "again (oddframe fit … --set)."
+                )
+            group, _, rest = setting.strip().partition(".")
+            values[group] = values[group].override([rest])
+        score, model = cast("ScoreConfig", values["score"]), values["model"]
+        lacking = [name for name in score.streams if name not in self.scene]
+        if lacking:
+            raise ConfigError(
+                f"score.streams names {', '.join(lacking)}, but {self.path} has the streams "
+                f"{', '.join(self.scene)}. Choose among these."
+            )
+        told = [
+            f"{group}.{name} {_plain(new)} instead of {_plain(old)}"
+            for group, before in (("score", self.score_config), ("model", self.model_config))
+            for (name, new), old in zip(
+                values[group].model_dump().items(), before.model_dump().values(), strict=True
+            )
+            if new != old
+        ]
+        return replace(
+            self,
+            model_config=model,
+            score_config=score,
+            changed=(*self.changed, *told),
+            calibration=self.calibration if self.fused_alike(score) else None,
+        )
+
+    def fused_alike(self, config: ScoreConfig) -> bool:
+        """Whether another score configuration gives this run's causal score."""
+        mine = self.score_config
+        return (mine.smooth, set(mine.streams or self.scene)) == (
+            config.smooth, set(config.streams or self.scene)
+        )  # fmt: skip
+
+    @property
+    def lost_threshold(self) -> bool:
+        """Whether the RUN has a threshold that does not hold for the settings of now."""
+        return self.calibration is None and self.card["calibration"] is not None
 
     @property
     def weights_text(self) -> str:
@@ -85,6 +147,13 @@ class Run:
                 f"{str(error).splitlines()[0]} Fit the run again, or copy the whole folder anew."
             ) from None
         return model.eval()
+
+
+def _plain(value: Any) -> str:
+    """A setting's value, for people."""
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(str, value))}]" if value else "all"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def save_run(

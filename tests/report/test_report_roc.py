@@ -53,6 +53,15 @@ def test_what_no_colour_is_left_for_is_named_and_floors_go_first():
     assert "Not drawn: floor1 (51.0), floor0 (50.0)." in words(html)
 
 
+def test_a_method_has_one_colour_in_all_charts():
+    first = [one("a", 0.9), one("low", 0.6, floor=True), one("high", 0.8, floor=True)]
+    second = [one("low", 0.9, "paper", floor=True), one("b", 0.5, "paper"), one("a", 0.5, "paper")]
+    html = roc_charts([*first, *second])
+    drawn = re.findall('class="line (s\\d)" data-name="(.*?)"', html)
+    assert drawn[:3] == [("s0", "a"), ("s2", "low"), ("s3", "high")]
+    assert drawn[3:] == [("s0", "a"), ("s1", "b"), ("s2", "low")]
+
+
 def test_a_mean_over_videos_is_not_taken_for_the_area():
     assert "average the videos" in roc_charts([one("net", 0.9, macro=True)])
     assert "average the videos" not in roc_charts([one("net", 0.9)])

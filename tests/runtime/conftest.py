@@ -1,5 +1,5 @@
 """The stub RUN's fixtures."""
 
-from stub_run import labelled, run_copy, shared_run, write_street
+from stub_run import added_runs, labelled, run_copy, shared_run, write_street
 
-__all__ = ["labelled", "run_copy", "shared_run", "write_street"]
+__all__ = ["added_runs", "labelled", "run_copy", "shared_run", "write_street"]

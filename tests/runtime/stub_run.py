@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from oddframe.models import build, default_config
 from oddframe.models.m2s2l import M2S2L, M2S2LConfig
 from oddframe.runs import save_run
 from oddframe.scoring.scene import SceneFit
@@ -21,6 +23,16 @@ CONFIG = M2S2LConfig(
     size=64, width=16, patches=(8, 16), depths=(1, 1), history=HISTORY, windows=(2, 4), state=1,
     expand=1, upscale=4, memory_items=4, lambda_ssim=0,
 )  # fmt: skip
+
+
+ADDED: dict[str, dict[str, Any]] = {
+    "stnmamba": {"size": 64, "width": 8, "depth": 1, "memory_items": (4, 4, 4, 4), "state": 2},
+    "msti-net": {"size": 32, "width": 16, "memory_items": 4},
+    "mnad": {"size": 32, "width": 8, "items": 4},
+    "ammc": {"size": 32, "width": 8, "items": 4},
+    "vadmamba": {"size": 64, "history": 4, "width": 8, "state": 2, "codes": 8},
+}
+"""The models whose paper's score adds terms that are min-maxed, as small as they come."""
 
 
 def street(
@@ -55,6 +67,33 @@ def write_stub(folder: Path, smooth: float = 0.0, threshold: float | None = 3.0)
     calibration = None if threshold is None else {"threshold": threshold, "alarms_per_day": 1.0}
     save_run(folder, "m2s2l-edge", net, configs, fitting.fit(), calibration, {})
     return folder
+
+
+def write_added(folder: Path, name: str) -> Path:
+    """An untrained RUN of one of `ADDED`, with its scene, without threshold."""
+    torch.manual_seed(1)
+    base = default_config(name)
+    chosen = type(base).read({**base.model_dump(), **ADDED[name]})
+    net, score = build(name, chosen).eval(), ScoreConfig(flow=False)
+    scorer, fitting = Scorer(net, score), SceneFit()
+    state = scorer.init_state()
+    for index in range(30):
+        state, seen = scorer.observe(state, street(index))
+        if seen is not None:
+            fitting.add(seen.local)
+    configs = {
+        "model": chosen.model_dump(mode="json"), "score": score.model_dump(mode="json"),
+        "train": {"average": 0},
+    }  # fmt: skip
+    save_run(folder, name, net, configs, fitting.fit(), None, {})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def added_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A RUN of each of `ADDED` by its model's name; no test changes them."""
+    folder = tmp_path_factory.mktemp("added")
+    return {name: write_added(folder / name, name) for name in ADDED}
 
 
 @pytest.fixture(scope="session")

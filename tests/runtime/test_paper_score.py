@@ -8,57 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from stub_run import street
+from stub_run import ADDED
 
 import oddframe
 from oddframe.cli import main
 from oddframe.data import open_dataset
 from oddframe.errors import ProtocolError
 from oddframe.metrics import frame_auc
-from oddframe.models import build, default_config
-from oddframe.runs import load_run, save_run
+from oddframe.runs import load_run
 from oddframe.runtime.compare import collect, compare
 from oddframe.runtime.evaluate import evaluate
 from oddframe.scoring.protocols import parse_protocols
-from oddframe.scoring.scene import SceneFit
-from oddframe.scoring.scorer import ScoreConfig, Scorer
-
-ADDED = {
-    "stnmamba": {"size": 64, "width": 8, "depth": 1, "memory_items": (4, 4, 4, 4), "state": 2},
-    "msti-net": {"size": 32, "width": 16, "memory_items": 4},
-    "mnad": {"size": 32, "width": 8, "items": 4},
-    "ammc": {"size": 32, "width": 8, "items": 4},
-    "vadmamba": {"size": 64, "history": 4, "width": 8, "state": 2, "codes": 8},
-}
-"""The models whose paper's score adds terms that are min-maxed, as small as they come."""
-
-
-def stub(folder, name, config, score=None):
-    """An untrained RUN of any model, with its scene."""
-    torch.manual_seed(1)
-    base = default_config(name)
-    chosen = type(base).read({**base.model_dump(), **config})
-    net = build(name, chosen).eval()
-    score = score or ScoreConfig(flow=False)
-    scorer, fitting = Scorer(net, score), SceneFit()
-    state = scorer.init_state()
-    for index in range(30):
-        state, seen = scorer.observe(state, street(index))
-        if seen is not None:
-            fitting.add(seen.local)
-    configs = {
-        "model": chosen.model_dump(mode="json"), "score": score.model_dump(mode="json"),
-        "train": {"average": 0},
-    }  # fmt: skip
-    save_run(folder, name, net, configs, fitting.fit(), None, {})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("papers")
-    return {name: stub(folder / name, name, config) for name, config in ADDED.items()}
 
 
 def unit(values, span=None):
@@ -110,13 +70,13 @@ def auc(videos, scores, normalise="none", first=4):
 
 
 @pytest.mark.parametrize("name", ADDED)
-def test_terms_are_rescaled_and_their_sum_is_not(name, runs, labelled):
-    detector = oddframe.load(runs[name])
+def test_terms_are_rescaled_and_their_sum_is_not(name, added_runs, labelled):
+    detector = oddframe.load(added_runs[name])
     protocols = parse_protocols("paper,paper+normalise=global,deploy,deploy+score=paper"
                                 "+normalise=per_video")  # fmt: skip
     found = evaluate(detector, open_dataset(labelled), protocols, floors=["persistence"])
     rows = {(r["method"], r["protocol"]): r for r in found.rows}
-    model, videos = load_run(runs[name]).model(), found.videos
+    model, videos = load_run(added_runs[name]).model(), found.videos
     own = [by_hand(name, model, v.terms, None) for v in videos]
     paper = rows[name, "paper"]
     assert paper["auc"] == pytest.approx(auc(videos, own), abs=1e-9)
@@ -142,8 +102,8 @@ def test_terms_are_rescaled_and_their_sum_is_not(name, runs, labelled):
 
 @pytest.mark.parametrize("name", ADDED)
 @pytest.mark.parametrize("normalise", ["none", "train"])
-def test_a_sum_of_rescaled_terms_cannot_be_had_unscaled(name, normalise, runs, labelled):
-    detector, dataset = oddframe.load(runs[name]), open_dataset(labelled)
+def test_a_sum_of_rescaled_terms_cannot_be_had_unscaled(name, normalise, added_runs, labelled):
+    detector, dataset = oddframe.load(added_runs[name]), open_dataset(labelled)
     asked = parse_protocols(f"paper+normalise={normalise}")
     seen = []
     with pytest.raises(ProtocolError, match=rf"{name}'s paper.*paper\+normalise=global"):
@@ -152,17 +112,19 @@ def test_a_sum_of_rescaled_terms_cannot_be_had_unscaled(name, normalise, runs, l
 
 
 @pytest.mark.parametrize("name", ["stnmamba", "msti-net"])
-def test_a_comparison_rescales_no_sum_either(name, runs, shared_run, labelled, tmp_path):
+def test_a_comparison_rescales_no_sum_either(name, added_runs, shared_run, labelled, tmp_path):
     dataset, protocols = open_dataset(labelled), parse_protocols("paper,paper+normalise=global")
     methods = collect(
-        [runs[name], shared_run], {}, dataset, protocols, tmp_path / "kept",
+        [added_runs[name], shared_run], {}, dataset, protocols, tmp_path / "kept",
         lambda _: lambda *_: None,
     )  # fmt: skip
     truth = dict(np.load(labelled / "labels.npz"))
     found = compare(methods, truth, protocols)
     rows = {(r["method"], r["protocol"]): r for r in found.rows}
-    videos = evaluate(oddframe.load(runs[name]), dataset, protocols, floors=["persistence"]).videos
-    model = load_run(runs[name]).model()
+    videos = evaluate(
+        oddframe.load(added_runs[name]), dataset, protocols, floors=["persistence"]
+    ).videos
+    model = load_run(added_runs[name]).model()
     for protocol, spans in (("paper", None), ("paper+normalise=global", spans_of(videos))):
         want = [by_hand(name, model, v.terms, spans) for v in videos]
         row = rows[name, protocol]
@@ -179,8 +141,8 @@ def test_a_comparison_rescales_no_sum_either(name, runs, shared_run, labelled, t
         assert apart["difference"] == pytest.approx(one - base, abs=1e-9)
     with pytest.raises(ProtocolError, match=f"{name}'s paper"):
         collect(
-            [runs[name]], {}, dataset, parse_protocols("paper+normalise=none"), tmp_path / "kept",
-            lambda _: lambda *_: None,
+            [added_runs[name]], {}, dataset, parse_protocols("paper+normalise=none"),
+            tmp_path / "kept", lambda _: lambda *_: None,
         )  # fmt: skip
 
 
@@ -260,7 +222,7 @@ def test_rows_say_which_weights_the_run_holds(run_copy, labelled, card, said):
     assert all(f"checkpoint and alpha: {said}" in r["protocol_text"] for r in found.rows)
 
 
-def test_the_curves_are_those_that_the_papers_plot(runs, shared_run, labelled):
+def test_the_curves_are_those_that_the_papers_plot(added_runs, shared_run, labelled):
     video = labelled / "test" / "01"
     detector = oddframe.load(shared_run)
     terms = detector.score(video).terms
@@ -274,14 +236,14 @@ def test_the_curves_are_those_that_the_papers_plot(runs, shared_run, labelled):
         ("msti-net", "regularity score R", -1, 0),
         ("mnad", "anomaly score", 1, 0),
     ):
-        detector = oddframe.load(runs[name])
+        detector = oddframe.load(added_runs[name])
         terms = detector.score(video).terms
-        want = by_hand(name, load_run(runs[name]).model(), terms, None)
+        want = by_hand(name, load_run(added_runs[name]).model(), terms, None)
         np.testing.assert_allclose(detector.paper_curve(terms), sign * want + shift, atol=1e-12)
         assert detector.curve_name == said
 
 
-def test_a_video_too_short_for_any_score_is_named(runs, write_street, tmp_path):
+def test_a_video_too_short_for_any_score_is_named(added_runs, write_street, tmp_path):
     root = tmp_path / "set"
     write_street(root / "normal" / "a", range(5))
     for name, frames in (("01", 30), ("02", 3)):
@@ -290,13 +252,13 @@ def test_a_video_too_short_for_any_score_is_named(runs, write_street, tmp_path):
     np.savez(root / "labels.npz", **{k: v.astype(np.uint8) for k, v in labels.items()})
     with pytest.raises(ProtocolError, match="'02'"):
         evaluate(
-            oddframe.load(runs["mnad"]), open_dataset(root),
+            oddframe.load(added_runs["mnad"]), open_dataset(root),
             parse_protocols("paper+normalise=global"), floors=[],
         )  # fmt: skip
 
 
-def test_the_command_line_says_it_in_one_paragraph(runs, labelled, capsys):
-    args = ["evaluate", str(runs["mnad"]), "--data", str(labelled)]
+def test_the_command_line_says_it_in_one_paragraph(added_runs, labelled, capsys):
+    args = ["evaluate", str(added_runs["mnad"]), "--data", str(labelled)]
     assert main([*args, "--protocol", "paper+normalise=none"]) == 1
     said = capsys.readouterr().err
     assert "mnad's paper" in said

@@ -15,6 +15,7 @@ from oddframe.cli.console import (
     ONLY,
     PROTOCOL,
     REGULARITY,
+    SETTINGS,
     frames_cut,
 )
 
@@ -42,6 +43,7 @@ def run(
         None, "--labels", help="Use these frame labels instead of those beside the videos."
     ),
     device: str = DEVICE,
+    settings: list[str] = SETTINGS,
 ) -> None:  # fmt: skip
     """Compare methods on one data set: intervals, paired differences, where they disagree."""
     from contextlib import ExitStack
@@ -67,6 +69,7 @@ def run(
         methods = collect(
             runs or [], _named(scores), dataset, protocols, out / "scores",
             lambda title: bars.enter_context(frame_bar(title)), reading, device=device,
+            settings=settings,
         )  # fmt: skip
     truth = frame_labels(dataset)
     found = compare(methods, truth, protocols, label_source(dataset, truth))

@@ -29,6 +29,11 @@ FLOW = typer.Option(
     None, "--flow", metavar="FOLDER",
     help="Flow files, for a model that reads them (`oddframe data flow`).",
 )  # fmt: skip
+SETTINGS = typer.Option(
+    [], "--set", metavar="A.B=C",
+    help="Change a score setting after training (score.alpha=.6, score.streams=[frame,motion], "
+    "model.lambda_score=.4 …); repeatable.",
+)  # fmt: skip
 JSON = typer.Option(None, "--json", metavar="F", help="Also write the results to this file.")
 PROTOCOL = typer.Option(
     "all",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from oddframe.cli.console import DEVICE, FLOW, JSON, PROTOCOL, RUN, events_text
+from oddframe.cli.console import DEVICE, FLOW, JSON, PROTOCOL, RUN, SETTINGS, events_text
 
 if TYPE_CHECKING:
     from oddframe.runtime.evaluate import Evaluation
@@ -29,6 +29,7 @@ def run(
     ),
     device: str = DEVICE,
     flow: Path | None = FLOW,
+    settings: list[str] = SETTINGS,
 ) -> None:
     """Evaluate a run on labelled video, floors without learning beside it."""
     import time
@@ -43,7 +44,7 @@ def run(
 
     protocols = parse_protocols(protocol)
     dataset = open_dataset(data, labels)
-    loaded = load_run(run)
+    loaded = load_run(run).with_settings(settings)
     detector = load(loaded, device, flow=flow)
     for file in (json, report):
         if file is not None:
@@ -56,7 +57,8 @@ def run(
     print(format_table(found.rows))
     print("\n" + details(found))
     if json is not None:
-        write_json(json, {**found.plain(), "run": str(run), "data": dataset.name})
+        write_json(json, {**found.plain(), "run": str(run), "data": dataset.name,
+                          "changed": list(loaded.changed)})  # fmt: skip
         print(f"written to {json}")
     if report is not None:
         from oddframe.report.build import build_report

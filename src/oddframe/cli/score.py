@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
-from oddframe.cli.console import COMPILED, DEVICE, FLOW, PRECISION, RUN
+from oddframe.cli.console import COMPILED, DEVICE, FLOW, PRECISION, RUN, SETTINGS
 
 if TYPE_CHECKING:
     from oddframe.report.maps import MapPictures, MapVideo
@@ -57,6 +57,7 @@ def run(
     precision: str = PRECISION,
     compiled: bool = COMPILED,
     flow: Path | None = FLOW,
+    settings: list[str] = SETTINGS,
 ) -> None:  # fmt: skip
     """Score videos: one CSV each, `frame,time_s,score,level,alarm` and the raw terms.
 
@@ -64,20 +65,26 @@ def run(
     extremes of the whole video, so it looks ahead. All others are causal.
     """
     from oddframe.cli.console import writable_folder
+    from oddframe.runs import load_run
     from oddframe.runtime.detector import load
     from oddframe.sources import open_source
 
     wanted = _Wanted(overlay, maps or maps_video, maps_video, _frames(frames, maps, maps_video))
     stems = _stems(videos, allow_short)
+    loaded = load_run(run).with_settings(settings)
     detector = load(
-        run, device, precision=cast("Precision", precision), compiled=compiled, flow=flow
+        loaded, device, precision=cast("Precision", precision), compiled=compiled, flow=flow
     )
     _check_frames(wanted.frames, detector)
     for spec in stems.values() if detector.info.carried else []:
         with open_source(spec, allow_short=allow_short) as source:
             detector.flow_of(source)  # what is wrong shows before any work
     writable_folder(out)
-    if detector.info.threshold is None:
+    if loaded.changed:
+        print(f"set after training: {', '.join(loaded.changed)}")
+    if loaded.lost_threshold:
+        print("the threshold was found for another score: levels stay empty and no alarm is raised")
+    elif detector.info.threshold is None:
         print("the run is not calibrated: levels stay empty and no alarm is raised")
     for stem, spec in stems.items():
         _score(detector, spec, stem, out, wanted, allow_short)

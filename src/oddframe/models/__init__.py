@@ -108,6 +108,12 @@ def default_config(name: str) -> Config:
     return config
 
 
+def score_settings(name: str) -> tuple[str, ...]:
+    """Settings of the score of a model's paper, `model.…` or `score.…`: training needs none."""
+    found: tuple[str, ...] = getattr(import_module(entry(name).module), "SCORE_SETTINGS", ())
+    return found
+
+
 def build(name: str, config: Config | None = None) -> VADModel:
     """Make an untrained model; weights follow torch's random state."""
     e = entry(name)

@@ -93,6 +93,8 @@ class AMMCConfig(Config):
 
 
 _CPU: dict[str, object] = {"size": 128, "width": 32, "decay": 0.9}
+SCORE_SETTINGS = ("model.score_motion", "model.score_commit")
+"""Settings of the paper's score, which may be changed after training."""
 SIZES: dict[str, dict[str, object]] = {"ammc": {}, "ammc-128": _CPU}
 """Differences of each size from `AMMCConfig`'s defaults."""
 

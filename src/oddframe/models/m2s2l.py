@@ -168,6 +168,8 @@ ABLATIONS: dict[str, dict[str, object]] = {
 """The paper's Tables II and III as changes of a configuration; 1 means: the first one alone."""
 
 
+SCORE_SETTINGS = ("score.alpha",)
+"""Settings of the paper's score, which may be changed after training."""
 PAPER_ALPHA = {"ped2": 0.6, "avenue": 0.4, "shanghaitech": 0.5}
 """Weight of the frame's PSNR that the paper prints for each of its data sets."""
 

@@ -51,6 +51,8 @@ class MNADConfig(Config):
     """Weight of the PSNR beside the distance in the paper's score (lambda; .6 for prediction)."""
 
 
+SCORE_SETTINGS = ("model.score_alpha",)
+"""Settings of the paper's score, which may be changed after training."""
 SIZES: dict[str, dict[str, object]] = {"mnad": {}, "mnad-128": {"size": 128, "width": 32}}
 """Differences of each size from `MNADConfig`'s defaults."""
 

@@ -113,6 +113,8 @@ class MSTIConfig(Config):
 
 
 _CPU = {"size": 128, "width": 32, "head": "residual"}
+SCORE_SETTINGS = ("model.tau",)
+"""Settings of the paper's score, which may be changed after training."""
 SIZES: dict[str, dict[str, object]] = {"msti-net": {}, "msti-net-128": _CPU}
 """Differences of each size from `MSTIConfig`'s defaults."""
 

@@ -135,6 +135,8 @@ class STNMambaConfig(Config):
         return LEVELS if self.multi_level else LEVELS[-1:]
 
 
+SCORE_SETTINGS = ("model.lambda_score",)
+"""Settings of the paper's score, which may be changed after training."""
 SIZES: dict[str, dict[str, object]] = {
     "stnmamba": {},
     "stnmamba-128": {"size": 128, "head": "residual"},

@@ -110,6 +110,8 @@ class VADMambaConfig(Config):
 _CPU: dict[str, object] = {
     "size": 128, "width": 32, "state": 4, "codes": 128, "head": "residual",
 }  # fmt: skip
+SCORE_SETTINGS = ("model.score_alpha",)
+"""Settings of the paper's score, which may be changed after training."""
 SIZES: dict[str, dict[str, object]] = {"vadmamba": {}, "vadmamba-128": _CPU}
 """Differences of each size from `VADMambaConfig`'s defaults; -128 is for training on a CPU."""
 

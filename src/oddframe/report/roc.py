@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -23,7 +23,13 @@ def roc_charts(curves: Sequence[Roc]) -> str:
     named: dict[str, list[Roc]] = {}
     for one in curves:
         named.setdefault(one.protocol, []).append(one)
-    drawn = [_chart(name, members, f"roc{i}") for i, (name, members) in enumerate(named.items())]
+    # One order, hence one colour per method, in all charts; the last floor is the one to clear.
+    learned = [one.method for one in curves if not one.floor]
+    order = list(dict.fromkeys(learned + [one.method for one in reversed(curves) if one.floor]))
+    colour = {method: i for i, method in enumerate(order)}
+    drawn = [
+        _chart(name, members, colour, f"roc{i}") for i, (name, members) in enumerate(named.items())
+    ]
     return (
         '<p class="hint">Share of abnormal frames found (up) against share of normal frames '
         "falsely called (right), over all thresholds, the frames of all videos pooled. The thin "
@@ -32,23 +38,21 @@ def roc_charts(curves: Sequence[Roc]) -> str:
     )
 
 
-def _chart(protocol: str, members: Sequence[Roc], ident: str) -> str:
-    # Learned methods as they come, then the strongest floors: those are the bar.
-    learned = [one for one in members if not one.floor]
-    floors = sorted((one for one in members if one.floor), key=lambda one: -one.auc)
-    order = [*learned, *floors]
-    shown, rest = order[:DRAWN], order[DRAWN:]
-    lines = [Line(one.method, one.fpr, one.tpr, f"s{i}") for i, one in enumerate(shown)]
-    areas = ", ".join(f"{one.method} {percent(one.auc)} %" for one in order)
+def _chart(protocol: str, members: Sequence[Roc], colour: Mapping[str, int], ident: str) -> str:
+    members = sorted(members, key=lambda one: colour[one.method])
+    shown = [(one, f"s{colour[one.method]}") for one in members if colour[one.method] < DRAWN]
+    rest = members[len(shown) :]
+    lines = [Line(one.method, one.fpr, one.tpr, css) for one, css in shown]
+    areas = ", ".join(f"{one.method} {percent(one.auc)} %" for one in members)
     drawn = chart(
         [_CHANCE, *lines], span_axis(0, 1), span_axis(0, 1),
         label=f"ROC curves under {protocol}", ident=ident, css="square",
         desc=f"Area under the curve: {areas}.",
     )  # fmt: skip
     keys = "".join(
-        f'<span class="item"><i class="key line s{i}"></i>{escape(one.method)} '
+        f'<span class="item"><i class="key line {css}"></i>{escape(one.method)} '
         f"({percent(one.auc)}){_floor(one)}</span>"
-        for i, one in enumerate(shown)
+        for one, css in shown
     )
     notes = []
     if rest:

@@ -124,13 +124,13 @@ def _paper(video: VideoTimeline, x_axis: Axis, bands: Sequence[Band], ident: str
     drawn = chart(
         [Line(name, video.time_s, values, "paper")],
         x_axis,
-        span_axis(low, high),
+        span_axis(low, high, pad=0.06),
         label=f"{name} by the model's paper, over time in {video.name}",
         ident=f"{ident}-p",
         css="low",
         bands=bands,
     )
-    return f'<p class="sub">{escape(name)}</p>{drawn}'
+    return f'<p class="sub">{escape(name)} of the paper</p>{drawn}'
 
 
 def _bands(video: VideoTimeline) -> list[Band]:
@@ -195,9 +195,9 @@ def timelines(
     numbered = " Numbers lead to the moments above." if moments else ""
     key, hint = "", ""
     if any(v.paper is not None for v in videos):
-        key = f'<span class="item"><i class="key paper"></i>{escape(name)}</span>'
+        key = f'<span class="item"><i class="key paper"></i>{escape(name)} of the paper</span>'
         hint = (
-            f" Below each score the {escape(name)} as the model's paper plots it, rescaled by the "
+            f" Below each score the {escape(name)} that the model's paper plots, rescaled by the "
             "video's own extremes: it looks ahead, the score does not."
         )
     legend = (

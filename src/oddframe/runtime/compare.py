@@ -31,10 +31,13 @@ from oddframe.scoring.paper import PaperScore, chosen_text
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import PROTOCOLS, for_missing
 from oddframe.scoring.score_files import NOT_STATED, Reading, foreign_scores
+from oddframe.scoring.scorer import score_again
 
 Floats = NDArray[np.float64]
 ByVideo = Mapping[str, Floats]
 INDEX = "index.json"
+SCORE = "score"
+"""No raw term is called so."""
 _UNTRAINED = "none (a floor learns nothing)"
 
 
@@ -51,6 +54,8 @@ class Method:
     """Of a run, how; None where the method has one score only."""
     weights: str = NOT_STATED
     """Which weights a run holds; of other methods how they were chosen."""
+    changed: tuple[str, ...] = ()
+    """Settings of a run that were changed after training, in words."""
     floor: bool = False
     missing_end: int = 0
     """Frames at the end of every video that have no score."""
@@ -67,8 +72,8 @@ class Method:
         if self.paper is None:
             return replace(protocol, select=self.weights, single=True)
         own = protocol.score == "paper"
-        fixed = self.paper.weights_text() if own else ""
-        stated = replace(protocol, select=chosen_text(self.weights, fixed))
+        named = self.paper.weights_text(bool(self.changed)) if own else ""
+        stated = replace(protocol, select=chosen_text(self.weights, named, self.changed))
         return self.paper.applied(stated) if own else stated
 
 
@@ -237,16 +242,18 @@ def collect(
     tick: Tick,
     reading: Reading | None = None,
     device: str = "cpu",
+    settings: Sequence[str] = (),
 ) -> list[Method]:
     """Score the data set with each run and the floors; read the scores made elsewhere.
 
     What a run gave is kept in `folder` as NAME.npz, which `evaluate-scores` reads too, and as
     NAME.terms.npz (its raw terms), and taken from there where run and data are still the same: an
-    interrupted comparison goes on with the next run.
+    interrupted comparison goes on with the next run, and other score settings (`settings`, see
+    `Run.with_settings`; each goes to all runs that know it) need no second pass over the videos.
 
     Raises:
         RunError, DatasetError, ProtocolError, SourceError: as `evaluate` and `foreign_scores`.
-        ConfigError: a run takes its optical flow from files.
+        ConfigError: a run takes its optical flow from files; a setting that no run knows.
         ProtocolError: the paper's score of a run is not defined under a protocol.
     """
     labels = frame_labels(dataset)
@@ -262,9 +269,11 @@ def collect(
     papers: dict[str, PaperScore] = {}
     counts = {video: len(values) for video, values in labels.items()}
     data = benchmark(counts, f"{dataset.root.parent.name}/{dataset.name}")
-    for name, path in _named(runs).items():
-        run = load_run(path)
-        papers[name] = PaperScore(run.outline(), run.name, run.score_config, data)
+    opened = {name: load_run(path) for name, path in _named(runs).items()}
+    changed = _changed(opened, settings)
+    for name, run in opened.items():
+        path, mine = run.path, changed[name]
+        papers[name] = PaperScore(mine.outline(), mine.name, mine.score_config, data)
         papers[name].check(protocols)
         key = store.key((path / WEIGHTS).read_bytes() + (path / CARD).read_bytes())
         if store.get(name, key) is None:
@@ -280,11 +289,37 @@ def collect(
             for floor in lacking:
                 values = {v.name: v.floors[floor] for v in found.videos}
                 store.put(floor, store.key(floor.encode()), Method(floor, values))
-        kept = store.given(name, key)
-        methods.append(replace(kept, paper=papers[name], weights=run.weights_text))
+        mine, kept = changed[name], store.given(name, key)
+        if not run.fused_alike(mine.score_config):
+            again = {
+                video: score_again(known, mine.score_config) if known else kept.scores[video]
+                for video, known in kept.terms.items()
+            }
+            kept = replace(kept, scores=again)
+        store.show(name, kept.scores)
+        methods.append(
+            replace(kept, paper=papers[name], weights=run.weights_text, changed=mine.changed)
+        )
     for name, other in others.items():
         methods.append(Method(name, other.scores, missing_end=other.cut[1]))
     return methods + _floors(store, dataset, tick)
+
+
+def _changed(runs: Mapping[str, Run], settings: Sequence[str]) -> dict[str, Run]:
+    """The runs, each with the settings that it knows."""
+    known = {name: set(run.settable) for name, run in runs.items()}
+    asked = {setting: setting.partition("=")[0].strip() for setting in settings}
+    for setting, key in asked.items():
+        if not any(key in keys for keys in known.values()):
+            able = "; ".join(f"{name}: {', '.join(r.settable)}" for name, r in runs.items())
+            raise ConfigError(
+                f"{setting!r} is no score setting of any RUN here. What can be set after training: "
+                f"{able or 'nothing, there is no RUN'}."
+            )
+    return {
+        name: run.with_settings([s for s, key in asked.items() if key in known[name]])
+        for name, run in runs.items()
+    }
 
 
 def _check_flow(run: Run) -> None:
@@ -343,7 +378,11 @@ def _named(runs: Sequence[Path]) -> dict[str, Path]:
 
 
 class _Store:
-    """Scores on disk, by the method's name, with a key of what they were made from."""
+    """Scores on disk, by the method's name, with a key of what they were made from.
+
+    NAME.terms.npz holds what a method gave, its own scores under `VIDEO/` + `SCORE` and the raw
+    terms of a run beside them; NAME.npz the scores that were last compared, for other programs.
+    """
 
     def __init__(self, folder: Path, data: str) -> None:
         self.folder, self.data = folder, data
@@ -364,17 +403,18 @@ class _Store:
         if self._index().get(name) != key:
             return None
         try:
-            with (
-                np.load(self.folder / f"{name}.npz") as scores,
-                np.load(self.folder / f"{name}.terms.npz") as kept,
-            ):
-                known = dict(scores)
-                terms: dict[str, dict[str, Floats]] = {video: {} for video in known}
-                for key, values in kept.items():  # no term has a slash in its name
-                    video, _, term = key.rpartition("/")
-                    terms[video][term] = values
-                return Method(name, known, terms)
-        except (OSError, ValueError, EOFError, KeyError):
+            with np.load(self.folder / f"{name}.terms.npz") as kept:
+                scores: dict[str, Floats] = {}
+                terms: dict[str, dict[str, Floats]] = {}
+                for path, values in kept.items():  # no term has a slash in its name
+                    video, _, term = path.rpartition("/")
+                    terms.setdefault(video, {})
+                    if term == SCORE:
+                        scores[video] = values
+                    else:
+                        terms[video][term] = values
+            return Method(name, scores, terms)
+        except (OSError, ValueError, EOFError):
             return None
 
     def given(self, name: str, key: str) -> Method:
@@ -385,15 +425,20 @@ class _Store:
         return found
 
     def put(self, name: str, key: str, method: Method) -> None:
-        """Keep a method's scores; the index is written last."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        terms = {
-            f"{video}/{term}": values
-            for video, known in method.terms.items()
-            for term, values in known.items()
-        }
-        for ending, values in (("", method.scores), (".terms", terms)):
-            temporary = self.folder / f".{name}{ending}.tmp.npz"
-            np.savez(temporary, **dict(values))  # type: ignore[arg-type]
-            temporary.replace(self.folder / f"{name}{ending}.npz")
+        """Keep what a method gave; the index is written last."""
+        kept = {f"{video}/{SCORE}": values for video, values in method.scores.items()}
+        for video, terms in method.terms.items():
+            kept |= {f"{video}/{term}": values for term, values in terms.items()}
+        self._write(f"{name}.terms", kept)
+        self.show(name, method.scores)
         write_json(self.folder / INDEX, {**self._index(), name: key})
+
+    def show(self, name: str, scores: ByVideo) -> None:
+        """Write the scores that are compared."""
+        self._write(name, scores)
+
+    def _write(self, name: str, values: ByVideo) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{name}.tmp.npz"
+        np.savez(temporary, **dict(values))  # type: ignore[arg-type]
+        temporary.replace(self.folder / f"{name}.npz")

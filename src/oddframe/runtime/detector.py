@@ -67,6 +67,8 @@ class DetectorInfo:
     """Of the model's matrix products and convolutions."""
     weights: str
     """Which of the training's weights these are, in words."""
+    changed: tuple[str, ...]
+    """Score settings changed after training, in words."""
 
 
 class Detector:
@@ -98,6 +100,7 @@ class Detector:
             device=str(where),
             precision=precision,
             weights=run.weights_text,
+            changed=run.changed,
         )
         self.score_config = run.score_config
 

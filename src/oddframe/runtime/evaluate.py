@@ -242,7 +242,9 @@ def _term(video: VideoScores, name: str) -> Floats:
 def _stated(detector: Detector, paper: PaperScore, protocol: Protocol) -> Protocol:
     """The protocol with how weights and alpha were chosen, and the frames that have no score."""
     own = protocol.score == "paper"
-    select = chosen_text(detector.info.weights, paper.weights_text() if own else "")
+    changed = detector.info.changed
+    named = paper.weights_text(bool(changed)) if own else ""
+    select = chosen_text(detector.info.weights, named, changed)
     # The floors have scores for more frames, and are judged on the same.
     drop = max(protocol.drop or 0, detector.info.history)
     stated = replace(protocol, drop=drop, select=select)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from oddframe.config import Config
@@ -33,6 +33,7 @@ from oddframe.scoring.local import box_mean
 from oddframe.scoring.scene import StreamScene
 from oddframe.types import Image, Map, Score
 
+T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
 Greys = tuple[NDArray[np.uint8], ...]
 """The last grey pictures of a stream, (256, 256) each, oldest first: what optical flow looks at."""
@@ -44,7 +45,7 @@ PEAK = 2.0
 class ScoreConfig(Config):
     """How errors become a score."""
 
-    alpha: Annotated[float, Field(ge=0, le=1)] | Literal["paper"] = 0.5
+    alpha: float | Literal["paper"] = 0.5
     """Weight of the frame's PSNR in the paper's score; `paper`: what M2S2L's paper prints for the
     data set that is judged (.6 UCSD Ped2, .4 CUHK Avenue), .5 for any other."""
     block_px: int = Field(32, ge=1, le=256)
@@ -57,6 +58,16 @@ class ScoreConfig(Config):
     Always seen at 256 px, as the floor `flowspeed` sees it."""
     smooth: float = Field(0.0, ge=0, lt=1)
     """Weight of the past in causal exponential smoothing of the score; 0 is none."""
+    streams: tuple[Literal["frame", "motion", "flow"], ...] = ()
+    """Which streams are fused to the score; empty: all that there are."""
+
+    @field_validator("alpha", mode="before")
+    @classmethod
+    def _known(cls, value: object) -> object:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value != "paper" and not (number and 0 <= cast(float, value) <= 1):
+            raise ValueError(f"expected a number from 0 to 1, or paper; found {value!r}")
+        return value
 
 
 ALPHA = 0.5
@@ -308,14 +319,13 @@ class Scorer:
             return state, Score(index, pts_s, float("nan"), float("nan"), False)
         unusual, terms = self.unusual(seen)
         worst = {name: float(m.max()) for name, m in unusual.items()}
+        fused = chosen(unusual, self.config)
         terms |= {f"z_{name}": value for name, value in worst.items()}
         terms["own"] = fuse(own_streams(worst))
-        value = fuse(worst)
-        if self.config.smooth and state.smooth is not None:
-            value = self.config.smooth * state.smooth + (1 - self.config.smooth) * value
+        value = smoothed(fuse({name: worst[name] for name in fused}), state.smooth, self.config)
         level = float("nan") if self.threshold is None else max(value, 0.0) / self.threshold
         state = replace(state, smooth=value)
-        return state, Score(index, pts_s, value, level, level >= 1, terms, fuse_maps(unusual))
+        return state, Score(index, pts_s, value, level, level >= 1, terms, fuse_maps(fused))
 
     def unusual(self, seen: Observation) -> tuple[dict[str, Map], dict[str, float]]:
         """Compare with the scene: maps in standard deviations per stream, and the raw terms."""
@@ -328,6 +338,36 @@ class Scorer:
             terms["psnr_motion"] = seen.psnr_motion
         terms |= {f"local_{name}": float(m.max()) for name, m in seen.local.items()}
         return {name: self.scene[name].unusual(m) for name, m in seen.local.items()}, terms
+
+
+def chosen(streams: Mapping[str, T], config: ScoreConfig) -> dict[str, T]:
+    """The streams that the score is fused of."""
+    return {name: x for name, x in streams.items() if not config.streams or name in config.streams}
+
+
+def smoothed(value: float, before: float | None, config: ScoreConfig) -> float:
+    """A frame's score, smoothed with that of the frame before; the first stays as it is."""
+    if not config.smooth or before is None:
+        return value
+    return config.smooth * before + (1 - config.smooth) * value
+
+
+def score_again(
+    terms: Mapping[str, NDArray[np.float64]], config: ScoreConfig
+) -> NDArray[np.float64]:
+    """The scores (n,) of a video under other `streams` and `smooth`, from the terms kept of it.
+
+    Bit for bit what `Scorer` would give: the terms `z_STREAM` are what it fuses.
+    """
+    known = {name.removeprefix("z_"): x for name, x in terms.items() if name.startswith("z_")}
+    columns = chosen(known, config)
+    scores = np.full(len(next(iter(known.values()))), np.nan)
+    before: float | None = None
+    for i in range(len(scores)):
+        here = {name: float(x[i]) for name, x in columns.items() if not np.isnan(x[i])}
+        if here:
+            scores[i] = before = smoothed(fuse(here), before, config)
+    return scores
 
 
 def fuse_maps(unusual: Mapping[str, Map]) -> Map:
