@@ -89,6 +89,52 @@ def test_score_with_overlay_plays_with_the_frames_size_and_rate_of_the_source(
     assert frames == 14
 
 
+def maps_of(oddframe_main, run, folder, *options):
+    """What stands in the folder beside the CSV file, and what was said."""
+    out = folder.parent / "o"
+    code, text, err = oddframe_main("score", run, folder, "--out", out, *options)
+    assert (code, err) == (0, "")
+    return {p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.is_file()}, text
+
+
+def test_score_with_maps_of_chosen_frames(oddframe_main, shared_run, write_street, tmp_path):
+    folder = write_street(tmp_path / "cam", odd_from=20)
+    found, text = maps_of(oddframe_main, shared_run, folder, "--maps", "--frames", "9, 21")
+    assert found == {"cam.csv", "cam.maps/000009.png", "cam.maps/000021.png"}
+    assert "maps of 2 frames" in text
+
+
+def test_score_with_maps_of_its_own_choice_names_the_frames(
+    oddframe_main, shared_run, write_street, tmp_path
+):
+    folder = write_street(tmp_path / "cam", odd_from=20)
+    found, text = maps_of(oddframe_main, shared_run, folder, "--maps")
+    rows = list(csv.DictReader((tmp_path / "o" / "cam.csv").open()))
+    scored = [row for row in rows if row["score"]]
+    highest = max(scored, key=lambda row: float(row["score"]))["frame"]
+    lowest = min(scored, key=lambda row: float(row["score"]))["frame"]
+    assert {f"cam.maps/{int(i):06d}.png" for i in (highest, lowest)} <= found
+    assert f"and {lowest} (lowest score)" in text
+
+
+def test_score_with_a_video_of_maps(oddframe_main, shared_run, write_street, tmp_path):
+    folder = write_street(tmp_path / "cam", frames=range(12))
+    found, text = maps_of(oddframe_main, shared_run, folder, "--maps", "--maps-video")
+    assert found == {"cam.csv", "cam.maps.webm"}
+    assert "maps of every frame" in text
+
+
+def test_frames_that_can_have_no_maps_are_refused_before_any_work(
+    oddframe_main, shared_run, write_street, tmp_path
+):
+    call = ("score", shared_run, write_street(tmp_path / "cam"), "--out", tmp_path / "o")
+    fails(oddframe_main(*call, "--maps", "--frames", f"{HISTORY - 1}"), "has no prediction", "from")
+    for wrong in (["--frames", "9"], ["--maps", "--frames", "a"], ["--maps", "--frames", "-3"]):
+        assert oddframe_main(*call, *wrong)[0] == 2
+    assert oddframe_main(*call, "--maps", "--maps-video", "--frames", "9")[0] == 2
+    assert not (tmp_path / "o").exists()
+
+
 def test_two_videos_of_one_stem_are_refused_before_any_work(
     oddframe_main, shared_run, make_video, tmp_path
 ):

@@ -331,7 +331,7 @@ def predict(w, cfg, clip):
     features = {}
 
     def read(part, x):
-        return recall(w / f"memory.{part}", x, cfg.memory_read)
+        return recall(w / f"memory.{part}", x, cfg.memory_read, cfg.memory_temperature)
 
     if cfg.decompose:
         common, app, mot = decompose(w, cfg, fused)

@@ -15,6 +15,7 @@ from oddframe.errors import RunError
 from oddframe.report import page, table
 from oddframe.report.page import Curve, Moment, ReportData, VideoTimeline, render, write_report
 from oddframe.report.timeline import share_text
+from oddframe.scoring.judge import Roc
 
 NAN = float("nan")
 EVIL = "<script>alert('x')</script>\"&"
@@ -65,6 +66,9 @@ def parse(html):
     return parser
 
 
+X = np.linspace(0, 1, 60)
+
+
 def timeline(name="01", n=60, **changes):
     score = np.abs(np.sin(np.arange(n) / 7.0)) * 4
     score[:16] = NAN
@@ -98,7 +102,9 @@ def full():
         EVIL,
         facts={EVIL: EVIL, "parameters": 1234567, "seed": None, "share": np.float32(0.5)},
         curves=[Curve(EVIL, np.arange(300), np.linspace(1, 0, 300)), Curve("b", [0, 1], [NAN, 2])],
-        timelines=[timeline(), timeline(EVIL), *(timeline(f"x{i}") for i in range(14))],
+        timelines=[timeline(), timeline(EVIL), *(timeline(f"x{i}", paper=X) for i in range(14))],
+        paper_curve=EVIL,
+        rocs=[Roc(EVIL, EVIL, True, 0.5, X[[0, -1]], X[[0, -1]])],
         moments=[moment(), moment(kind="miss", heat=None), moment(truth=None, video="")],
         rows=[
             {"method": EVIL, "protocol": "deploy", "auc": 0.971, "protocol_text": text},
@@ -131,6 +137,17 @@ def test_a_page_of_nothing_says_so():
     assert "Nothing was recorded" in " ".join(parser.text)
 
 
+def test_the_papers_curve_stands_below_the_causal_one_with_the_same_truth():
+    html = render(ReportData("t", timelines=[timeline(paper=X)], paper_curve="normality score S"))
+    score, paper = (m for m in re.findall(r'<div class="plot (?:low)?".*?</svg>', html))
+    truth = re.compile(r'<rect class="band truth" x="(\d+)" y="0" width="(\d+)"')
+    assert truth.findall(score) == truth.findall(paper) != []
+    assert 'data-name="normality score S"' in paper
+    assert 'aria-label="normality score S by the model' in paper
+    assert "it looks ahead, the score does not" in html
+    assert "looks ahead" not in render(ReportData("t", timelines=[timeline()]))
+
+
 EMPTY = np.zeros(0)
 
 
@@ -148,6 +165,8 @@ EMPTY = np.zeros(0)
         {"threshold": 0.0},
         {"threshold": -1e9},
         {"terms": {}},
+        {"paper": np.full(60, NAN)},
+        {"paper": np.linspace(-3, 2, 60)},
         {"time_s": np.zeros(60)},
         {"time_s": EMPTY, "score": EMPTY, "labels": EMPTY, "terms": None},
         {"time_s": [0.0], "score": [1.0], "labels": [True], "terms": None},
@@ -186,6 +205,8 @@ def test_a_long_video_stays_small():
 def test_series_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="one length"):
         timeline(score=np.zeros(59))
+    with pytest.raises(ValueError, match="one length"):
+        timeline(paper=np.zeros(59))
     with pytest.raises(ValueError, match="one length"):
         Curve("a", [1.0], [1.0, 2.0])
 

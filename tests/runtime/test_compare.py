@@ -12,6 +12,7 @@ from oddframe.cli import main
 from oddframe.data import open_dataset
 from oddframe.errors import ConfigError
 from oddframe.metrics.pairs import bootstrap_difference
+from oddframe.report.compare import _judged
 from oddframe.runtime import compare as module
 from oddframe.runtime.compare import Method, collect, compare
 from oddframe.scoring.judge import judge
@@ -45,6 +46,29 @@ def test_all_methods_are_judged_on_the_frames_that_all_have():
     assert (row["low"], row["high"]) == (want.low, want.high)
     assert row["high"] < 0
     json.dumps(found.plain(), allow_nan=False)
+
+
+def test_curves_are_of_every_row_and_of_the_protocol_that_was_asked_for():
+    made, labels = methods()
+    found = compare(made, labels, PROTOCOLS)
+    assert [(c.method, c.protocol, c.auc) for c in found.rocs] == [
+        (r["method"], r["protocol"], r["auc"]) for r in found.rows
+    ]
+    assert found.shown.name == "deploy"
+    only = compare(made, labels, parse_protocols("paper")).shown
+    assert (only.name, only.normalise, only.drop, only.drop_end) == ("paper", "per_video", 20, 2)
+
+
+def test_the_page_draws_the_scores_that_the_protocol_judges():
+    made, labels = methods()
+    found = compare(made, labels, parse_protocols("paper"))
+    scores = _judged(made[0], found)
+    for name, values in scores.items():
+        kept = made[0].scores[name][20:68]
+        assert np.isnan(values[:20]).all()
+        assert np.isnan(values[68:]).all()
+        want = (kept - kept.min()) / np.ptp(kept)
+        np.testing.assert_allclose(values[20:68], want)
 
 
 def test_the_frames_shown_are_those_with_the_most_different_ranks():
@@ -100,7 +124,8 @@ def test_the_command_from_runs_to_the_page_and_again_from_what_is_kept(
     assert "checkpoint and alpha of RUN (paper), TWIN (paper)</b>: last weights, averaged" in page
     assert "alpha 0.5 fixed beforehand" in page
     assert "checkpoint and alpha of RUN (deploy), TWIN (deploy)</b>: last weights" in page
-    for text in ("Comparison on", "Do they differ?", "flowspeed", "data:image/jpeg", "<svg"):
+    for text in ("Comparison on", "Do they differ?", "flowspeed", "ROC curves under deploy",
+                 "Scores as deploy judges them", "data:image/jpeg", "<svg"):  # fmt: skip
         assert text in page
 
     detector = oddframe.load(shared_run)

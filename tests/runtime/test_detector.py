@@ -15,7 +15,9 @@ import pytest
 from stub_run import HISTORY, street, write_stub
 
 import oddframe
+from oddframe.data import resize_bgr, to_model
 from oddframe.errors import ConfigError, RunError, SourceError
+from oddframe.metrics import psnr
 from oddframe.runtime.detector import AHEAD
 from oddframe.runtime.result import write_csv
 
@@ -85,6 +87,25 @@ class Made(oddframe.sources.Source):
     def close(self):
         super().close()
         self.closed_in_use = not self.ended
+
+
+def test_what_was_held_against_what_comes_with_the_same_scores(detector, write_street, tmp_path):
+    folder = write_street(tmp_path / "v", frames=range(14), odd_from=8)
+    plain = list(detector.follow(folder))
+    seen = list(detector.observe(folder))
+    assert len(plain) == 14
+    for (_, one), (_, other, pictures) in zip(plain, seen, strict=True):
+        assert one.terms == other.terms
+        assert (pictures is None) == (one.index < HISTORY)
+        if pictures is not None:
+            for name, x, y in (
+                ("psnr_frame", pictures.shown, pictures.predicted),
+                ("psnr_motion", pictures.moved, pictures.motion),
+            ):
+                assert psnr(y.numpy(), x.numpy(), max_value=2.0) == pytest.approx(one.terms[name])
+    frame, _, pictures = seen[-1]
+    size = detector.info.size
+    np.testing.assert_array_equal(pictures.shown, to_model(resize_bgr(frame.image, size), size))
 
 
 def test_a_live_score_comes_before_the_next_frame_is_read(detector):
@@ -352,6 +373,19 @@ def test_csv_holds_the_contract_columns_and_every_number(detector, write_street,
         assert float(row["level"]) == pytest.approx(result.level[i], rel=1e-8)
         assert row["alarm"] == str(int(result.alarm[i]))
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["clip.csv"]
+
+
+def test_csv_holds_the_papers_curve_last(detector, write_street, tmp_path):
+    result = detector.score(write_street(tmp_path / "clip", odd_from=ODD))
+    curve = detector.paper_curve(result.terms)
+    write_csv(tmp_path / "clip.csv", result, curve)
+    with (tmp_path / "clip.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[-1] == "paper_curve"
+    assert len(rows[0]) == 5 + len(result.terms) + 1
+    found = [float(row["paper_curve"] or "nan") for row in rows]
+    np.testing.assert_allclose(found, curve, rtol=1e-8)
+    assert (np.nanmin(found), np.nanmax(found)) == (0, 1)
 
 
 def test_csv_of_a_video_shorter_than_the_history(detector, write_street, tmp_path):

@@ -50,6 +50,15 @@ def test_rows_are_the_model_its_parts_and_the_floors(found):
     assert "alpha 0.5 fixed beforehand" in row(found, NAME, "paper")["protocol_text"]
 
 
+def test_a_roc_curve_for_the_model_and_every_floor_under_every_protocol(found):
+    got = [(c.method, c.protocol, c.floor, c.auc) for c in found.rocs]
+    assert got == [
+        (r["method"], r["protocol"], r["floor"], r["auc"])
+        for r in found.rows
+        if ":" not in r["method"]
+    ]
+
+
 def test_scores_and_floors_are_those_of_separate_passes(found, shared_run, labelled):
     detector = oddframe.load(shared_run)
     for video in found.videos:

@@ -180,12 +180,16 @@ def test_what_is_wrong_with_the_flow_shows_before_anything_is_scored(
     assert not seen
 
 
+FILES = (".csv", ".maps", ".overlay.webm")
+
+
 def test_score_finds_the_flow_by_the_name_of_the_video(trained, labelled, flows, tmp_path, capsys):
     videos = [str(labelled / "test" / name) for name in ("01", "02")]
     out = tmp_path / "out"
     args = ["score", str(trained), *videos, "--out", str(out)]
-    assert main([*args, "--flow", str(flows), "--overlay"]) == 0
-    assert left(out) == ["01.csv", "01.overlay.webm", "02.csv", "02.overlay.webm"]
+    assert main([*args, "--flow", str(flows), "--overlay", "--maps", "--frames", "30"]) == 0
+    assert left(out) == [f"{n}{end}" for n in ("01", "02") for end in FILES]
+    assert left(out / "02.maps") == ["000030.png"]
     with (out / "02.csv").open() as file:
         found = [float(row["score"] or "nan") for row in csv.DictReader(file)]
     want = oddframe.load(trained, flow=flows).score(videos[1]).score

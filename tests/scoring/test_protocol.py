@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from oddframe.errors import ConfigError, ProtocolError
+from oddframe.metrics import roc_curve
 from oddframe.metrics.rows import format_table, write_rows_json
 from oddframe.metrics.smooth import smooth_video
-from oddframe.scoring.judge import evaluate_arrays, per_video
+from oddframe.scoring.judge import ROC_CELLS, evaluate_arrays, per_video, roc
 from oddframe.scoring.judge_files import evaluate_scores_files
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import PROTOCOLS, SETS, parse_protocols
@@ -84,6 +85,36 @@ def test_the_text_names_every_choice():
     assert "alpha 0.2" in Protocol("x", smooth="ema:0.2").text
     assert "log scores" in Protocol("x", smooth="log-ema:0.2").text
     assert "no frames dropped" in PLAIN.text
+
+
+@pytest.mark.parametrize("frames", [3, 60, 20_000])
+@pytest.mark.parametrize("levels", [2, 10**9])
+def test_a_thinned_roc_curve_is_the_whole_one_to_what_a_picture_shows(frames, levels):
+    scores, labels = some_set(frames)
+    scores = {k: np.round(s * levels) / levels for k, s in scores.items()}
+    found = roc("m", scores, labels, PLAIN, floor=True)
+    fpr, tpr = roc_curve(list(scores.values()), list(labels.values()))
+    row = evaluate_arrays("m", scores, labels, PLAIN)
+    assert (found.auc, found.method, found.protocol) == (row["auc"], "m", "plain")
+    assert (found.floor, found.macro) == (True, False)
+    assert (found.fpr[0], found.tpr[0], found.fpr[-1], found.tpr[-1]) == (0, 0, 1, 1)
+    assert found.fpr.size <= 2 * ROC_CELLS + 2
+    # Every point of the whole curve has a kept one in reach, and every kept one is of it.
+    at = np.array([np.abs(found.fpr - a) + np.abs(found.tpr - b) for a, b in zip(fpr, tpr)])  # noqa: B905
+    assert at.min(axis=1).max() <= 2 / ROC_CELLS
+    assert at.min(axis=0).max() == 0
+
+
+def test_a_roc_curve_is_of_scores_as_the_protocol_makes_them():
+    scores, labels = some_set()
+    by_video = roc("m", scores, labels, replace(PLAIN, normalise="per_video", average="macro"))
+    want = roc_auc_score(
+        np.concatenate(list(labels.values())),
+        np.concatenate([min_max(s) for s in scores.values()]),
+    )
+    assert by_video.auc == pytest.approx(want)
+    assert by_video.macro
+    assert by_video.auc != pytest.approx(roc("m", scores, labels, PLAIN).auc)
 
 
 def test_macro_says_how_many_videos_took_part():

@@ -92,6 +92,29 @@ def test_errors_are_those_of_the_window_that_predicted_the_frame():
     zero = np.zeros_like(model[8])
     want = psnr(zero, (model[8] - model[7]) / 2, max_value=2)
     assert seen.psnr_motion == pytest.approx(want, rel=1e-5)
+    pictures = seen.compared
+    np.testing.assert_array_equal(pictures.shown, model[9])
+    np.testing.assert_array_equal(pictures.predicted, model[8])
+    np.testing.assert_array_equal(pictures.moved, (model[8] - model[7]) / 2)
+    assert not pictures.motion.any()
+    assert (pictures.frame_lag, pictures.motion_lag) == (0, 1)
+
+
+class Next(Copy):
+    """Says that nothing will move."""
+
+    motion_is_next = True
+
+
+def test_motion_to_come_is_held_against_the_motion_that_came():
+    frames = walk()
+    scorer = Scorer(Next(), ScoreConfig(flow=False))
+    state = scorer.init_state()
+    for image in frames[:10]:
+        state, seen = scorer.observe(state, image)
+    model = [to_model(f, SIZE) for f in frames]
+    np.testing.assert_array_equal(seen.compared.moved, (model[9] - model[8]) / 2)
+    assert seen.compared.motion_lag == 0
 
 
 class Again(Copy):
@@ -116,6 +139,9 @@ def test_a_reconstruction_is_held_against_the_frame_it_was_made_of():
     np.testing.assert_allclose(seen.local["frame"], 0.01, rtol=1e-4)
     assert seen.psnr_frame == pytest.approx(10 * math.log10(4 / 0.01), rel=1e-5)
     assert (seen.psnr_motion, seen.terms) == (None, {"clip_error": HISTORY})
+    pictures = seen.compared
+    np.testing.assert_array_equal(pictures.shown, to_model(frames[HISTORY - 1], SIZE))
+    assert (pictures.frame_lag, pictures.moved, pictures.motion) == (1, None, None)
 
 
 def test_score_terms_and_heat_belong_together():

@@ -113,6 +113,8 @@ def _guarded(run: Callable[..., None], debug: bool) -> Callable[..., None]:
         try:
             run(**options)
             sys.stdout.flush()  # a closed pipe shows here, not at the interpreter's exit
+        except typer.BadParameter:  # usage: exit code 2, with the line that was to be typed
+            raise
         except OddframeError as error:
             raise SystemExit(_fail(str(error), debug)) from None
         except KeyboardInterrupt:

@@ -1,7 +1,8 @@
-"""`oddframe score`: CSV files, and overlay videos if wanted."""
+"""`oddframe score`: CSV files, and if wanted overlay videos and what the model made of frames."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -10,9 +11,23 @@ import typer
 from oddframe.cli.console import COMPILED, DEVICE, FLOW, PRECISION, RUN, SETTINGS
 
 if TYPE_CHECKING:
+    from oddframe.report.maps import MapPictures, MapVideo
     from oddframe.runtime.detector import Detector
     from oddframe.runtime.result import Result
     from oddframe.scoring.scorer import Precision
+    from oddframe.types import SourceInfo
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is written beside the CSV file of a video."""
+
+    overlay: bool
+    maps: bool
+    video: bool
+    """The maps as a video and not as pictures."""
+    frames: tuple[int, ...] | None
+    """Which frames' maps; None: chosen by their scores."""
 
 
 def run(
@@ -24,6 +39,17 @@ def run(
     overlay: bool = typer.Option(
         False, "--overlay", help="Also write a video with the heat map (WebM, plays in browsers)."
     ),
+    maps: bool = typer.Option(
+        False, "--maps",
+        help="Also write frame, prediction and errors side by side: the frames of the highest "
+        "separate scores and a quiet one, stem + .maps/000120.png.",
+    ),
+    frames: str | None = typer.Option(
+        None, "--frames", metavar="120,240", help="Of these frames instead (--maps), from 0."
+    ),
+    maps_video: bool = typer.Option(
+        False, "--maps-video", help="Every frame's maps as a video instead: stem + .maps.webm."
+    ),
     allow_short: bool = typer.Option(
         False, "--allow-short", help="Accept video files that end before their declared length."
     ),
@@ -32,18 +58,24 @@ def run(
     compiled: bool = COMPILED,
     flow: Path | None = FLOW,
     settings: list[str] = SETTINGS,
-) -> None:
-    """Score videos: one CSV each, `frame,time_s,score,level,alarm` and the raw terms."""
+) -> None:  # fmt: skip
+    """Score videos: one CSV each, `frame,time_s,score,level,alarm` and the raw terms.
+
+    The last column, paper_curve, is the curve that the model's paper plots: rescaled by the
+    extremes of the whole video, so it looks ahead. All others are causal.
+    """
     from oddframe.cli.console import writable_folder
     from oddframe.runs import load_run
     from oddframe.runtime.detector import load
     from oddframe.sources import open_source
 
+    wanted = _Wanted(overlay, maps or maps_video, maps_video, _frames(frames, maps, maps_video))
     stems = _stems(videos, allow_short)
     loaded = load_run(run).with_settings(settings)
     detector = load(
         loaded, device, precision=cast("Precision", precision), compiled=compiled, flow=flow
     )
+    _check_frames(wanted.frames, detector)
     for spec in stems.values() if detector.info.carried else []:
         with open_source(spec, allow_short=allow_short) as source:
             detector.flow_of(source)  # what is wrong shows before any work
@@ -55,7 +87,32 @@ def run(
     elif detector.info.threshold is None:
         print("the run is not calibrated: levels stay empty and no alarm is raised")
     for stem, spec in stems.items():
-        _score(detector, spec, stem, out, overlay, allow_short)
+        _score(detector, spec, stem, out, wanted, allow_short)
+
+
+def _frames(text: str | None, maps: bool, maps_video: bool) -> tuple[int, ...] | None:
+    """`--frames 120,240` as numbers."""
+    if text is None:
+        return None
+    if not maps or maps_video:
+        raise typer.BadParameter("--frames says of which frames --maps makes pictures.")
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise typer.BadParameter(f"--frames is a list of numbers as 120,240; found {text!r}.")
+    return tuple(int(part) for part in parts)
+
+
+def _check_frames(frames: tuple[int, ...] | None, detector: Detector) -> None:
+    """Refuse, before any work, frames that can have no prediction."""
+    from oddframe.errors import ConfigError
+
+    early = [i for i in frames or () if i < detector.info.history]
+    if early:
+        raise ConfigError(
+            f"--frames: frame {early[0]} has no prediction. {detector.info.model} needs "
+            f"{detector.info.history} frames before the first, so ask for frames from "
+            f"{detector.info.history} on."
+        )
 
 
 def _stems(videos: list[str], allow_short: bool) -> dict[str, str]:
@@ -84,10 +141,10 @@ def _stems(videos: list[str], allow_short: bool) -> dict[str, str]:
 
 
 def _score(
-    detector: Detector, spec: str, stem: str, out: Path, overlay: bool, allow_short: bool
+    detector: Detector, spec: str, stem: str, out: Path, wanted: _Wanted, allow_short: bool
 ) -> None:
     import time
-    from contextlib import ExitStack
+    from contextlib import ExitStack, closing
 
     from oddframe.cli.console import frame_bar
     from oddframe.report.video import OverlayWriter
@@ -95,25 +152,41 @@ def _score(
     from oddframe.sources import open_source
 
     started = time.perf_counter()
-    target = None
+    target: OverlayWriter | None = None
+    maps: MapPictures | MapVideo | None = None
     with ExitStack() as stack:
         tick = stack.enter_context(frame_bar(stem))
         source = stack.enter_context(open_source(spec, allow_short=allow_short))
         info, hint = source.info, source.frame_hint
-        if overlay:
-            writer = OverlayWriter(out, stem, info, detector.info.threshold)
-            target = stack.enter_context(writer)
+        if wanted.overlay:
+            target = stack.enter_context(OverlayWriter(out, stem, info, detector.info.threshold))
+        if wanted.maps:
+            maps = _maps(out, stem, info, wanted)
+            stack.enter_context(maps)
         collector = Collector(stem, (info.height, info.width), heat=False)
-        for frame, score in detector.follow(source):
+        for frame, score, seen in stack.enter_context(closing(detector.observe(source))):
             collector.add(score)
             if target is not None:
                 target.write(frame, score)
+            if maps is not None:
+                maps.take(score, seen)
             tick(frame.index + 1, hint)
     result = collector.result()
-    write_csv(out / f"{stem}.csv", result)
+    curve = detector.paper_curve(result.terms) if result.terms else None
+    write_csv(out / f"{stem}.csv", result, curve)
     names = f"{stem}.csv" + (f" and {target.path.name}" if target is not None else "")
     fps = len(result) / (time.perf_counter() - started)
     print(f"{stem}: {len(result)} frames, {_summary(result)}, {fps:.0f} frames/s -> {out}: {names}")
+    if maps is not None:
+        print(f"{stem}: maps of {maps.finish()} -> {maps.path}")
+
+
+def _maps(out: Path, stem: str, info: SourceInfo, wanted: _Wanted) -> MapPictures | MapVideo:
+    from oddframe.report.maps import MapPictures, MapVideo
+
+    if wanted.video:
+        return MapVideo(out, stem, info)
+    return MapPictures(out, stem, info, wanted.frames)
 
 
 def _summary(result: Result) -> str:

@@ -15,6 +15,7 @@ import torch
 
 from oddframe.data import Dataset, pixel_masks
 from oddframe.data.flow_folder import VideoFlow
+from oddframe.data.official import benchmark_of
 from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
 from oddframe.runs import CURVE, Run
 from oddframe.runtime.detector import Detector
@@ -41,6 +42,7 @@ def build_report(
     inside = None if found.localisation is None else found.localisation.plain()["flagged"]["share"]
     threshold = run.threshold
     limit = threshold if found.causal else None  # it is one of the causal score
+    known = benchmark_of(dataset, {v.name: len(v.score) for v in found.videos})
     return ReportData(
         title=title,
         subtitle=subtitle,
@@ -48,9 +50,19 @@ def build_report(
         facts=_facts(run, detector),
         curves=curves(run.path / CURVE),
         timelines=[
-            VideoTimeline(v.name, v.time_s, found.curves[v.name], v.labels, limit, v.terms)
+            VideoTimeline(
+                v.name,
+                v.time_s,
+                found.curves[v.name],
+                v.labels,
+                limit,
+                v.terms,
+                detector.paper_curve(v.terms, data=known) if v.terms else None,
+            )  # fmt: skip
             for v in found.videos
         ],
+        paper_curve=detector.curve_name,
+        rocs=found.rocs,
         moments=_moments(detector, dataset, found.videos),
         rows=found.rows,
         notes=[*notes, *_notes(run, found)],
@@ -95,6 +107,11 @@ def _facts(run: Run, detector: Detector) -> dict[str, object]:
         facts["training"] = (
             f"{training['minutes']:g} min, {training['steps']:,} steps, "
             f"{training['epochs']:.1f} epochs, {training['device']}, {training['threads']} threads"
+        )
+    if training and training.get("memory"):
+        facts["memory items in use"] = ", ".join(
+            f"{name} {memory['in_use']:,} of {memory['items']:,}"
+            for name, memory in training["memory"].items()
         )
     if "seed" in run.card:
         facts["seed"] = run.card["seed"]

@@ -16,9 +16,11 @@ from oddframe.report import sections
 from oddframe.report.content import Moment, ReportData
 from oddframe.report.page import document
 from oddframe.report.plot import Band, Line, chart, flag_spans, span_axis
+from oddframe.report.roc import roc_charts
 from oddframe.report.scores import ranks
 from oddframe.report.table import Row, percent, value_of
-from oddframe.runtime.compare import Comparison, Disagreement
+from oddframe.runtime.compare import Comparison, Disagreement, Method
+from oddframe.scoring.judge import judge
 from oddframe.sources import open_source
 from oddframe.types import Image
 
@@ -35,6 +37,7 @@ def render_comparison(found: Comparison, dataset: Dataset) -> str:
     parts = [
         ("table", "AUC by method and protocol", _table(found.rows)),
         ("differences", "Do they differ?", _differences(found.differences)),
+        ("roc", "ROC curves", roc_charts(found.rocs)),
         ("protocols", "What the protocols do", _protocols(found.rows)),
         ("moments", "Where they disagree most", _disagreements(found, dataset)),
         ("scores", "Scores over one another", _curves(found)),
@@ -192,7 +195,7 @@ def _curves(found: Comparison) -> str:
     learned = [m for m in found.methods if not m.floor]
     # The last floor, optical flow, is the one to clear.
     order = [*learned, *(m for m in reversed(found.methods) if m.floor)][:_DRAWN]
-    shown = {m.name: ranks(m.scores) for m in order}
+    shown = {m.name: ranks(_judged(m, found)) for m in order}
     keys = "".join(
         f'<span class="item"><i class="key line s{i % 6}"></i>{escape(name)}</span>'
         for i, name in enumerate(shown)
@@ -200,8 +203,8 @@ def _curves(found: Comparison) -> str:
     legend = (
         f'<p class="legend">{keys}<span class="item"><i class="key truth"></i>abnormal by the truth'
         "</span></p>"
-        '<p class="hint">Scores as ranks among all test frames (0 to 1), all that an AUC without '
-        "normalisation sees of them. Frames to the right.</p>"
+        f'<p class="hint">Scores as {escape(found.shown.name)} judges them, as ranks among all '
+        "test frames (0 to 1): all that an AUC sees of them. Frames to the right.</p>"
     )
     drawn = [_video(v, y, shown, i) for i, (v, y) in enumerate(found.labels.items())]
     page = f'{legend}<div class="videos">{"".join(drawn[:_OPEN])}</div>'
@@ -211,6 +214,16 @@ def _curves(found: Comparison) -> str:
             f'<div class="videos">{"".join(drawn[_OPEN:])}</div></details>'
         )
     return page
+
+
+def _judged(method: Method, found: Comparison) -> dict[str, NDArray[np.float64]]:
+    """What the protocol on show makes of a method's scores, NaN in the frames that it drops."""
+    of = judge(method.under(found.shown), found.labels, method.stated(found.shown))
+    whole = {}
+    for name, frames, scores in zip(of.names, of.frames, of.scores, strict=True):
+        whole[name] = np.full(len(found.labels[name]), np.nan)
+        whole[name][frames] = scores
+    return whole
 
 
 def _video(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.scoring.judge import Roc
 from oddframe.types import Image, Map
 
 Series = NDArray[np.floating[Any]]
@@ -62,10 +63,14 @@ class VideoTimeline:
     """Score at which an alarm is raised (level 1), None before calibration."""
     terms: Mapping[str, Series] | None = None
     """The raw terms behind the score, (n,) each."""
+    paper: Series | None = None
+    """(n,) the curve that the model's paper plots; it looks ahead. None where there is none."""
 
     def __post_init__(self) -> None:
         what = f"VideoTimeline {self.name!r}"
-        _same_length(what, time_s=self.time_s, score=self.score, labels=self.labels)
+        _same_length(
+            what, time_s=self.time_s, score=self.score, labels=self.labels, paper=self.paper
+        )
         for name, values in (self.terms or {}).items():
             _same_length(what, time_s=self.time_s, **{name: values})
 
@@ -100,9 +105,13 @@ class ReportData:
     """What was trained, in order: model, size, parameters, data, minutes, seed, versions …"""
     curves: Sequence[Curve] = ()
     timelines: Sequence[VideoTimeline] = ()
+    paper_curve: str = "the paper's curve"
+    """What `VideoTimeline.paper` is, in words."""
     moments: Sequence[Moment] = ()
     rows: Sequence[Mapping[str, object]] = ()
     """As in metrics.json: method, protocol, auc (0–1), ap, eer, protocol_text, …; `floor: true`."""
+    rocs: Sequence[Roc] = ()
+    """ROC curves of model and floors, for every protocol."""
     notes: Sequence[str] = ()
     """What is weak, one plain sentence or two each."""
     localisation: float | None = None

@@ -19,6 +19,7 @@ from pathlib import Path
 from oddframe.errors import RunError
 from oddframe.report import sections
 from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
+from oddframe.report.roc import roc_charts
 from oddframe.report.table import results_table
 from oddframe.report.timeline import timelines
 
@@ -46,9 +47,10 @@ def _parts(data: ReportData) -> list[tuple[str, str, str]]:
         (
             "scores",
             "Score over time",
-            timelines(data.timelines, data.moments) if data.timelines else "",
+            timelines(data.timelines, data.moments, data.paper_curve) if data.timelines else "",
         ),
         ("results", "Results", results_table(data.rows) if data.rows else ""),
+        ("roc", "ROC curves", roc_charts(data.rocs)),
         ("weak", "What is weak", sections.notes(data)),
         ("training", "Training", training),
     ]

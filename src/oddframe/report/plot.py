@@ -275,8 +275,12 @@ def chart(
     marks: Sequence[Mark] = (),
     threshold: float | None = None,
     columns: int = 900,
+    desc: str = "",
 ) -> str:
-    """One chart. `ident` must be unique on the page, `label` says what it shows to a reader."""
+    """One chart. `ident` must be unique on the page, `label` says what it shows to a reader.
+
+    desc: what the picture says, for those who do not see it.
+    """
     grid, ticks = _grid(x_axis, y_axis, 4)
     body = [*(_band(band, x_axis) for band in bands), grid]
     over = ""
@@ -299,9 +303,11 @@ def chart(
     )
     data += " data-log" * y_axis.log + " data-time" * x_axis.time
     data += f' data-limit="{threshold:.9g}"' if over else ""
+    told = f'<desc id="{ident}-d">{escape(desc)}</desc>' if desc else ""
+    by = f' aria-describedby="{ident}-d"' if desc else ""
     return (
         f'<div class="plot {escape(css)}" {data} tabindex="0">'
         f'<svg viewBox="0 0 {GRID} {GRID}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(label)}">{"".join(body)}{over}</svg>'
+        f'aria-label="{escape(label)}"{by}>{told}{"".join(body)}{over}</svg>'
         f"{ticks}{''.join(_flag(mark, x_axis) for mark in marks)}</div>"
     )

@@ -114,6 +114,25 @@ def _terms(video: VideoTimeline, x_axis: Axis, bands: Sequence[Band], ident: str
     return f"<details><summary>raw terms</summary>{''.join(charts)}</details>"
 
 
+def _paper(video: VideoTimeline, x_axis: Axis, bands: Sequence[Band], ident: str, name: str) -> str:
+    """The curve of the model's paper below the causal one."""
+    if video.paper is None:
+        return ""
+    values = np.asarray(video.paper, np.float64)
+    v = _finite(values)
+    low, high = (min(0.0, float(v.min())), max(1.0, float(v.max()))) if v.size else (0.0, 1.0)
+    drawn = chart(
+        [Line(name, video.time_s, values, "paper")],
+        x_axis,
+        span_axis(low, high, pad=0.06),
+        label=f"{name} by the model's paper, over time in {video.name}",
+        ident=f"{ident}-p",
+        css="low",
+        bands=bands,
+    )
+    return f'<p class="sub">{escape(name)} of the paper</p>{drawn}'
+
+
 def _bands(video: VideoTimeline) -> list[Band]:
     """Abnormal stretches, and the stretch before the first score."""
     bands = []
@@ -126,7 +145,9 @@ def _bands(video: VideoTimeline) -> list[Band]:
     return bands
 
 
-def _video(video: VideoTimeline, y_axis: Axis | None, marks: Sequence[Mark], ident: str) -> str:
+def _video(
+    video: VideoTimeline, y_axis: Axis | None, marks: Sequence[Mark], ident: str, name: str
+) -> str:
     x_axis = _time_axis(video)
     bands = _bands(video)
     if y_axis is None:
@@ -143,9 +164,10 @@ def _video(video: VideoTimeline, y_axis: Axis | None, marks: Sequence[Mark], ide
     )
     if _finite(video.score).size == 0:
         drawn += '<p class="empty">No frame of this video has a score.</p>'
+    below = _paper(video, x_axis, bands, ident, name) + _terms(video, x_axis, bands, ident)
     return (
         f'<article class="video"><h3>{escape(video.name)}</h3><p class="sum">{_summary(video)}</p>'
-        f"{drawn}{_terms(video, x_axis, bands, ident)}</article>"
+        f"{drawn}{below}</article>"
     )
 
 
@@ -157,8 +179,13 @@ def _marks(video: VideoTimeline, moments: Sequence[Moment]) -> list[Mark]:
     ]
 
 
-def timelines(videos: Sequence[VideoTimeline], moments: Sequence[Moment]) -> str:
-    """The section's inside: legend and one chart per video."""
+def timelines(
+    videos: Sequence[VideoTimeline], moments: Sequence[Moment], name: str = "the paper's curve"
+) -> str:
+    """The section's inside: legend and one chart per video, two where a paper's curve is known.
+
+    name: what `VideoTimeline.paper` is, in words.
+    """
     y_axis = shared_axis(videos)
     scale = (
         "All videos share one score scale."
@@ -166,15 +193,22 @@ def timelines(videos: Sequence[VideoTimeline], moments: Sequence[Moment]) -> str
         else "Each video has its own score scale: one peak would flatten the others."
     )
     numbered = " Numbers lead to the moments above." if moments else ""
+    key, hint = "", ""
+    if any(v.paper is not None for v in videos):
+        key = f'<span class="item"><i class="key paper"></i>{escape(name)} of the paper</span>'
+        hint = (
+            f" Below each score the {escape(name)} that the model's paper plots, rescaled by the "
+            "video's own extremes: it looks ahead, the score does not."
+        )
     legend = (
         '<p class="legend"><span class="item"><i class="key score"></i>score</span>'
         '<span class="item"><i class="key over"></i>score above the threshold</span>'
         '<span class="item"><i class="key limit"></i>threshold (level 1)</span>'
         '<span class="item"><i class="key truth"></i>abnormal by the truth</span>'
-        '<span class="item"><i class="key unscored"></i>no score yet</span></p>'
-        f'<p class="hint">{scale}{numbered}</p>'
+        f'<span class="item"><i class="key unscored"></i>no score yet</span>{key}</p>'
+        f'<p class="hint">{scale}{numbered}{hint}</p>'
     )
-    drawn = [_video(v, y_axis, _marks(v, moments), f"v{i}") for i, v in enumerate(videos)]
+    drawn = [_video(v, y_axis, _marks(v, moments), f"v{i}", name) for i, v in enumerate(videos)]
     shown, folded = drawn[:_OPEN], drawn[_OPEN:]
     page = f'{legend}<div class="videos">{"".join(shown)}</div>'
     if folded:

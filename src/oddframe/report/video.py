@@ -1,4 +1,6 @@
-"""The overlay video: every frame with its heat map and a readout strip.
+"""Videos for people to look at, written whole or not at all.
+
+The overlay is every frame with its heat map and a readout strip.
 
 VP8 in WebM: of what a plain OpenCV can encode it is the only kind that browsers play (Chrome,
 Firefox, Edge, Safari), and VLC and mpv do too. H.264 is not in OpenCV's wheels for licence reasons,
@@ -40,27 +42,20 @@ UNCALIBRATED = 4.0
 """Stands for the threshold in the colours of a run that has none: 4 standard deviations."""
 
 
-class OverlayWriter:
-    """Writes `FOLDER/STEM.overlay.webm`, whole or not at all.
+class VideoFile:
+    """Writes pictures of one size to `FOLDER/NAME.webm`, whole or not at all.
 
-        with OverlayWriter(out, "clip", source.info, detector.info.threshold) as video:
-            for frame, score in detector.follow(source):
-                video.write(frame, score)
+        with VideoFile(out, "clip.maps", (width, height), fps) as video:
+            video.append(image)
 
-    The picture keeps its size; an odd last row or column is doubled, since codecs want even
-    sizes. The colours mean the same in every video of a run: clear below half the threshold,
-    brightest from twice the threshold on.
+    An odd last row or column is doubled, since codecs want even sizes.
 
     Raises:
         RunError: no encoder, the folder cannot be written, or the disk is full; then, and after
         any error inside the `with`, nothing is left behind.
     """
 
-    def __init__(self, folder: Path, stem: str, info: SourceInfo, threshold: float | None) -> None:
-        self._info, self._threshold = info, threshold
-        middle = UNCALIBRATED if threshold is None else threshold
-        self._low, self._high = 0.5 * middle, 2.0 * middle
-        self._history: deque[float] = deque(maxlen=max(2, round(HISTORY_S * info.fps)))
+    def __init__(self, folder: Path, name: str, size: tuple[int, int], fps: float) -> None:
         self._frames = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -68,18 +63,19 @@ class OverlayWriter:
             raise RunError(
                 f"Cannot make the folder {folder}: {error.strerror or error}. Choose another place."
             ) from None
-        self._writer, self._temporary, suffix = self._open(folder, stem)
-        self.path = folder / f"{stem}.overlay{suffix}"
+        even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+        self._writer, self._temporary, suffix = self._open(folder, name, even, fps)
+        self.path = folder / f"{name}{suffix}"
 
-    def _open(self, folder: Path, stem: str) -> tuple[cv2.VideoWriter, Path, str]:
-        size = (self._info.width + self._info.width % 2, self._info.height + self._info.height % 2)
+    def _open(
+        self, folder: Path, name: str, size: tuple[int, int], fps: float
+    ) -> tuple[cv2.VideoWriter, Path, str]:
         for codec, suffix in KINDS:
-            temporary = folder / f".{stem}.{secrets.token_hex(4)}{suffix}"
+            temporary = folder / f".{name}.{secrets.token_hex(4)}{suffix}"
             with _quiet():
                 writer = cv2.VideoWriter(
-                    str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec),
-                    self._info.fps, size,
-                )  # fmt: skip
+                    str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, size
+                )
             if writer.isOpened():
                 return writer, temporary, suffix
             temporary.unlink(missing_ok=True)
@@ -89,18 +85,10 @@ class OverlayWriter:
             if writable
             else "the folder cannot be written or its disk is full"
         )
-        raise RunError(f"Cannot write an overlay video for {stem} in {folder}: {reason}.")
+        raise RunError(f"Cannot write the video {name} in {folder}: {reason}.")
 
-    def write(self, frame: Frame, score: Score) -> None:
-        """Draw and append the next frame."""
-        image = frame.image
-        if score.heat is not None:
-            image = overlay(image, score.heat, low=self._low, high=self._high, alpha=ALPHA)
-        self._history.append(score.score)
-        image = draw_status(
-            image, score.score, score.level, score.alarm, score.pts_s,
-            history=self._history, threshold=self._threshold,
-        )  # fmt: skip
+    def append(self, image: Image) -> None:
+        """Append the next picture (h, w, 3) BGR."""
         with quiet_opencv():  # on a full disk it would print a line per frame
             self._writer.write(_even(image))
         self._frames += 1
@@ -144,10 +132,44 @@ class OverlayWriter:
 
     def _full(self, what: str) -> RunError:
         return RunError(
-            f"The overlay {self.path} cannot be written: the disk {what} "
+            f"The video {self.path} cannot be written: the disk {what} "
             f"({self._free() / 1e6:.0f} MB free). Free some space or choose another --out; "
             "nothing half-written was left behind."
         )
+
+
+class OverlayWriter(VideoFile):
+    """Writes `FOLDER/STEM.overlay.webm`, whole or not at all.
+
+        with OverlayWriter(out, "clip", source.info, detector.info.threshold) as video:
+            for frame, score in detector.follow(source):
+                video.write(frame, score)
+
+    The picture keeps its size. The colours mean the same in every video of a run: clear below half
+    the threshold, brightest from twice the threshold on.
+
+    Raises:
+        RunError: as `VideoFile`.
+    """
+
+    def __init__(self, folder: Path, stem: str, info: SourceInfo, threshold: float | None) -> None:
+        self._threshold = threshold
+        middle = UNCALIBRATED if threshold is None else threshold
+        self._low, self._high = 0.5 * middle, 2.0 * middle
+        self._history: deque[float] = deque(maxlen=max(2, round(HISTORY_S * info.fps)))
+        super().__init__(folder, f"{stem}.overlay", (info.width, info.height), info.fps)
+
+    def write(self, frame: Frame, score: Score) -> None:
+        """Draw and append the next frame."""
+        image = frame.image
+        if score.heat is not None:
+            image = overlay(image, score.heat, low=self._low, high=self._high, alpha=ALPHA)
+        self._history.append(score.score)
+        image = draw_status(
+            image, score.score, score.level, score.alarm, score.pts_s,
+            history=self._history, threshold=self._threshold,
+        )  # fmt: skip
+        self.append(image)
 
 
 def _even(image: Image) -> Image:

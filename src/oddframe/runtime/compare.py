@@ -25,7 +25,7 @@ from oddframe.runtime.detector import load
 from oddframe.runtime.evaluate import evaluate
 from oddframe.runtime.kept import ByVideo, Kept, Store
 from oddframe.scoring.floors import FLOORS
-from oddframe.scoring.judge import Judged, evaluate_arrays, judge
+from oddframe.scoring.judge import Judged, Roc, evaluate_arrays, judge, roc
 from oddframe.scoring.paper import PaperScore, chosen_text
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import PROTOCOLS, for_missing
@@ -95,6 +95,9 @@ class Comparison:
     differences: list[Row]
     """One per method after the first and micro protocol: AUC minus that of the first method."""
     disagreements: list[Disagreement]
+    shown: Protocol
+    """Of disagreements and curves: `deploy`, or the first protocol where it was not asked for."""
+    rocs: Sequence[Roc]
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -119,19 +122,21 @@ def compare(
             f"A comparison needs methods of different names, found {', '.join(names) or 'none'}. "
             "Name scores with NAME=FILE, and runs by their folders."
         )
-    rows: list[Row] = []
-    differences: list[Row] = []
+    rows, differences, rocs = list[Row](), list[Row](), list[Roc]()
     for protocol in protocols:
         shared = _shared(protocol, methods)
         for method in methods:
             used = method.stated(shared)
-            row = evaluate_arrays(method.name, method.under(protocol), labels, used, source)
+            scores = method.under(protocol)
+            row = evaluate_arrays(method.name, scores, labels, used, source)
             rows.append({**row, "floor": method.floor, "select": used.select})
+            rocs.append(roc(method.name, scores, labels, used, floor=method.floor))
         if protocol.average == "micro":
             differences += _differences(methods, labels, shared)
     first = next((p for p in protocols if p.name == "deploy"), protocols[0])
-    apart = _disagreements(methods, labels, _shared(first, methods))
-    return Comparison(tuple(methods), labels, rows, differences, apart)
+    shown = _shared(first, methods)
+    apart = _disagreements(methods, labels, shown)
+    return Comparison(tuple(methods), labels, rows, differences, apart, shown, rocs)
 
 
 def _shared(protocol: Protocol, methods: Sequence[Method]) -> Protocol:

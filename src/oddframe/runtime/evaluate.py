@@ -36,7 +36,7 @@ from oddframe.runtime.places import Heats, Hits, Localisation, Regions
 from oddframe.runtime.result import Collector
 from oddframe.scoring.floors import FLOORS, SIZE_PX
 from oddframe.scoring.fuse import OWN
-from oddframe.scoring.judge import Judged, evaluate_arrays, judge, per_video
+from oddframe.scoring.judge import Judged, Roc, evaluate_arrays, judge, per_video, roc
 from oddframe.scoring.paper import PaperScore, chosen_text
 from oddframe.scoring.protocol import Protocol
 from oddframe.sources import open_source
@@ -79,6 +79,8 @@ class Evaluation:
     """None where the data set has no pixel masks, or they were not asked for."""
     events: EventScore | None = None
     """What the run's own threshold finds; None where it is not calibrated."""
+    rocs: Sequence[Roc] = ()
+    """Of the model and the floors, in the order of `rows`."""
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON: {"rows": [...], ...}."""
@@ -152,7 +154,7 @@ def evaluate(
             check_lengths(video.name, len(planes), counts[video.name])
         flow = flows.get(video.name)
         videos.append(_score(detector, video, labels[video.name], planes, hits, tick, floors, flow))
-    rows = _rows(detector, paper, videos, protocols, label_source(dataset, labels))
+    rows, rocs = _rows(detector, paper, videos, protocols, label_source(dataset, labels))
     # What the page opens with: `deploy`, else the first protocol.
     first = next((p for p in protocols if p.name == "deploy"), protocols[0])
     method, scores = next(iter(_methods(paper, videos, first).items()))
@@ -166,6 +168,7 @@ def evaluate(
         localisation=None if masks is None else hits.sum(),
         regions=None if hits.heats is None or masks is None else hits.heats.judge(masks),
         events=None if detector.info.threshold is None else _events(videos),
+        rocs=rocs,
     )  # fmt: skip
 
 
@@ -264,23 +267,27 @@ def _rows(
     videos: Sequence[VideoScores],
     protocols: Sequence[Protocol],
     source: str,
-) -> list[Row]:
+) -> tuple[list[Row], list[Roc]]:
+    """A row of every method, and the curves of the model itself and the floors."""
     labels = {v.name: v.labels for v in videos}
     rows: list[Row] = []
+    rocs: list[Roc] = []
     for protocol in protocols:
         stated = _stated(detector, paper, protocol)
         for method, scores in _methods(paper, videos, protocol).items():
             row = evaluate_arrays(method, scores, labels, stated, source)
             rows.append({**row, "floor": False})
+            if method == paper.name:
+                rocs.append(roc(method, scores, labels, stated))
         untrained = replace(
             stated, select="none (a floor learns nothing)", single=True, scaled=False
         )
         for floor in videos[0].floors:
             scores = {v.name: v.floors[floor] for v in videos}
-            rows.append(
-                {**evaluate_arrays(floor, scores, labels, untrained, source), "floor": True}
-            )
-    return rows
+            row = evaluate_arrays(floor, scores, labels, untrained, source)
+            rows.append({**row, "floor": True})
+            rocs.append(roc(floor, scores, labels, untrained, floor=True))
+    return rows, rocs
 
 
 def _curves(judged: Judged, scores: Mapping[str, Floats]) -> dict[str, Floats]:

@@ -21,6 +21,8 @@ from oddframe.types import Map, Score
 HEAT_SIDE = 64
 """Rows and columns at which heat maps are kept: 8 kB a frame, 0.7 GB for an hour at 25 fps."""
 COLUMNS = ("frame", "time_s", "score", "level", "alarm")
+PAPER_COLUMN = "paper_curve"
+"""The curve that the model's paper plots, last in a file: of whole videos only, it looks ahead."""
 
 Floats = NDArray[np.float64]
 
@@ -115,11 +117,13 @@ def _shrink(heat: Map) -> NDArray[np.float16]:
     return np.clip(small, -limit, limit).astype(np.float16)
 
 
-def write_csv(path: Path, result: Result) -> None:
+def write_csv(path: Path, result: Result, paper_curve: Floats | None = None) -> None:
     """Write one row per frame: `frame,time_s,score,level,alarm`, then a column per raw term.
 
     What is unknown is empty: everything but frame, time and alarm (0) in the first k frames, the
     level before calibration.
+
+    paper_curve: (n,) `Detector.paper_curve` of the whole video, as one more column.
 
     Raises:
         RunError: the disk is full or the folder cannot be written; nothing is left half-written.
@@ -128,8 +132,10 @@ def write_csv(path: Path, result: Result) -> None:
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
-            table.writerow([*COLUMNS, *(_column(name) for name in result.terms)])
-            terms = list(result.terms.values())
+            terms = {_column(name): values for name, values in result.terms.items()}
+            if paper_curve is not None:
+                terms[PAPER_COLUMN] = paper_curve
+            table.writerow([*COLUMNS, *terms])
             for i in range(len(result)):
                 values = [result.score[i], result.level[i]]
                 table.writerow(
@@ -138,7 +144,7 @@ def write_csv(path: Path, result: Result) -> None:
                         f"{result.time_s[i]:.6f}",
                         *(_cell(value) for value in values),
                         int(result.alarm[i]),
-                        *(_cell(term[i]) for term in terms),
+                        *(_cell(term[i]) for term in terms.values()),
                     ]
                 )
 
@@ -146,8 +152,8 @@ def write_csv(path: Path, result: Result) -> None:
 
 
 def _column(term: str) -> str:
-    """The column of a raw term; none may be called as a column of the contract is."""
-    return f"term_{term}" if term in COLUMNS else term
+    """The column of a raw term; none may be called as another column is."""
+    return f"term_{term}" if term in (*COLUMNS, PAPER_COLUMN) else term
 
 
 def _cell(value: float) -> str:

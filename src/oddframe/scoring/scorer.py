@@ -95,11 +95,31 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """The pictures behind an observation, for people to look at: on the model's device."""
+
+    shown: Tensor
+    """(3, h, w): the frame that the prediction is held against, in [-1, 1]."""
+    predicted: Tensor
+    """(3, h, w): what the model made of it."""
+    moved: Tensor | None
+    """(c, h, w): the motion that there was (`VADModel.moved`); None where the model has none."""
+    motion: Tensor | None
+    """(c, h, w): what the model made of that."""
+    frame_lag: int
+    """Frames that `shown` lies behind the one observed: 1 of a model that reconstructs, else 0."""
+    motion_lag: int
+    """The same of the frame that `moved` leads to: 0 of a model that predicts motion, else 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What one frame shows before it is compared with the scene."""
 
     local: dict[str, Map]
     """Per stream its local means, (h, w)."""
+    compared: Compared
+    """What was held against what."""
     psnr_frame: float
     """PSNR in dB of the predicted frame; of a model that reconstructs, of the frame before it."""
     psnr_motion: float | None
@@ -249,9 +269,8 @@ class Scorer:
         error = (state.expected.frame[:, 0] - shown[:, :3]).square().mean(1)[0]  # h w
         block = max(1, round(self.config.block_px * self.model.size / SIZE_PX))
         local = {"frame": box_mean(error.cpu().numpy(), block)}
-        psnr_motion = None
+        psnr_motion, truth = None, state.moved
         if state.expected.motion is not None:
-            truth = state.moved
             if truth is None:  # of the motion that was to come
                 truth = self.model.moved(state.last, frame)
             missed = (state.expected.motion[:, 0] - truth).square().mean(1)[0]
@@ -260,7 +279,18 @@ class Scorer:
         if flow is not None:
             local["flow"] = flow
         own = {name: float(value[0, 0]) for name, value in state.expected.terms.items()}
-        return Observation(local, psnr(error), psnr_motion, own)
+        seen = self._pictures(state.expected, shown, truth)
+        return Observation(local, seen, psnr(error), psnr_motion, own)
+
+    def _pictures(self, made: Prediction, shown: Tensor, moved: Tensor | None) -> Compared:
+        """References only: nothing is copied for what nobody looks at."""
+        return Compared(
+            shown[0, :3], made.frame[0, 0],
+            None if moved is None else moved[0],
+            None if made.motion is None else made.motion[0, 0],
+            frame_lag=int(self.model.reconstructs),
+            motion_lag=int(not self.model.motion_is_next),
+        )  # fmt: skip
 
     def step(
         self, state: ScorerState, image: Image | Prepared, pts_s: float = 0.0
@@ -277,13 +307,13 @@ class Scorer:
     ) -> tuple[list[ScorerState], list[Score]]:
         """`step` for the next frame of each of several streams, in one call of the model."""
         known, seen = self.observe_batch(states, images)
-        found = [self._score(*each) for each in zip(known, seen, pts_s, strict=True)]
+        found = [self.score(*each) for each in zip(known, seen, pts_s, strict=True)]
         return [state for state, _ in found], [score for _, score in found]
 
-    def _score(
+    def score(
         self, state: ScorerState, seen: Observation | None, pts_s: float
     ) -> tuple[ScorerState, Score]:
-        """What was seen of the newest frame of `state` as a score."""
+        """What `observe` saw of the newest frame, as a score: the second half of `step`."""
         index = state.index - 1
         if seen is None:
             return state, Score(index, pts_s, float("nan"), float("nan"), False)

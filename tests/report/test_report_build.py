@@ -1,0 +1,61 @@
+"""From a run and its evaluation to the page's data."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import oddframe
+from oddframe.data import open_dataset
+from oddframe.report.build import build_report
+from oddframe.runs import load_run
+from oddframe.runtime.evaluate import evaluate
+from oddframe.scoring.protocols import parse_protocols
+
+MEMORY = {
+    "common": {"items": 2048, "in_use": 14},
+    "motion": {"items": 64, "in_use": 6, "resets": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def built(shared_run, labelled):
+    """`built(card)`: the report's data of a run with that card beside its own."""
+    detector, dataset = oddframe.load(shared_run), open_dataset(labelled)
+    found = evaluate(detector, dataset, parse_protocols("deploy"), regions=False)
+
+    def build(**card):
+        run = load_run(shared_run)
+        run = dataclasses.replace(run, card={**run.card, **card})
+        return build_report(run, detector, dataset, found, title="t"), found, detector
+
+    return build
+
+
+def training(**more):
+    return {
+        "frames": 1, "held_out": 1, "minutes": 1, "steps": 1, "epochs": 1.0, "device": "cpu",
+        "threads": 1, **more,
+    }  # fmt: skip
+
+
+def test_items_in_use_of_each_memory_are_among_the_facts(built):
+    facts = built(training=training(memory=MEMORY))[0].facts
+    assert facts["memory items in use"] == "common 14 of 2,048, motion 6 of 64"
+
+
+@pytest.mark.parametrize("card", [{}, {"training": training()}, {"training": training(memory={})}])
+def test_nothing_is_said_of_memories_that_are_not_there(built, card):
+    assert "memory items in use" not in built(**card)[0].facts
+
+
+def test_every_video_has_the_papers_curve_beside_its_score(built):
+    data, found, detector = built()
+    assert data.paper_curve == detector.curve_name == "anomaly score"
+    for shown, video in zip(data.timelines, found.videos, strict=True):
+        np.testing.assert_array_equal(shown.paper, detector.paper_curve(video.terms))
+        assert np.nanmax(shown.paper) == 1
+        np.testing.assert_array_equal(shown.labels, video.labels)
+    assert [(c.method, c.protocol) for c in data.rocs] == [
+        (m, "deploy") for m in ("m2s2l-edge", "persistence", "blockdiff", "flowspeed")
+    ]
