@@ -58,7 +58,7 @@ def build_report(
                 limit,
                 v.terms,
                 detector.paper_curve(v.terms, data=known) if v.terms else None,
-            )  # fmt: skip
+            )
             for v in found.videos
         ],
         paper_curve=detector.curve_name,
