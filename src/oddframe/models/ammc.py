@@ -98,6 +98,13 @@ class AMMCConfig(Config):
 _CPU: dict[str, object] = {"size": 128, "width": 32, "decay": 0.9}
 SIZES: dict[str, dict[str, object]] = {"ammc": {}, "ammc-128": _CPU}
 """Differences of each size from `AMMCConfig`'s defaults."""
+RECIPE: dict[str, dict[str, object]] = {
+    # Nothing of it is known here: MNAD's schedule, DEVIATION (9)'s weights.
+    "model": {"lambda_gradient": 1.0, "lambda_motion": 1.0, "lambda_commit": 0.1,
+              "lambda_consistency": 0.1},
+    "train": {"lr": 2e-4, "schedule": "cosine", "epochs": 60, "batch": 4, "targets": 1},
+}  # fmt: skip
+"""How the paper trains (`--recipe paper`)."""
 
 
 class Pool(nn.Module):

@@ -9,7 +9,7 @@ DEVIATION (1): colour and 256 px (paper: grey, 227 px), as every other model her
 DEVIATION (2): un-pooling repeats each value 2 x 2. The paper names no way; switches would carry
     where the peaks were past the bottleneck.
 DEVIATION (3): windows of consecutive frames only; the paper adds strides 2 and 3 in training.
-DEVIATION (4): Adam instead of AdaGrad, no weight decay: one trainer for all models.
+DEVIATION (4): Adam instead of AdaGrad but under `--recipe paper`; no weight decay.
 DEVIATION (5): a window's error counts for the frame after it, not for its middle: causal.
 """
 
@@ -36,6 +36,12 @@ class ConvAEConfig(Config):
 
 SIZES: dict[str, dict[str, object]] = {"conv-ae": {}, "conv-ae-128": {"size": 128, "width": 256}}
 """Differences of each size from `ConvAEConfig`'s defaults."""
+RECIPE: dict[str, dict[str, object]] = {
+    # Section 3.1: AdaGrad, .01, batches of 32. Not printed: a schedule, epochs.
+    "train": {"optimiser": "adagrad", "lr": 1e-2, "schedule": "none", "epochs": 60, "batch": 32,
+              "targets": 1},
+}  # fmt: skip
+"""How the paper trains (`--recipe paper`)."""
 
 
 class ConvAE(Reconstructing):

@@ -40,6 +40,11 @@ SIZES: dict[str, dict[str, object]] = {
     "convlstm-ae": {}, "convlstm-ae-128": {"size": 128, "width": 64},
 }  # fmt: skip
 """Differences of each size from `ConvLSTMAEConfig`'s defaults."""
+RECIPE: dict[str, dict[str, object]] = {
+    # Section 4.3: Adam, batches of 64, at most 50 epochs. Not printed: the rate (Adam's own 1e-3).
+    "train": {"lr": 1e-3, "schedule": "none", "epochs": 50, "batch": 64, "targets": 1},
+}
+"""How the paper trains (`--recipe paper`)."""
 
 
 class ConvLSTM(nn.Module):

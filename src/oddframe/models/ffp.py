@@ -57,6 +57,13 @@ class FFPConfig(Config):
 
 SIZES: dict[str, dict[str, object]] = {"ffp": {}, "ffp-128": {"size": 128, "width": 32}}
 """Differences of each size from `FFPConfig`'s defaults."""
+RECIPE: dict[str, dict[str, object]] = {
+    # Section 4.2: weights 1, 1, 2 and .05; Adam, batches of 4, 2e-4 in colour (1e-4 in grey).
+    # Not printed: schedule and epochs.
+    "model": {"lambda_gradient": 1.0, "lambda_flow": 2.0, "lambda_adversarial": 0.05},
+    "train": {"lr": 2e-4, "schedule": "none", "epochs": 60, "batch": 4, "targets": 1},
+}
+"""How the paper trains (`--recipe paper`)."""
 
 
 class Discriminator(nn.Sequential):

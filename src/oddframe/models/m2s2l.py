@@ -153,7 +153,18 @@ _SMALL = {
 }  # fmt: skip
 SIZES: dict[str, dict[str, object]] = {"m2s2l": {}, "m2s2l-small": _SMALL, "m2s2l-edge": _EDGE}
 """Differences of each size from `M2S2LConfig`'s defaults."""
-
+RECIPE: dict[str, dict[str, object]] = {
+    # Section III-A; lambda_ssim is not printed: as lambda_gradient.
+    "model": {
+        "lambda_motion": 0.5, "lambda_separate": 0.1, "lambda_gradient": 0.2, "lambda_ssim": 0.2,
+    },
+    # Section III-A: Adam, 2e-4 halved every 20 epochs. Not printed: batch (8 windows), 60 epochs.
+    "train": {"lr": 2e-4, "schedule": "halve", "halve_every": 20, "epochs": 60, "batch": 2,
+              "targets": 4},
+    # Section III-A: .6 on Ped2, .4 on Avenue, .5 on ShanghaiTech and, not printed, elsewhere.
+    "score": {"alpha": 0.5},
+}  # fmt: skip
+"""How the paper trains (`--recipe paper`)."""
 ABLATIONS: dict[str, dict[str, object]] = {
     "M1": {"patches": 1, "windows": 1, "ms_position": "none", "decompose": False},
     "M2": {"windows": 1, "decompose": False},
@@ -167,13 +178,25 @@ ABLATIONS: dict[str, dict[str, object]] = {
 
 
 def ablation(name: str, base: M2S2LConfig) -> M2S2LConfig:
-    """The configuration of one row of Table II or III, at the size of `base`."""
+    """The configuration of one row of Table II or III, at the size of `base`.
+
+    M1's single scale is as deep as brings it nearest to M2's parameters: what M2 adds is scales,
+    not size.
+    """
     changes = dict(ABLATIONS[name])
-    if changes.get("patches") == 1:
-        changes |= {"patches": base.patches[:1], "depths": base.depths[:1]}
     if changes.get("windows") == 1:
         changes["windows"] = base.windows[:1]
+    if changes.get("patches") == 1:
+        changes |= {"patches": base.patches[:1], "depths": (1,)}
+        one, two = ({**base.model_dump(), **changes, "depths": (n,)} for n in (1, 2))
+        least, next_, wanted = map(_parameters, (one, two, ablation("M2", base).model_dump()))
+        changes["depths"] = (max(1, 1 + round((wanted - least) / (next_ - least))),)
     return M2S2LConfig.read(base.model_dump() | changes)
+
+
+def _parameters(values: dict[str, object]) -> int:
+    with torch.device("meta"):
+        return sum(p.numel() for p in M2S2L(M2S2LConfig.read(values)).parameters())
 
 
 @dataclass(frozen=True, slots=True)

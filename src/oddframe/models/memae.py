@@ -55,6 +55,12 @@ SIZES: dict[str, dict[str, object]] = {
     "memae": {}, "memae-128": {"size": 128, "widths": (48, 64, 128, 128), "items": 1000},
 }  # fmt: skip
 """Differences of each size from `MemAEConfig`'s defaults."""
+RECIPE: dict[str, dict[str, object]] = {
+    # Section 4: Adam, 1e-4, entropy 2e-4. Batch and epochs are those of the released options.
+    "model": {"lambda_entropy": 2e-4},
+    "train": {"lr": 1e-4, "schedule": "none", "epochs": 100, "batch": 14, "targets": 1},
+}
+"""How the paper trains (`--recipe paper`)."""
 
 
 class SparseMemory(nn.Module):

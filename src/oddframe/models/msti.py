@@ -116,6 +116,14 @@ class MSTIConfig(Config):
 _CPU = {"size": 128, "width": 32, "head": "residual"}
 SIZES: dict[str, dict[str, object]] = {"msti-net": {}, "msti-net-128": _CPU}
 """Differences of each size from `MSTIConfig`'s defaults."""
+RECIPE: dict[str, dict[str, object]] = {
+    # Section III-A.
+    "model": {"lambda_intensity": 0.8, "lambda_separate": 3e-4, "lambda_compact": 1e-3,
+              "delta": 0.1},
+    # Section III-A: Adam, 2e-4. Not printed: schedule, batch and epochs, here MNAD's.
+    "train": {"lr": 2e-4, "schedule": "cosine", "epochs": 60, "batch": 4, "targets": 1},
+}  # fmt: skip
+"""How the paper trains (`--recipe paper`)."""
 
 ABLATIONS: dict[str, dict[str, object]] = {
     "A": {"fusion": "none"},

@@ -140,6 +140,13 @@ SIZES: dict[str, dict[str, object]] = {
     "stnmamba-128": {"size": 128, "head": "residual"},
 }
 """Differences of each size from `STNMambaConfig`'s defaults; -128 is for training on a CPU."""
+RECIPE: dict[str, dict[str, object]] = {
+    # Section IV-A3: Adam. All its numbers are lost: rate, schedule and epochs are MNAD's, the
+    # weights of both memory losses those of DEVIATION (10).
+    "model": {"lambda_compact": 1e-4, "lambda_separate": 1e-4},
+    "train": {"lr": 2e-4, "schedule": "cosine", "epochs": 60, "batch": 8, "targets": 1},
+}
+"""How the paper trains (`--recipe paper`)."""
 
 _NO_MEMORY: dict[str, object] = {"memory_banks": 0, "multi_level": False}
 ABLATIONS: dict[str, dict[str, object]] = {

@@ -113,6 +113,14 @@ _CPU: dict[str, object] = {
 }  # fmt: skip
 SIZES: dict[str, dict[str, object]] = {"vadmamba": {}, "vadmamba-128": _CPU}
 """Differences of each size from `VADMambaConfig`'s defaults; -128 is for training on a CPU."""
+RECIPE: dict[str, dict[str, object]] = {
+    # Released options: 2e-4, batches of 1, 60 epochs; AdamW by a cosine as VM-UNet, which they are
+    # adjusted from. Not read there: the weights, which are those of DEVIATION (4) and (8).
+    "model": {"lambda_motion": 1.0, "lambda_commit": 1e-3},
+    "train": {"optimiser": "adamw", "lr": 2e-4, "schedule": "cosine", "epochs": 60, "batch": 1,
+              "targets": 1},
+}  # fmt: skip
+"""How the paper trains (`--recipe paper`)."""
 
 
 class NVSS(nn.Module):
