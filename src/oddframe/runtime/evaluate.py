@@ -36,7 +36,7 @@ from oddframe.runtime.places import Heats, Hits, Localisation, Regions
 from oddframe.runtime.result import Collector
 from oddframe.scoring.floors import FLOORS, SIZE_PX
 from oddframe.scoring.fuse import OWN
-from oddframe.scoring.judge import evaluate_arrays, per_video
+from oddframe.scoring.judge import Judged, evaluate_arrays, judge, per_video
 from oddframe.scoring.protocol import Protocol
 from oddframe.sources import open_source
 
@@ -263,6 +263,16 @@ def _rows(
                 {**evaluate_arrays(floor, scores, labels, untrained, source), "floor": True}
             )
     return rows
+
+
+def judged(
+    detector: Detector, videos: Sequence[VideoScores], protocol: Protocol
+) -> dict[str, Judged]:
+    """What the rows of the model under a protocol are made of, by method."""
+    labels = {v.name: v.labels for v in videos}
+    stated = _stated(detector, protocol)
+    methods = _methods(detector, videos, protocol)
+    return {name: judge(scores, labels, stated) for name, scores in methods.items()}
 
 
 def _worst(
