@@ -168,6 +168,9 @@ def test_a_stopped_table_goes_on_where_it_was(tmp_path, how):
     stack.callback(again.kill)
     _, err = again.communicate(timeout=150)
     assert again.returncode == 0, err
+    assert (
+        "## set, m2s2l-edge, 0.1 minutes" in (tmp_path / "out" / "small" / "README.md").read_text()
+    )
     (result,) = (tmp_path / "out").rglob("*.json")
     training = read_result(result)["training"]
     assert training["steps"] >= steps - 1

@@ -35,16 +35,23 @@ def run(
     work: Path = typer.Option(Path("runs"), "--work", help="Folder of RUNs while they train."),
     keep: bool = typer.Option(False, "--keep", help="Keep the RUNs."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
+    only_render: bool = typer.Option(
+        False, "--render", help="Train nothing: Markdown and pictures of the results there are."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only say what would be done."),
 ) -> None:
     """Train and evaluate every row of a table; can be stopped and given again at any time."""
     from oddframe.cli.console import stderr, writable_folder
     from oddframe.reproduce.plan import Options, data_sets, plan
+    from oddframe.reproduce.render import render
     from oddframe.reproduce.results import done, failed_file
     from oddframe.reproduce.run import perform
     from oddframe.reproduce.tables import table as looked_up
 
     asked = looked_up(table)
+    if only_render:
+        print(f"written to {render(asked, out / table)}")
+        return
     kind = _device(device)
     options = Options(minutes, _numbers(seeds), size, recipe, tuple(_words(only)), kind)
     todo = plan(asked, data_sets(data, root), options)
@@ -58,6 +65,8 @@ def run(
     writable_folder(work / table)
     at_once = 1 if kind == "cuda" else jobs
     failures = perform(todo, out, work, at_once=at_once, keep=keep, console=stderr())
+    if len(failures) < len(todo):
+        print(f"written to {render(asked, out / table)}")
     if failures:
         why = failed_file(out, next(j for j in todo if j.name == failures[0]))
         raise RunError(

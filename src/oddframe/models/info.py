@@ -71,8 +71,11 @@ def describe_rows(name: str) -> list[dict[str, Any]]:
     for table in paper_tables(name):
         for row, printed in table.rows.items():
             config = ablated(name, row)
-            # Weights of losses and scores cost nothing, and counting takes seconds.
-            costly = {k: v for k, v in config.model_dump().items() if not k.startswith("lambda")}
+            # What a loss or a score weighs costs nothing, but that it is 0 may take a part out;
+            # counting takes seconds.
+            costly = {
+                k: v > 0 if k.startswith("lambda") else v for k, v in config.model_dump().items()
+            }
             if (key := str(costly)) not in known:
                 known[key] = cost(name, config)
             found.append(
