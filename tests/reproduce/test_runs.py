@@ -22,6 +22,8 @@ from oddframe.reproduce import run as running
 from oddframe.reproduce.plan import Options, plan
 from oddframe.reproduce.results import commit, done, read_result, result_file
 
+pytestmark = pytest.mark.timeout(900)
+"""Every run is a process that imports torch: seconds, but not beside other work."""
 QUIET = Console(quiet=True)
 
 
@@ -135,7 +137,7 @@ def command(root: Path, minutes: float) -> subprocess.Popen[str]:
 
 
 def wait_for_steps(root: Path, process: subprocess.Popen[str], rows: int) -> None:
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         found = [p.read_bytes().count(b"\n") for p in (root / "work").rglob("train.csv")]
         if found and max(found) >= rows:
@@ -152,7 +154,7 @@ def test_a_stopped_table_goes_on_where_it_was(tmp_path, how):
         stack.callback(first.kill)
         wait_for_steps(tmp_path, first, 4)
         first.send_signal(how)
-        _, err = first.communicate(timeout=120)
+        _, err = first.communicate(timeout=300)
         if how == signal.SIGINT:
             assert first.returncode == 130
             assert "each run saves its state" in err
@@ -166,7 +168,7 @@ def test_a_stopped_table_goes_on_where_it_was(tmp_path, how):
         assert state.exists()
     again = command(tmp_path, 0.1)
     stack.callback(again.kill)
-    _, err = again.communicate(timeout=150)
+    _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert (
         "## set, m2s2l-edge, 0.1 minutes" in (tmp_path / "out" / "small" / "README.md").read_text()
@@ -181,7 +183,7 @@ def test_a_stopped_table_goes_on_where_it_was(tmp_path, how):
 def wait_until_free(lock: Path) -> None:
     import fcntl
 
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     with lock.open("w") as file:
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
