@@ -29,6 +29,7 @@ VERBS = (
     "evaluate",
     "evaluate_scores",
     "compare",
+    "reproduce",
     "protocols",
     "models",
     "info",

@@ -20,6 +20,20 @@ def run(
     out: Path = typer.Option(..., "--out", help="RUN folder to make."),
     epochs: int | None = typer.Option(None, "--epochs", help="Passes over the footage."),
     minutes: float | None = typer.Option(None, "--minutes", help="Stop after this time."),
+    core_minutes: float | None = typer.Option(
+        None,
+        "--core-minutes",
+        help="Stop after this processor time: the same training beside other work.",
+    ),
+    ablation: str | None = typer.Option(
+        None,
+        "--ablation",
+        metavar="ROW",
+        help="A row of the paper's ablations, e.g. M1: oddframe info MODEL lists them.",
+    ),
+    recipe: str = typer.Option(
+        "size", "--recipe", help="size (what suits it), or paper: trained as its paper says."
+    ),
     resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in --out."),
     settings: list[str] = typer.Option(
         [], "--set", metavar="A.B=C", help="Change a setting (model., train., score.); repeatable."
@@ -35,9 +49,12 @@ def run(
     run = fit(
         model=model, data=data, out=out, epochs=epochs, minutes=minutes, resume=resume,
         settings=settings, seed=seed, device=device, console=stderr(), flow=flow,
+        core_minutes=core_minutes, ablation=ablation, recipe=recipe,
     )  # fmt: skip
     facts = run.card.get("training", {})
-    print(f"{run.path}: {run.name}, {facts.get('steps')} steps in {facts.get('minutes')} min")
+    row = run.card.get("ablation")
+    named = run.name + (f" {row}" if row else "")
+    print(f"{run.path}: {named}, {facts.get('steps')} steps in {facts.get('minutes')} min")
     print(_learned(facts))
     if "memory" in facts:
         print(f"items in use: {_used(facts['memory'])}")
@@ -56,7 +73,8 @@ def _used(memory: dict[str, dict[str, int]]) -> str:
 
 
 def _learned(facts: dict[str, Any]) -> str:
-    """Whether the model knows more of the frames kept aside than that they repeat."""
+    """Whether the model knows more of frames than that they repeat."""
     drawn, copied = facts["psnr_db"], facts["copied_psnr_db"]
-    said = f"frames kept aside: drawn to {drawn:.1f} dB, their predecessors would be {copied:.1f}"
+    which = "that training saw too" if facts.get("held_out_in_training") else "kept aside"
+    said = f"frames {which}: drawn to {drawn:.1f} dB, their predecessors would be {copied:.1f}"
     return said if drawn > copied else f"{said}: no better than copying yet, train longer"

@@ -22,6 +22,8 @@ def run(json: Path | None = JSON) -> None:
         writable_folder(json.parent)
     rows = [overview(name) for name in MODELS]
     print(table(rows))
+    for names, listed in with_ablations(rows).items():
+        print(f"--ablation, {', '.join(names)}: {' '.join(listed)}")
     if json is not None:
         write_rows_json(json, rows)
         print(f"written to {json}")
@@ -42,6 +44,17 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def with_ablations(
+    rows: Sequence[dict[str, Any]],
+) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Models by the rows of their ablations, those without left out."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        if row["ablations"]:
+            found.setdefault(tuple(row["ablations"]), []).append(row["model"])
+    return {tuple(names): listed for listed, names in found.items()}
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -47,13 +47,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, Ranges, Terms, minmax, minmax_falling
+from oddframe.models.base import Floats, Prediction, Ranges, Terms, minmax, minmax_falling
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
 from oddframe.models.memory import ItemMemory, far_apart
 from oddframe.models.unet import SHRINKS, UNet
@@ -258,9 +257,7 @@ class AMMCNet(FlowWindowed):
         """Of the flow's error and of the commit error, beside 1 of the frame's."""
         return {"flow": self.config.score_motion, "commit": self.config.score_commit}
 
-    def paper_score(
-        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
-    ) -> NDArray[np.float64]:
+    def paper_score(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """Errors of frame and flow and the commit error, each rescaled by the video's extremes.
 
         Their mean, weighted, 0 ... 1. Without `psnr_frame` the frame's error is `psnr`, without
@@ -275,7 +272,7 @@ class AMMCNet(FlowWindowed):
             total += weights[name]
         return score / total
 
-    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, Floats]:
         """`psnr_frame` in dB, `commit` with the transfer's error, `psnr_motion` where there is."""
         found = {
             "psnr_frame": np.asarray(terms.get("psnr_frame", terms["psnr"]), np.float64),

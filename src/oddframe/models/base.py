@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 Terms = Mapping[str, NDArray[Any]]
 """The raw terms of one video's frames by name, (n,) each, NaN where unscored."""
-Ranges = Mapping[str, tuple[float, float]]
-"""By name of a term, the value that min-max makes 0 and the one that it makes 1."""
+Ranges = Mapping[str, tuple[float, float]] | None
+"""By name of a term, the value that min-max makes 0 and the one that it makes 1; None: the video's
+own extremes."""
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,7 @@ class VADModel(nn.Module):
         results = [self.step(s, f) for s, f in zip(states, frames, strict=True)]
         return [state for state, _ in results], [prediction for _, prediction in results]
 
-    def paper_score(
-        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
-    ) -> NDArray[np.float64]:
+    def paper_score(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """The paper's score of one whole video (n,), larger = more anomalous; NaN where unscored.
 
         terms: the raw terms of its frames, (n,) each: `psnr` and those of `Prediction.terms`.
@@ -108,16 +108,14 @@ class VADModel(nn.Module):
         """
         return -np.asarray(terms["psnr"], np.float64)
 
-    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, Floats]:
         """What the paper min-maxes, by the names of `ranges`: (n,) each, as measured.
 
         The terms that a `paper_normalised` score adds; of any other the `score` itself.
         """
         return {"score": self.paper_score(terms, alpha=alpha)}
 
-    def paper_curve(
-        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
-    ) -> NDArray[np.float64]:
+    def paper_curve(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """The curve of one video (n,) as the paper plots it, `curve_name`; NaN where unscored.
 
         The paper's score min-maxed, 0 ... 1, unless a model's paper plots regularity (larger =
@@ -151,6 +149,12 @@ class VADModel(nn.Module):
         M2S2L's RGB difference, unless a model says otherwise.
         """
         return motion(previous, current)
+
+    @classmethod
+    def size_of(cls, config: Any) -> int:
+        """Parameters of a configuration; makes no weights."""
+        with torch.device("meta"):
+            return sum(p.numel() for p in cls(config).parameters())
 
     def check(self, frames: Tensor) -> None:
         """Refuse frames (..., c, h, w) of another size than the model's.

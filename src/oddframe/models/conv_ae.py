@@ -9,7 +9,7 @@ DEVIATION (1): colour and 256 px (paper: grey, 227 px), as every other model her
 DEVIATION (2): un-pooling repeats each value 2 x 2. The paper names no way; switches would carry
     where the peaks were past the bottleneck.
 DEVIATION (3): windows of consecutive frames only; the paper adds strides 2 and 3 in training.
-DEVIATION (4): Adam instead of AdaGrad, no weight decay: one trainer for all models.
+DEVIATION (4): Adam instead of AdaGrad but under `--recipe paper`; no weight decay.
 DEVIATION (5): a window's error counts for the frame after it, not for its middle: causal.
 """
 

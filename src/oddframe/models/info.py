@@ -16,8 +16,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from oddframe.config import Config, PaperConfig
-from oddframe.models import Published, build, default_config, entry
+from oddframe.models import ablated, ablations, build, default_config, entry
 from oddframe.models.base import VADModel
+from oddframe.models.papers import PAPER_TABLES, PaperTable, Published
 
 
 def describe(name: str, config: Config | None = None) -> dict[str, Any]:
@@ -30,8 +31,8 @@ def describe(name: str, config: Config | None = None) -> dict[str, Any]:
     Returns:
         `model`, `size`, `history`, `parameters`; `gmac_per_frame` and `scan_gflop_per_frame` for
         one new frame of a warm stream, `gmac_per_clip` and `scan_gflop_per_clip` for a stateless
-        clip of `history` frames, `gflop_per_frame` = 2 gmac + scan, and `published` (None where
-        no paper has this size).
+        clip of `history` frames, `gflop_per_frame` = 2 gmac + scan, `published` (None where no
+        paper has this size), and `ablations`, the rows of its paper's tables.
 
     Raises:
         ConfigError: unknown name.
@@ -53,6 +54,50 @@ def describe(name: str, config: Config | None = None) -> dict[str, Any]:
         "gmac_per_clip": gmac_clip,
         "scan_gflop_per_clip": scan_clip,
         "published": None if published == Published() else asdict(published),
+        "ablations": list(ablations(name)),
+    }
+
+
+def describe_rows(name: str) -> list[dict[str, Any]]:
+    """Every row of a model's ablations at this size.
+
+    Returns:
+        Per row `table`, `about`, `row`, `parameters`, `gmac_per_frame` and `published`, the AUC in
+        % that the paper prints of it by data set; [] for a model without ablations.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    found, known = [], {}
+    for table in paper_tables(name):
+        for row, printed in table.rows.items():
+            config = ablated(name, row)
+            # What a loss or a score weighs costs nothing, but that it is 0 may take a part out;
+            # counting takes seconds.
+            costly = {
+                k: v > 0 if k.startswith("lambda") else v for k, v in config.model_dump().items()
+            }
+            if (key := str(costly)) not in known:
+                known[key] = cost(name, config)
+            found.append(
+                {"table": table.number, "about": table.about, "row": row, **known[key],
+                 "published": dict(printed)}
+            )  # fmt: skip
+    return found
+
+
+def paper_tables(name: str) -> tuple[PaperTable, ...]:
+    """The ablation tables of a model's paper."""
+    return PAPER_TABLES.get(entry(name).module, ())
+
+
+def cost(name: str, config: Config) -> dict[str, Any]:
+    """`parameters` and `gmac_per_frame` of one configuration."""
+    with torch.device("meta"):
+        model = build(name, config).eval()
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "gmac_per_frame": step_gmac(model),
     }
 
 
@@ -61,8 +106,8 @@ def overview(name: str) -> dict[str, Any]:
 
     Returns:
         `model`, `paper` (the head of its file), `size`, `history`, `parameters`, `gmac_per_frame`,
-        what is published of both (None where nothing is), and `literal`: the settings that take
-        its paper at its word.
+        what is published of both (None where nothing is), `literal`: the settings that take its
+        paper at its word, and `ablations`: the rows of its paper's tables.
 
     Raises:
         ConfigError: unknown name.
@@ -81,6 +126,7 @@ def overview(name: str) -> dict[str, Any]:
         "gmac_per_frame": step_gmac(model),
         "published_gmac": e.published.gmac,
         "literal": literal_switches(default_config(name)),
+        "ablations": list(ablations(name)),
     }
 
 

@@ -42,10 +42,9 @@ DEVIATION (13): beside Eq. 4-6 a TMB has what Mamba has (SiLU, skip, gate, resid
     attends at every place.
 DEVIATION (14): a decoder adds its two features up; its steps are VM-UNet's patch expansion.
 DEVIATION (15): the norms of Eq. 7-9 are means (`losses`); lambda_ssim is not printed, .2 is ours.
-DEVIATION (16): the small sizes, for short trainings on a CPU, have coarser patches and
-    `detail_frames`, a weight of 4 on L_motion, and neither gradient nor SSIM.
-DEVIATION (17): MAX is 2 for both PSNRs, the span of [-1, 1]; alpha is .5 unless told; the min-max
-    is each video's, where the paper says "across the entire test sequence".
+DEVIATION (16): the sizes for a CPU have coarser patches, `detail_frames`, 4 as the weight of
+    L_motion, and neither gradient nor SSIM.
+DEVIATION (17): MAX is 2, the span of [-1, 1]; alpha .5 unless told; the min-max each video's.
 DEVIATION (18): the paper does not describe M1: finest scale, shortest window, no Eq. 1.
 """
 
@@ -57,13 +56,15 @@ from typing import ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
-from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
+from oddframe.models import blocks
 from oddframe.models.base import (
+    Floats,
     Prediction,
     Ranges,
     Terms,
@@ -74,17 +75,7 @@ from oddframe.models.base import (
     shares,
     split,
 )
-from oddframe.models.blocks import (
-    MSVSSB,
-    Decoder,
-    MultiScaleConv,
-    PatchEmbed,
-    mlp,
-    modules,
-    resize_tokens,
-    scan_flops,
-    weighted_sum,
-)
+from oddframe.models.blocks import mlp, modules, resize_tokens
 from oddframe.models.memory import Memory, MemoryConfig
 from oddframe.models.temporal import TMB, WindowFusion
 from oddframe.ops.norm import LayerNorm
@@ -106,7 +97,7 @@ class M2S2LConfig(MemoryConfig):
     """k: frames that one prediction looks at."""
     width: int = Field(256, ge=8)
     """D: width of the tokens throughout."""
-    patches: tuple[PositiveInt, ...] = (4, 8, 16)
+    patches: tuple[PositiveInt, ...] = Field((4, 8, 16), min_length=1)
     """r_i: patch sizes in pixels, finest first; one alone is the paper's single-scale M1."""
     depths: tuple[PositiveInt, ...] = (2, 2, 14)
     """MS-VSSB per spatial scale."""
@@ -116,7 +107,7 @@ class M2S2LConfig(MemoryConfig):
     """State size of every scan."""
     ms_position: Literal["block", "stem", "none"] = "block"
     """Where Eq. 1 stands: in every block (Fig. 2b), once before the encoder, or nowhere (M1)."""
-    windows: tuple[int, ...] = (4, 8, 16)
+    windows: tuple[int, ...] = Field((4, 8, 16), min_length=1)
     """Frames per temporal window; one alone is the paper's single-window M2."""
     motion_patch: int = Field(16, ge=1)
     """Patch size of the differences, in pixels."""
@@ -151,40 +142,41 @@ class M2S2LConfig(MemoryConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if not self.patches or len(self.patches) != len(self.depths):
-            raise ValueError(f"patches {self.patches} and depths {self.depths} differ in length")
-        if list(self.patches) != sorted(self.patches):
-            raise ValueError(f"patches {self.patches} must stand finest first")
-        for patch in (*self.patches, self.motion_patch):
-            if self.size % patch:
-                raise ValueError(f"size {self.size} is not a multiple of the patch {patch}")
-        if not self.windows or min(self.windows) < 2 or max(self.windows) > self.history:
-            raise ValueError(f"windows {self.windows} must lie in 2 ... history {self.history}")
-        if self.detail_frames >= self.history:
-            raise ValueError(f"detail_frames must be below history {self.history}")
-        steps = self.patches[0] // self.upscale
-        if self.patches[0] % self.upscale or steps & (steps - 1):
-            raise ValueError(f"patches[0] / upscale must be a power of two, got {steps}")
-        if self.width % (2 * steps):
-            raise ValueError(f"width {self.width} cannot be halved for each expansion")
-        if self.fusion == "mha" and self.width % 4:
-            raise ValueError(f"fusion mha has 4 heads, width {self.width} is no multiple of 4")
+        steps, history = self.patches[0] // self.upscale, self.history
+        patches, depths, windows, width = self.patches, self.depths, self.windows, self.width
+        uneven = [p for p in (*patches, self.motion_patch) if self.size % p]
+        for right, said in (
+            (len(patches) == len(depths),
+             f"patches {patches} and depths {depths} differ in length"),
+            (list(patches) == sorted(patches), f"patches {patches} must stand finest first"),
+            (not uneven, f"size {self.size} is not a multiple of the patch {[*uneven, 0][0]}"),
+            (min(windows) >= 2 and max(windows) <= history,
+             f"windows {windows} must lie in 2 ... history {history}"),
+            (self.detail_frames < history, f"detail_frames must be below history {history}"),
+            (patches[0] % self.upscale == 0 and steps & (steps - 1) == 0,
+             f"patches[0] / upscale must be a power of two, got {steps}"),
+            (width % (2 * max(steps, 1)) == 0,
+             f"width {width} cannot be halved for each expansion"),
+            (self.fusion == "softmax" or width % 4 == 0,
+             f"fusion mha has 4 heads, width {width} is no multiple of 4"),
+        ):  # fmt: skip
+            if not right:
+                raise ValueError(said)
         return self
 
 
+_CPU = {
+    "patches": (8, 16, 32), "detail_frames": 3,
+    "lambda_motion": 4.0, "lambda_gradient": 0.0, "lambda_ssim": 0.0,
+}  # fmt: skip
 _EDGE = {
-    "width": 64, "patches": (8, 16, 32), "depths": (1, 2, 2), "expand": 1, "state": 1,
-    "detail_frames": 3, "memory_items": 64, "upscale": 4, "lambda_motion": 4.0,
-    "lambda_gradient": 0.0, "lambda_ssim": 0.0,
+    "width": 64, "depths": (1, 2, 2), "expand": 1, "state": 1, "memory_items": 64, "upscale": 4,
 }  # fmt: skip
-_SMALL = {
-    "width": 128, "depths": (2, 2, 4), "state": 4, "detail_frames": 3, "memory_items": 128,
-    "patches": (8, 16, 32), "upscale": 2, "lambda_motion": 4.0,
-    "lambda_gradient": 0.0, "lambda_ssim": 0.0,
+_SMALL = {"width": 128, "depths": (2, 2, 4), "state": 4, "memory_items": 128, "upscale": 2}
+SIZES: dict[str, dict[str, object]] = {
+    "m2s2l": {}, "m2s2l-small": _CPU | _SMALL, "m2s2l-edge": _CPU | _EDGE,
 }  # fmt: skip
-SIZES: dict[str, dict[str, object]] = {"m2s2l": {}, "m2s2l-small": _SMALL, "m2s2l-edge": _EDGE}
 """Differences of each size from `M2S2LConfig`'s defaults."""
-
 ABLATIONS: dict[str, dict[str, object]] = {
     "M1": {"patches": 1, "windows": 1, "ms_position": "none", "decompose": False},
     "M2": {"windows": 1, "decompose": False},
@@ -195,19 +187,24 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "L3": {},
 }
 """The paper's Tables II and III as changes of a configuration; 1 means: the first one alone."""
-
-
 SCORE_SETTINGS = ("score.alpha",)
 """Settings of the paper's score, which may be changed after training."""
 
 
 def ablation(name: str, base: M2S2LConfig) -> M2S2LConfig:
-    """The configuration of one row of Table II or III, at the size of `base`."""
+    """The configuration of one row of Table II or III, at the size of `base`.
+
+    M1's one scale is as deep as brings it nearest to M2's parameters: scales are added, not size.
+    """
     changes = dict(ABLATIONS[name])
-    if changes.get("patches") == 1:
-        changes |= {"patches": base.patches[:1], "depths": base.depths[:1]}
     if changes.get("windows") == 1:
         changes["windows"] = base.windows[:1]
+    if changes.get("patches") == 1:
+        changes |= {"patches": base.patches[:1], "depths": (1,)}
+        plain = base.model_dump() | {"literal": False} | changes
+        shallow = [M2S2LConfig.read(plain | {"depths": (n,)}) for n in (1, 2)]
+        one, two, wanted = map(M2S2L.size_of, (*shallow, ablation("M2", base)))
+        changes["depths"] = (max(1, 1 + round((wanted - one) / (two - one))),)
     # What a row takes out is not put back: it is literal in all the rest.
     return M2S2LConfig.read(base.model_dump() | {"literal": base.literal and not changes} | changes)
 
@@ -241,13 +238,15 @@ class M2S2L(VADModel):
         self.grid = (grid, grid)
         self.motion_grid = (cfg.size // cfg.motion_patch,) * 2
         # Spatial (Eq. 1-3)
-        self.embed = modules(PatchEmbed(r, d) for r in cfg.patches)
+        self.embed = modules(blocks.PatchEmbed(r, d) for r in cfg.patches)
         stem = cfg.ms_position == "stem"
-        self.stem = modules(MultiScaleConv(d) if stem else nn.Identity() for _ in cfg.patches)
+        self.stem = modules(
+            blocks.MultiScaleConv(d) if stem else nn.Identity() for _ in cfg.patches
+        )
         block = {"expand": cfg.expand, "state": cfg.state}
         multi = cfg.ms_position == "block"
         self.encoder = modules(
-            nn.Sequential(*(MSVSSB(d, multi_scale=multi, **block) for _ in range(depth)))
+            nn.Sequential(*(blocks.MSVSSB(d, multi_scale=multi, **block) for _ in range(depth)))
             for depth in cfg.depths
         )
         self.beta = modules(mlp(d, d // 4, 1) for _ in cfg.patches)
@@ -255,14 +254,14 @@ class M2S2L(VADModel):
         age = torch.arange(cfg.history - 1, -1, -1.0)
         self.frame_weights = nn.Parameter(torch.where(age == 0, 4.0, 0.0))
         # Temporal (Eq. 4-6)
-        self.motion_embed = PatchEmbed(cfg.motion_patch, d, norm=False)
+        self.motion_embed = blocks.PatchEmbed(cfg.motion_patch, d, norm=False)
         self.tmb = modules(
             TMB(d, w - 1, expand=cfg.expand, state=cfg.state, literal=cfg.tmb == "literal")
             for w in cfg.windows
         )
         self.fuse = WindowFusion(d, len(cfg.windows), cfg.fusion)
         shown = cfg.detail_frames
-        self.detail = PatchEmbed(cfg.patches[0], d, 3 * shown, norm=False) if shown else None
+        self.detail = blocks.PatchEmbed(cfg.patches[0], d, 3 * shown, norm=False) if shown else None
         # Decomposition, memories, decoders
         self.norm = LayerNorm(d)
         parts = ("common", "app", "motion") if cfg.decompose else ("common",)
@@ -274,10 +273,10 @@ class M2S2L(VADModel):
         kept = parts if cfg.memory_items else ()
         self.memory = nn.ModuleDict({part: Memory(d, cfg) for part in kept})
         size = {"depth": cfg.decoder_depth, "upscale": cfg.upscale}
-        self.decode_app = Decoder(d, cfg.patches[0], **size, **block)
+        self.decode_app = blocks.Decoder(d, cfg.patches[0], **size, **block)
         # Without a loss of its own (L1) it would be noise: what is not trained is not scored.
         trained = cfg.lambda_motion > 0
-        self.decode_motion = Decoder(d, cfg.patches[0], **size, **block) if trained else None
+        self.decode_motion = blocks.Decoder(d, cfg.patches[0], **size, **block) if trained else None
         self.background = (
             nn.Parameter(torch.zeros(3, cfg.size, cfg.size)) if cfg.head == "direct" else None
         )
@@ -300,10 +299,7 @@ class M2S2L(VADModel):
         return torch.stack([resize_tokens(g, self.grid) for g in pooled]).sum(0)
 
     def temporal(self, windows: list[Tensor], newest: Tensor) -> Tensor:
-        """H_temporal from each window's projected differences and the newest embedding.
-
-        windows: per j (n, p, w, e); newest (n, p, d) -> (n, h, w, d).
-        """
+        """H_temporal from each window's differences (n, p, w, e) and the newest (n, p, d)."""
         parts = [tmb(x, newest) for tmb, x in zip(self.tmb, windows, strict=True)]
         fused = self.fuse(torch.stack(parts, 1))  # n p d
         rows, cols = self.motion_grid
@@ -323,10 +319,8 @@ class M2S2L(VADModel):
         if m < 1:
             raise ValueError(f"M2S2L needs clips of at least {k} frames, got {t}")
         # Eq. 3, every frame once; window i pools frames i ... i + k - 1.
-        pool = clip.new_zeros(m, t)
         weights = self.frame_weights.softmax(0)
-        for i in range(m):
-            pool[i, i : i + k] = weights
+        pool = torch.stack([F.pad(weights, (i, m - 1 - i)) for i in range(m)])  # m t
         cut = k - 1 if detach_context else 0
         with torch.no_grad():
             past = self.encode(clip[:, :cut].flatten(0, 1)) if cut else ()
@@ -382,7 +376,7 @@ class M2S2L(VADModel):
             return new, [None] * len(new)
         weights = self.frame_weights.softmax(0)
         pooled = tuple(
-            join([weighted_sum(weights, [f[i] for f in new[r].frames]) for r in ready])
+            join([blocks.weighted_sum(weights, [f[i] for f in new[r].frames]) for r in ready])
             for i in range(len(self.encoder))
         )
         windows = [
@@ -477,9 +471,7 @@ class M2S2L(VADModel):
         if self.background is not None:
             self.background.copy_(torch.atanh(mean_frame.clamp(-0.99, 0.99)))
 
-    def paper_score(
-        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
-    ) -> NDArray[np.float64]:
+    def paper_score(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """-(alpha PSNR_frame + (1 - alpha) PSNR_motion) (II-F): a protocol's min-max follows."""
         frame = np.asarray(terms.get("psnr_frame", terms["psnr"]), np.float64)
         if "psnr_motion" not in terms:
@@ -490,8 +482,8 @@ class M2S2L(VADModel):
         """9 L D N of every selective scan for one prediction that encodes `frames` frames."""
         cfg = self.config
         places = [(cfg.size // r) ** 2 for r in cfg.patches]
-        encoders = sum(map(scan_flops, self.encoder, places))
+        encoders = sum(map(blocks.scan_flops, self.encoder, places))
         drawn = [d for d in (self.decode_app, self.decode_motion) if d is not None]
-        decoders = sum(scan_flops(d, places[0]) for d in drawn)
+        decoders = sum(blocks.scan_flops(d, places[0]) for d in drawn)
         p = self.motion_grid[0] * self.motion_grid[1]
         return frames * encoders + decoders + sum(t.scan_flops(p) for t in self.tmb)

@@ -62,8 +62,12 @@ class ItemMemory(nn.Module):
     """A module with items that its input is compared with; `items_in_use` counts through it."""
 
     def which(self, x: Tensor) -> Tensor:
-        """The item nearest to each query of an input of `forward`: (q,) int64."""
-        raise NotImplementedError
+        """The item nearest to each query of an input of `forward` (..., d): (q,) int64.
+
+        By cosine, unless a memory compares otherwise.
+        """
+        items = F.normalize(cast(Tensor, self.items).float(), dim=-1)
+        return (x.float().flatten(0, -2) @ items.T).argmax(-1)
 
     def __len__(self) -> int:
         """How many items there are."""

@@ -19,13 +19,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, Ranges, Terms, minmax, minmax_falling
+from oddframe.models.base import Floats, Prediction, Ranges, Terms, minmax, minmax_falling
 from oddframe.models.memory import ItemMemory
 from oddframe.models.unet import SHRINKS, UNet, pair
 from oddframe.models.windowed import Windowed
@@ -83,10 +82,6 @@ class Items(ItemMemory):
             self.write(query.detach().flatten(0, 1), alike.detach().flatten(0, 1))
         return answer, far
 
-    def which(self, x: Tensor) -> Tensor:
-        """The item nearest to each query (n, q, d) of unit length: (n q,)."""
-        return (x @ self.items.T).argmax(-1).flatten()
-
     @torch.no_grad()
     def write(self, query: Tensor, alike: Tensor) -> None:
         """Add to each item the queries nearest to it (Eq. 3-5): query (q, d), alike (q, m)."""
@@ -142,14 +137,12 @@ class MNAD(Windowed):
         """lambda of Eq. 11."""
         return {"lambda": self.config.score_alpha}
 
-    def paper_score(
-        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
-    ) -> NDArray[np.float64]:
+    def paper_score(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """Eq. 11: PSNR and distance, each min-maxed, by the video's own extremes as printed."""
         share, of = self.config.score_alpha, ranges or {}
         error = minmax_falling(terms["psnr"], of.get("psnr"))
         return share * error + (1 - share) * minmax(terms["distance"], of.get("distance"))
 
-    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, Floats]:
         """`psnr` in dB and `distance`."""
         return {name: np.asarray(terms[name], np.float64) for name in ("psnr", "distance")}

@@ -55,13 +55,12 @@ from typing import ClassVar, Literal, Self, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import PaperConfig
-from oddframe.models.base import Prediction, Ranges, Terms, minmax
+from oddframe.models.base import Floats, Prediction, Ranges, Terms, minmax
 from oddframe.models.blocks import modules
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
 from oddframe.models.memory import ItemMemory, far_apart, written
@@ -127,7 +126,6 @@ SCORE_SETTINGS = ("model.tau",)
 """Settings of the paper's score, which may be changed after training."""
 SIZES: dict[str, dict[str, object]] = {"msti-net": {}, "msti-net-128": _CPU}
 """Differences of each size from `MSTIConfig`'s defaults."""
-
 ABLATIONS: dict[str, dict[str, object]] = {
     "A": {"fusion": "none"},
     "B": {"fusion": "late"},
@@ -235,10 +233,6 @@ class Prototypes(ItemMemory):
                 self.write(query.detach().flatten(0, 1), cosine.detach().flatten(0, 1))
         likeness = F.cosine_similarity(read, query, dim=-1)
         return read, {"weights": weights, "likeness": likeness, "distance": distance}
-
-    def which(self, x: Tensor) -> Tensor:
-        """The item nearest to each query (n, q, c): (n q,)."""
-        return (x.float() @ F.normalize(self.items.float(), dim=-1).T).argmax(-1).flatten()
 
     @torch.no_grad()
     def start(self, query: Tensor) -> None:
@@ -363,9 +357,7 @@ class MSTINet(FlowWindowed):
         """tau of Eq. 10."""
         return {"tau": self.config.tau}
 
-    def paper_score(
-        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
-    ) -> NDArray[np.float64]:
+    def paper_score(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """-R_t (Eq. 10): R = 1 - tau (1 - f(PSNR)) - (1 - tau) f(D), f min-max over the video.
 
         A term that is the same throughout counts as 0; so does D where there is no memory.
@@ -374,16 +366,14 @@ class MSTINet(FlowWindowed):
         psnr, distance = (minmax(known[name], of.get(name)) for name in ("psnr", "distance"))
         return -(1 - tau * (1 - psnr) - (1 - tau) * distance)
 
-    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, Floats]:
         """`psnr` in dB and `distance`, 0 without a memory."""
         psnr = np.asarray(terms["psnr"], np.float64)
         distance = np.asarray(terms.get("distance", np.zeros_like(psnr)), np.float64)
         # A model without memory has no gaps of its own.
         return {"psnr": psnr, "distance": np.where(np.isnan(psnr), np.nan, distance)}
 
-    def paper_curve(
-        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
-    ) -> NDArray[np.float64]:
+    def paper_curve(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """R_t (Eq. 10), larger = more normal, as Fig. 3 of the paper shows it."""
         return -self.paper_score(terms, ranges, alpha=alpha)
 

@@ -58,13 +58,12 @@ from typing import Any, ClassVar, Literal, Self, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import PaperConfig
-from oddframe.models.base import Prediction, Ranges, Terms, minmax, minmax_falling, motion
+from oddframe.models.base import Floats, Prediction, Ranges, Terms, minmax, minmax_falling, motion
 from oddframe.models.blocks import (
     ECA,
     VSSB,
@@ -148,11 +147,9 @@ class STNMambaConfig(PaperConfig):
 SCORE_SETTINGS = ("model.lambda_score",)
 """Settings of the paper's score, which may be changed after training."""
 SIZES: dict[str, dict[str, object]] = {
-    "stnmamba": {},
-    "stnmamba-128": {"size": 128, "head": "residual"},
-}
+    "stnmamba": {}, "stnmamba-128": {"size": 128, "head": "residual"},
+}  # fmt: skip
 """Differences of each size from `STNMambaConfig`'s defaults; -128 is for training on a CPU."""
-
 _NO_MEMORY: dict[str, object] = {"memory_banks": 0, "multi_level": False}
 ABLATIONS: dict[str, dict[str, object]] = {
     "M1": {"multi_scale": False, "channel_aware": False, "fuse": "concat", **_NO_MEMORY},
@@ -318,10 +315,6 @@ class MemoryBank(ItemMemory):
         out: Tensor = self.share * x + read.to(x).view_as(x)
         return out, nearest
 
-    def which(self, x: Tensor) -> Tensor:
-        """The item nearest to each place of (n, h, w, d): (q,)."""
-        return (x.to(self.items).flatten(0, 2) @ F.normalize(self.items, dim=-1).T).argmax(-1)
-
     @torch.no_grad()
     def write(self, query_qd: Tensor, similarity_qp: Tensor) -> None:
         """Eq. 10: p <- L2(p + sum of v q), v the softmax over the queries of their similarity."""
@@ -447,9 +440,7 @@ class STNMamba(Windowed):
         """lambda of Eq. 18."""
         return {"lambda": self.config.lambda_score}
 
-    def paper_score(
-        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
-    ) -> NDArray[np.float64]:
+    def paper_score(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """Eq. 16-19, as 1 - S: lambda norm(-PSNR) + (1 - lambda) mean over i of norm(distance_i).
 
         norm: min-max over the video; 0 for a term that never changes. Without memories norm(-PSNR).
@@ -463,14 +454,12 @@ class STNMamba(Windowed):
         far = np.mean([minmax(values, of.get(name)) for name, values in distances], 0)
         return np.asarray(share * error + (1 - share) * far, np.float64)
 
-    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, Floats]:
         """`psnr` in dB, then `distance_i` of every level that has a memory."""
         names = ("psnr", *(f"distance_{i}" for i in LEVELS if f"distance_{i}" in terms))
         return {name: np.asarray(terms[name], np.float64) for name in names}
 
-    def paper_curve(
-        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
-    ) -> NDArray[np.float64]:
+    def paper_curve(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """S (Eq. 19), larger = more normal."""
         return 1 - self.paper_score(terms, ranges, alpha=alpha)
 

@@ -44,13 +44,12 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from oddframe import losses
 from oddframe.config import Config
-from oddframe.models.base import Prediction, Ranges, Terms, minmax_falling
+from oddframe.models.base import Floats, Prediction, Ranges, Terms, minmax_falling
 from oddframe.models.blocks import (
     PatchEmbed,
     PatchExpand,
@@ -317,9 +316,7 @@ class VADMamba(FlowWindowed):
         """Of the frame's error; the flow's has the rest."""
         return {"alpha": self.config.score_alpha}
 
-    def paper_score(
-        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
-    ) -> NDArray[np.float64]:
+    def paper_score(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """The errors of frame and flow, each by the video's own extremes, joined by `score_alpha`.
 
         terms: `psnr_frame` and `psnr_motion`; without the second, `psnr` alone.
@@ -331,7 +328,7 @@ class VADMamba(FlowWindowed):
         share = self.config.score_alpha
         return share * errors[0] + (1 - share) * errors[1]
 
-    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, NDArray[np.float64]]:
+    def paper_terms(self, terms: Terms, *, alpha: float = 0.5) -> dict[str, Floats]:
         """`psnr_frame` and, where the flow is drawn, `psnr_motion`, in dB."""
         found = {"psnr_frame": np.asarray(terms.get("psnr_frame", terms["psnr"]), np.float64)}
         if "psnr_motion" in terms:

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from oddframe import losses
-from oddframe.models.base import Prediction, Ranges, Terms, VADModel, join, shares
+from oddframe.models.base import Floats, Prediction, Ranges, Terms, VADModel, join, shares
 
 WindowState = tuple[Tensor, ...]
 """One stream's last frames, at most k, oldest first, (b, c, h, w) each."""
@@ -129,8 +128,6 @@ class Reconstructing(Windowed):
         shown = self.windows(clip[:, :-1])
         return {"clip": losses.intensity(prediction.features["clip"], shown)}
 
-    def paper_score(
-        self, terms: Terms, ranges: Ranges | None = None, *, alpha: float = 0.5
-    ) -> NDArray[np.float64]:
+    def paper_score(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """The error of the whole window; a protocol's min-max makes it the regularity score."""
         return np.asarray(terms["clip_error"], np.float64)

@@ -40,14 +40,14 @@ def dots_svg(rows: Sequence[Row]) -> str:
     def x(auc: float) -> float:
         return LABELS + (WIDTH - LABELS - RIGHT) * (max(auc, low) - low) / (1 - low)
 
-    parts = [_text(16, 22, "AUC in % by protocol", INK, weight=600), *_legend(methods, rows)]
+    parts = [words(16, 22, "AUC in % by protocol", INK, weight=600), *_legend(methods, rows)]
     for value in nice_ticks(100 * low, 100, 8):
         at = x(value / 100)
         parts.append(f'<path d="M{at:.1f} {TOP - 8}V{height - BOTTOM}" stroke="{GRID}"/>')
-        parts.append(_text(at, height - BOTTOM + 18, number(value), FAINT, anchor="middle"))
+        parts.append(words(at, height - BOTTOM + 18, number(value), FAINT, anchor="middle"))
     for i, protocol in enumerate(protocols):
         y = TOP + i * block
-        parts.append(_text(LABELS - 12, y + block / 2 - 6, protocol, INK, anchor="end"))
+        parts.append(words(LABELS - 12, y + block / 2 - 6, protocol, INK, anchor="end"))
         parts.append(f'<path d="M16 {y - 8}H{WIDTH - RIGHT}" stroke="{GRID}"/>')
         for j, method in enumerate(methods):
             row = found.get((method, protocol))
@@ -84,14 +84,15 @@ def _legend(methods: Sequence[str], rows: Sequence[Row]) -> list[str]:
             f'<circle cx="{x + 4:.1f}" cy="40" r="3.6" fill="{fill}" stroke="{colour}" '
             'stroke-width="1.6"/>'
         )
-        parts.append(_text(x + 13, 44, method, FAINT))
+        parts.append(words(x + 13, 44, method, FAINT))
         x += 30 + 7.2 * len(method)
     return parts
 
 
-def _text(
+def words(
     x: float, y: float, text: str, colour: str, *, anchor: str = "start", weight: int = 400
 ) -> str:
+    """A line of text at a place of an SVG."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}" '
         f'font-weight="{weight}">{escape(text)}</text>'

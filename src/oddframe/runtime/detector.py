@@ -108,12 +108,12 @@ class Detector:
         """How frames score by the model's paper on a data set (a key of `OFFICIAL`, or None)."""
         return PaperScore(self._scorer.model, self.info.model, self.score_config, data)
 
-    def paper_score(self, terms: Terms, ranges: Ranges | None = None) -> NDArray[np.float64]:
+    def paper_score(self, terms: Terms, ranges: Ranges = None) -> NDArray[np.float64]:
         """The score of the model's paper for a whole video, from the terms of a `Result`."""
         return self._scorer.model.paper_score(terms, ranges, alpha=self.paper_of().alpha)
 
     def paper_curve(
-        self, terms: Terms, ranges: Ranges | None = None, data: str | None = None
+        self, terms: Terms, ranges: Ranges = None, data: str | None = None
     ) -> NDArray[np.float64]:
         """A whole video's curve (n,) as the model's paper plots it, from the terms of a `Result`.
 

@@ -296,3 +296,14 @@ def _curves(judged: Judged, scores: Mapping[str, Floats]) -> dict[str, Floats]:
     for name, frames, values in zip(judged.names, judged.frames, judged.scores, strict=True):
         curves[name][frames] = values
     return curves
+
+
+def judged(
+    detector: Detector, dataset: Dataset, videos: Sequence[VideoScores], protocol: Protocol
+) -> dict[str, Judged]:
+    """What the rows of the model under a protocol are made of, by method."""
+    labels = {v.name: v.labels for v in videos}
+    paper = detector.paper_of(benchmark_of(dataset, {v.name: len(v.labels) for v in videos}))
+    stated = _stated(detector, paper, protocol)
+    methods = _methods(paper, videos, protocol)
+    return {name: judge(scores, labels, stated) for name, scores in methods.items()}

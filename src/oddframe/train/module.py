@@ -39,17 +39,24 @@ from oddframe.train.split import Span
 
 
 class TrainConfig(Config):
-    """How a model is trained: M2S2L's rate and schedule, the rest chosen (head of this file).
+    """How a model is trained.
 
-    What a size of a model changes stands in its row of `MODELS`.
+    The rate and its halving are M2S2L's; sizes change what suits them (`oddframe.models.MODELS`).
+    The running average, the footage kept aside and the limit of the gradient are ours: how a
+    paper trains is `oddframe.models.recipe`, `fit --recipe paper`.
     """
 
+    optimiser: Literal["adam", "adamw", "adagrad"] = "adam"
+    """What moves the weights."""
     lr: float = Field(2e-4, gt=0)
-    """Learning rate of Adam."""
+    """Learning rate at the start."""
     beta2: float = Field(0.999, ge=0, lt=1)
     """Decay of Adam's mean squared gradient."""
+    schedule: Literal["halve", "cosine", "none"] = "halve"
+    """How the learning rate falls: halved (`halve_every`), along half a cosine to 0 at the last of
+    the epochs, which a training stopped by time does not reach, or not at all."""
     halve_every: int = Field(20, ge=0)
-    """Epochs after which the learning rate is halved; 0 does not."""
+    """Epochs after which `schedule: halve` halves the learning rate; 0 does not."""
     calm_after: int = Field(0, ge=0)
     """Step from which the learning rate falls as 1 / sqrt(step); 0 does not.
 
@@ -67,8 +74,10 @@ class TrainConfig(Config):
     """Largest norm of the gradient."""
     average: float = Field(0.998, ge=0, lt=1)
     """Decay of the weights' running average, which is what the RUN keeps; 0 keeps the last ones."""
-    hold_out: float = Field(0.12, ge=0.01, le=0.5)
-    """Share of the training video kept aside for the scene's normal range and the threshold."""
+    hold_out: float = Field(0.12, ge=0, le=0.5)
+    """Share of the training video kept aside for the scene's normal range and the threshold.
+
+    0: all of it trains, and both come from an eighth of what training saw too."""
     precision: Literal["32-true", "bf16-mixed", "bf16-true"] = "32-true"
     """Lightning's precision: 32-true, or bf16-mixed on a GPU."""
 
@@ -118,8 +127,11 @@ class Batches:
 class FitModule(L.LightningModule):
     """Trains a `VADModel` and keeps the running average of its weights."""
 
-    def __init__(self, model: VADModel, config: TrainConfig, batches: Batches) -> None:
+    def __init__(
+        self, model: VADModel, config: TrainConfig, batches: Batches, epochs: int | None = None
+    ) -> None:
         super().__init__()
+        self.epochs = epochs or config.epochs  # over which a cosine falls
         self.model, self.config, self.batches = model, config, batches
         self.averaged = AveragedModel(model, multi_avg_fn=self._average, use_buffers=True)
         self.averaged.requires_grad_(False)
@@ -151,17 +163,26 @@ class FitModule(L.LightningModule):
         self.averaged.update_parameters(self.model)
 
     def configure_optimizers(self) -> Any:
-        """Adam, halved every so many epochs (paper, section III-A) or calmed by steps."""
-        optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=self.config.lr, betas=(0.9, self.config.beta2)
-        )
+        """The optimiser, its rate halved every so many epochs, by a cosine, or calmed by steps."""
+        parameters, cfg = self.model.parameters(), self.config
+        optimizer: torch.optim.Optimizer
+        if cfg.optimiser == "adagrad":
+            optimizer = torch.optim.Adagrad(parameters, lr=cfg.lr)
+        else:
+            kind = torch.optim.AdamW if cfg.optimiser == "adamw" else torch.optim.Adam
+            optimizer = kind(parameters, lr=cfg.lr, betas=(0.9, cfg.beta2))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def _rate(self, step: int) -> float:
         """Share of the learning rate at a step."""
         halve, calm = self.config.halve_every * self.epoch_steps, self.config.calm_after
-        share = 0.5 ** (step // halve) if halve else 1.0
+        share = 1.0
+        if self.config.schedule == "halve" and halve:
+            share = 0.5 ** (step // halve)
+        elif self.config.schedule == "cosine":
+            done = min(1.0, step / (self.epochs * self.epoch_steps))
+            share = 0.5 * (1 + math.cos(math.pi * done))
         return share * math.sqrt(calm / step) if calm and step > calm else share
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,44 @@ SAVE_EVERY_S = 60.0
 """A killed run loses at most this much time."""
 PRINT_EVERY_S = 30.0
 """Where the output is not a terminal, a line takes the place of the bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Two clocks at one moment."""
+
+    wall_s: float
+    core_s: float
+    """Processor time of this process, all its threads."""
+
+    @classmethod
+    def now(cls) -> Clocks:
+        """What they show."""
+        return cls(time.monotonic(), time.process_time())
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """When training ends: None sets no limit; of several, what comes first."""
+
+    epochs: int | None = None
+    minutes: float | None = None
+    core_minutes: float | None = None
+    """Of processor time: the same training whatever else the machine does."""
+
+    def used(self, elapsed_s: float, core_s: float) -> float:
+        """Share of the time that is used up; 0 where there is no limit."""
+        shares = [
+            spent / (60 * limit)
+            for spent, limit in ((elapsed_s, self.minutes), (core_s, self.core_minutes))
+            if limit is not None
+        ]
+        return max(shares, default=0.0)
+
+    @property
+    def timed(self) -> bool:
+        """Whether a clock ends it."""
+        return self.minutes is not None or self.core_minutes is not None
 
 
 class Curve:
@@ -74,11 +113,10 @@ class Watch(L.Callback):
     """Stops on time or on request, writes the curve, saves the state, shows the progress."""
 
     def __init__(
-        self, out: Path, max_steps: int | None, seconds: float | None, started: float,
-        console: Console,
-    ) -> None:  # fmt: skip
-        self.out, self.max_steps, self.seconds, self.console = out, max_steps, seconds, console
-        self.started, self.before_s = started, 0.0
+        self, out: Path, budget: Budget, max_steps: int | None, started: Clocks, console: Console
+    ) -> None:
+        self.out, self.budget, self.max_steps, self.console = out, budget, max_steps, console
+        self.started, self.before = started, Clocks(0.0, 0.0)
         self.interrupted = False
         self._saved = self._printed = time.monotonic()
         self._curve: Curve | None = None
@@ -94,15 +132,20 @@ class Watch(L.Callback):
     @property
     def elapsed_s(self) -> float:
         """Seconds of fitting, those before a resume included."""
-        return self.before_s + time.monotonic() - self.started
+        return self.before.wall_s + time.monotonic() - self.started.wall_s
+
+    @property
+    def core_s(self) -> float:
+        """Seconds of processor time that fitting took, likewise."""
+        return self.before.core_s + time.process_time() - self.started.core_s
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run has to know."""
-        return {"elapsed_s": self.elapsed_s}
+        return {"elapsed_s": self.elapsed_s, "core_s": self.core_s}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Count the time before the resume as well."""
-        self.before_s = state["elapsed_s"]
+        self.before = Clocks(state["elapsed_s"], state.get("core_s", 0.0))
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Open the curve where the state stands."""
@@ -120,9 +163,8 @@ class Watch(L.Callback):
             self._curve.write(step, step / module.epoch_steps, elapsed, lr, module.parts)
         loss = module.parts["loss"]
         self._loss = loss if self._loss != self._loss else 0.98 * self._loss + 0.02 * loss
-        by_time = elapsed / self.seconds if self.seconds else 0.0
         by_step = (step + 1) / self.max_steps if self.max_steps else 0.0
-        done = min(1.0, max(by_time, by_step))
+        done = min(1.0, max(self.budget.used(elapsed, self.core_s), by_step))
         self._show(step + 1, done, elapsed)
         if done >= 1 or self.interrupted:
             trainer.should_stop = True

@@ -10,7 +10,6 @@ import json
 import logging
 import platform
 import shutil
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,17 +29,27 @@ from oddframe.data.flow_folder import StoredFlow, VideoFlow, flow_folder, needs_
 from oddframe.data.frames import FrameStore
 from oddframe.data.manifest import footage_hashes
 from oddframe.errors import ConfigError, DatasetError, RunError
-from oddframe.models import build, carried, default_config, entry
+from oddframe.models import (
+    ablated,
+    ablation_name,
+    build,
+    carried,
+    default_config,
+    entry,
+    recipe,
+)
 from oddframe.models.base import VADModel
 from oddframe.process import keep_freed_memory
 from oddframe.runs import CURVE, RESUME, Run, load_run, save_run, write_json
 from oddframe.scoring.scorer import ScoreConfig
 from oddframe.train.finish import finish
 from oddframe.train.module import Batches, FitModule, TrainConfig
-from oddframe.train.progress import STATE, Watch, stop_on_interrupt
+from oddframe.train.progress import STATE, Budget, Clocks, Watch, stop_on_interrupt
 from oddframe.train.split import Span, Split, hold_out
 
 PLAN = "plan.json"
+RECIPES = ("size", "paper")
+"""What `--recipe` takes: the size's own settings, or how the model's paper trains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +66,29 @@ class Configs:
         return {name: group.model_dump(mode="json") for name, group in groups.items()}
 
 
-def configs(model: str, settings: Sequence[str] = ()) -> Configs:
-    """Defaults of a model size with `a.b=c` settings on top (groups model, train, score).
+def configs(
+    model: str, settings: Sequence[str] = (), *, ablation: str | None = None, how: str = "size"
+) -> Configs:
+    """A model size, then the recipe, a row of its ablations, `a.b=c` settings: the last one holds.
+
+    settings: of the groups model, train, score. ablation: a row (`models.ablation_name`).
+    how: one of `RECIPES`.
 
     Raises:
-        ConfigError: unknown model or key, value out of range.
+        ConfigError: unknown model, recipe, row or key, value out of range.
     """
+    if how not in RECIPES:
+        raise ConfigError(f"Unknown recipe {how!r}; expected {' or '.join(RECIPES)}.")
+    changes = recipe(model) if how == "paper" else {"model": {}, "train": {}, "score": {}}
     base = default_config(model)
-    train = TrainConfig.read(entry(model).train)
+    base = type(base).read({**base.model_dump(), **changes["model"]})
+    if ablation is not None:
+        base = ablated(model, ablation, base)
+    train = TrainConfig.read({**entry(model).train, **changes["train"]})
+    score = ScoreConfig.read(changes["score"])
     whole: Any = create_model(
         "Settings", __base__=Config,
-        model=(type(base), base), train=(TrainConfig, train), score=(ScoreConfig, ScoreConfig()),
+        model=(type(base), base), train=(TrainConfig, train), score=(ScoreConfig, score),
     )  # fmt: skip
     out: Any = whole().override(settings)
     return Configs(out.model, out.train, out.score)
@@ -86,6 +107,9 @@ def fit(
     device: str = "auto",
     console: Console | None = None,
     flow: str | Path | None = None,
+    core_minutes: float | None = None,
+    ablation: str | None = None,
+    recipe: str = "size",
 ) -> Run:
     """Train a model on normal video and leave a RUN folder.
 
@@ -103,6 +127,9 @@ def fit(
         console: where progress goes (stderr by default).
         flow: folder of flow files (`data/flow_folder.py`), for a model that takes its flow from
             them; to be given again with `resume`.
+        core_minutes: stop after this much processor time of this process, counted as `minutes`.
+        ablation: a row of the model's ablations (`models.ablation_name`), kept in the card.
+        recipe: size, the size's own settings, or paper (`models.recipe`).
 
     Returns:
         The finished run.
@@ -111,12 +138,16 @@ def fit(
         OddframeError: bad data, settings or folder; what was written so far can be resumed.
         KeyboardInterrupt: stopped on request, after the state was saved.
     """
-    started = time.monotonic()
+    started = Clocks.now()
     keep_freed_memory()
     console = console or Console(stderr=True)
-    chosen, out = configs(model, settings), Path(out)
-    if minutes is not None and minutes <= 0:
-        raise ConfigError(f"--minutes must be above 0, found {minutes}.")
+    row = None if ablation is None else ablation_name(model, ablation)
+    chosen, out = configs(model, settings, ablation=row, how=recipe), Path(out)
+    budget = Budget(epochs, minutes, core_minutes)
+    limits = {"--minutes": minutes, "--core-minutes": core_minutes, "--epochs": epochs}
+    for option, value in limits.items():
+        if value is not None and value <= 0:
+            raise ConfigError(f"{option} must be above 0, found {value}.")
     folder = flow_folder(carries := carried(model, chosen.model), flow, model)
     if carries and folder is None:
         raise needs_flow(model)
@@ -129,17 +160,20 @@ def fit(
     origin = {} if folder is None else {"flow": folder.origin}
     plan = {
         "model": model, "config": chosen.plain(), "seed": seed, "data": footage["manifest"],
-        **origin,
+        "ablation": row, **origin,
     }  # fmt: skip
+    if chosen.train.schedule == "cosine":
+        plan["epochs"] = epochs  # the rate falls over them
     with _started(out, plan, resume):
         facts, net, batches, split = _learn(
-            model, chosen, dataset, flows, out, epochs, minutes, resume, seed, started, device,
-            console,
+            model, chosen, dataset, flows, out, budget, resume, seed, started, device, console,
         )  # fmt: skip
     found = finish(net, chosen.score, batches, split.held, device, console)
     card = {
-        "seed": seed, "training": {**facts, "frames": sum(map(len, split.train)),
-                                   "held_out": sum(map(len, split.held)), **found.learned()},
+        "seed": seed, "ablation": row, "recipe": recipe,
+        "training": {**facts, "frames": sum(map(len, split.train)),
+                     "held_out": sum(map(len, split.held)),
+                     "held_out_in_training": split.in_training, **found.learned()},
         "data": {"name": dataset.name, "layout": dataset.layout, **footage,
                  "videos": len(dataset.train), **origin},
         "versions": _versions(),
@@ -151,8 +185,7 @@ def fit(
 
 def _learn(
     model: str, chosen: Configs, dataset: Dataset, flows: Mapping[str, VideoFlow] | None, out: Path,
-    epochs: int | None, minutes: float | None, resume: bool, seed: int, started: float, device: str,
-    console: Console,
+    budget: Budget, resume: bool, seed: int, started: Clocks, device: str, console: Console,
 ) -> tuple[dict[str, Any], VADModel, Batches, Split]:  # fmt: skip
     """Decode, keep a part aside, train: all that can be stopped and resumed."""
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
@@ -168,13 +201,19 @@ def _learn(
     split = hold_out(
         [Span(v.start, v.stop) for v in store.videos], train.hold_out, net.history + train.targets
     )
+    held = f"{sum(map(len, split.held))} kept aside"
+    if split.in_training:
+        held = (
+            f"none kept aside (the scene's range and the threshold come from "
+            f"{sum(map(len, split.held))} of the frames that training sees too)"
+        )
     console.print(
-        f"{model}: {sum(map(len, split.train))} frames to train on, "
-        f"{sum(map(len, split.held))} kept aside, {len(store.videos)} clips"
+        f"{model}: {sum(map(len, split.train))} frames to train on, {held}, "
+        f"{len(store.videos)} clips"
     )
     batches = Batches(store, split.train, net.history + train.targets, train.batch, seed, flow)
     net.prepare(_mean_frame(batches))
-    facts = _train(net, batches, train, out, epochs, minutes, resume, started, device, console)
+    facts = _train(net, batches, train, out, budget, resume, started, device, console)
     return facts, net, batches, split
 
 
@@ -222,7 +261,8 @@ def _check_plan(out: Path, plan: dict[str, Any], resume: bool) -> None:
     if changed:
         raise RunError(
             f"{out} was started with another {', '.join(changed)}: a resumed run must have the "
-            "same model, data, seed and --set as before. Repeat these, or start a new run."
+            "same model, data, seed, --ablation, --recipe and --set as before. Repeat these, or "
+            "start a new run."
         )
 
 
@@ -233,14 +273,14 @@ def _mean_frame(batches: Batches) -> torch.Tensor:
 
 
 def _train(
-    net: VADModel, batches: Batches, config: TrainConfig, out: Path, epochs: int | None,
-    minutes: float | None, resume: bool, started: float, device: str, console: Console,
+    net: VADModel, batches: Batches, config: TrainConfig, out: Path, budget: Budget, resume: bool,
+    started: Clocks, device: str, console: Console,
 ) -> dict[str, Any]:  # fmt: skip
     """Train in place; afterwards `net` holds the averaged weights."""
-    module = FitModule(net, config, batches)
-    wanted = epochs if epochs is not None else (config.epochs if minutes is None else None)
+    module = FitModule(net, config, batches, budget.epochs)
+    wanted = budget.epochs or (None if budget.timed else config.epochs)
     steps = None if wanted is None else wanted * module.epoch_steps
-    watch = Watch(out, steps, None if minutes is None else 60 * minutes, started, console)
+    watch = Watch(out, budget, steps, started, console)
     with _quiet_lightning(), stop_on_interrupt(watch):
         trainer = L.Trainer(
             accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}.get(device, device),
@@ -260,6 +300,7 @@ def _train(
         "epochs": round(trainer.global_step / module.epoch_steps, 3),
         "targets_seen": trainer.global_step * config.batch * config.targets,
         "minutes": round(watch.elapsed_s / 60, 2),
+        "core_minutes": round(watch.core_s / 60, 3),
         "device": str(trainer.strategy.root_device),
         "threads": torch.get_num_threads(),
     }

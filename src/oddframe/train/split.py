@@ -1,4 +1,7 @@
-"""Which frames train and which are kept aside: whole clips of many, the tails of few."""
+"""Which frames train and which are kept aside: whole clips of many, the tails of few.
+
+Where all of them train, an eighth is looked at again afterwards.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,10 @@ from oddframe.errors import DatasetError
 
 MANY_CLIPS = 8
 """From this many clips on, whole ones are kept aside."""
+LOOKED_AT = 1 / 8
+"""Share of the footage that is looked at again where none is kept aside."""
+PIECE = 64
+"""Frames of one piece of it, at least."""
 MOST_HELD = 6000
 """Frames kept aside at most: the scene's range needs no more."""
 
@@ -32,10 +39,12 @@ class Split:
 
     train: tuple[Span, ...]
     held: tuple[Span, ...]
+    in_training: bool = False
+    """Training sees `held` as well: nothing was kept aside."""
 
 
 def hold_out(videos: Sequence[Span], share: float, shortest: int) -> Split:
-    """Keep about `share` of the frames aside.
+    """Keep about `share` of the frames aside; 0: none, see `looked_at`.
 
     Of `MANY_CLIPS` or more clips, whole ones, spread evenly: these are moments that training
     never saw. Of fewer, the tail of each, because each may show another part of the day.
@@ -46,15 +55,12 @@ def hold_out(videos: Sequence[Span], share: float, shortest: int) -> Split:
         DatasetError: too little footage to train and to keep some aside.
     """
     videos = [v for v in videos if len(v) >= shortest]
+    if not share and videos:
+        return Split(tuple(videos), looked_at(videos, shortest), in_training=True)
     total = sum(len(v) for v in videos)
     wanted = min(share * total, MOST_HELD)
     if len(videos) >= MANY_CLIPS:
-        held: set[int] = set()
-        # From the middle of equal parts, as many as it takes; the first clip always trains.
-        parts = max(1, round(share * len(videos)))
-        for at in (np.arange(parts) + 0.5) * len(videos) / parts:
-            if sum(len(videos[i]) for i in held) < wanted:
-                held.add(int(at))
+        held = _spread(videos, share, wanted)
         train = [v for i, v in enumerate(videos) if i not in held]
         return Split(tuple(train), tuple(videos[i] for i in sorted(held)))
     train, tails = [], []
@@ -72,3 +78,30 @@ def hold_out(videos: Sequence[Span], share: float, shortest: int) -> Split:
             f"{shortest} frames, {total} frames in all. Give longer normal video."
         )
     return Split(tuple(train), tuple(tails))
+
+
+def _spread(videos: Sequence[Span], share: float, wanted: float) -> set[int]:
+    """Places of whole clips that hold about `wanted` frames, spread evenly."""
+    held: set[int] = set()
+    # From the middle of equal parts, as many as it takes; the first clip is never among them.
+    parts = max(1, round(share * len(videos)))
+    for at in (np.arange(parts) + 0.5) * len(videos) / parts:
+        if sum(len(videos[i]) for i in held) < wanted:
+            held.add(int(at))
+    return held
+
+
+def looked_at(videos: Sequence[Span], shortest: int) -> tuple[Span, ...]:
+    """An eighth of the footage, evenly spaced: whole clips of many, pieces of few."""
+    wanted = min(LOOKED_AT * sum(map(len, videos)), MOST_HELD)
+    if len(videos) >= MANY_CLIPS:
+        return tuple(videos[i] for i in sorted(_spread(videos, LOOKED_AT, wanted)))
+    share, pieces = wanted / sum(map(len, videos)), []
+    for v in videos:
+        length = min(len(v), max(PIECE, shortest + 8))
+        count = max(1, round(share * len(v) / length))
+        for i in range(count):
+            middle = v.start + (i + 0.5) * len(v) / count
+            start = min(max(v.start, round(middle - length / 2)), v.stop - length)
+            pieces.append(Span(start, start + length))
+    return tuple(pieces)

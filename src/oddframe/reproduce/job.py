@@ -1,0 +1,202 @@
+"""One job in a process of its own: `python -m oddframe.reproduce.job FILE`.
+
+fit (or go on with it) -> evaluate under every protocol -> the result, written whole
+
+Exit codes: 0 done; 1 failed, why lies beside FILE; 130 stopped on request, the state is saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from oddframe import __version__, process
+from oddframe.data import Dataset, label_source, open_dataset
+from oddframe.data.official import benchmark_of
+from oddframe.errors import OddframeError, RunError
+from oddframe.metrics.pairs import Wins
+from oddframe.models import build
+from oddframe.models.info import cost
+from oddframe.reproduce.plan import Job, Variant
+from oddframe.reproduce.results import FORMAT, Result, commit, hardware
+from oddframe.runs import CARD, RESUME, Run, load_run, write_json
+from oddframe.runtime.detector import Detector, load
+from oddframe.runtime.evaluate import Evaluation, VideoScores, evaluate, judged
+from oddframe.runtime.memories import watching
+from oddframe.scoring.judge import evaluate_arrays, judge
+from oddframe.scoring.paper import PaperScore
+from oddframe.scoring.protocols import PROTOCOLS
+from oddframe.train.progress import STATE
+from oddframe.train.run import configs, fit
+
+FAILED, STOPPED = 1, 130
+
+
+def perform(job: Job, work: Path, console: Console | None = None) -> Result:
+    """Train (where `work` holds no finished RUN) and evaluate.
+
+    Raises:
+        OddframeError: as `fit` and `evaluate`.
+        KeyboardInterrupt: stopped on request; what was trained is kept in `work`.
+    """
+    started = time.monotonic()
+    if (work / CARD).exists():
+        run = load_run(work)
+    else:
+        resume = (work / RESUME / STATE).exists()
+        if not resume:
+            shutil.rmtree(work, ignore_errors=True)  # killed before its first state
+        run = fit(
+            model=job.model, data=job.path, out=work, resume=resume, settings=job.settings,
+            seed=job.seed, device=job.device, ablation=job.ablation, recipe=job.recipe,
+            console=console, minutes=None if job.device == "cpu" else job.minutes,
+            core_minutes=job.minutes if job.device == "cpu" else None,
+        )  # fmt: skip
+    dataset = open_dataset(job.path)
+    detector = load(run, job.device)
+    protocols = [PROTOCOLS[name] for name in job.protocols]
+    watched = watching(detector, dataset) if job.memory else contextlib.nullcontext()
+    with watched as effect:
+        found = evaluate(detector, dataset, protocols, regions=False)
+    result = measured(job, run, detector, dataset, found, time.monotonic() - started)
+    return result if effect is None else {**result, "memory": effect.result(found.videos)}
+
+
+def measured(
+    job: Job, run: Run, detector: Detector, dataset: Dataset, found: Evaluation, seconds: float
+) -> Result:
+    """What goes into the file: configuration, circumstances, rows, and pairs of frames by video.
+
+    `pairs`: per protocol the videos, their `abnormal` and `normal` frames, and per method `wins`
+    (`metrics.pairs.Wins`), from which AUC, intervals and paired differences follow. `seconds`: of
+    this process; a resumed training's whole time is in `training`.
+    """
+    pairs = {name: _pairs(detector, dataset, found.videos, name) for name in job.protocols}
+    variants = {v.row: _variant(job, run, v, dataset, found.videos) for v in job.variants}
+    return {
+        "format": FORMAT, "table": job.table, "run": job.name, "rows_of": list(job.rows),
+        "model": job.model, "ablation": job.ablation, "settings": list(job.settings),
+        "recipe": job.recipe, "seed": job.seed, "data": {"name": job.data, **run.card["data"]},
+        "budget": {job.clock: job.minutes}, "config": json.loads(json.dumps(job.config)),
+        "oddframe": __version__, "commit": commit(), "hardware": hardware(),
+        "seconds": round(seconds, 1), "training": run.card["training"],
+        "cost": cost(run.name, run.model_config), "rows": found.rows,
+        "videos": _videos(detector.info.model, pairs), "pairs": pairs, "variants": variants,
+    }  # fmt: skip
+
+
+def _pairs(
+    detector: Detector, dataset: Dataset, videos: Sequence[VideoScores], protocol: str
+) -> dict[str, Any]:
+    """The won pairs of a model's own scores under a protocol."""
+    name = detector.info.model
+    found = judged(detector, dataset, videos, PROTOCOLS[protocol])
+    kept = {m: j for m, j in found.items() if m in (name, f"{name}:own")}
+    wins = {m: j.wins for m, j in kept.items()}
+    return {"videos": list(kept[name].names), **_counts(wins[name]),
+            "wins": {m: w.wins.tolist() for m, w in wins.items()}}  # fmt: skip
+
+
+def _counts(wins: Wins) -> dict[str, list[int]]:
+    return {"abnormal": wins.abnormal.tolist(), "normal": wins.normal.tolist()}
+
+
+def _videos(model: str, pairs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Per test video: frames and abnormal frames judged, own AUC by protocol (None: one class)."""
+    first = next(iter(pairs.values()))
+    rows: list[dict[str, Any]] = []
+    for i, name in enumerate(first["videos"]):
+        aucs = {}
+        for protocol, found in pairs.items():
+            both = found["abnormal"][i] * found["normal"][i]
+            aucs[protocol] = found["wins"][model][i][i] / both if both else None
+        abnormal, normal = first["abnormal"][i], first["normal"][i]
+        rows.append({"video": name, "frames": abnormal + normal, "abnormal": abnormal, "auc": aucs})
+    return rows
+
+
+def _variant(
+    job: Job, run: Run, variant: Variant, dataset: Dataset, videos: Sequence[VideoScores]
+) -> dict[str, Any]:
+    """Another score of the same trained model, under the papers' protocol: its row and pairs."""
+    chosen = configs(
+        job.model, [*job.settings, *variant.settings], ablation=variant.ablation, how=job.recipe
+    )
+    with torch.device("meta"):  # a score needs no weights
+        net = build(job.model, chosen.model)
+    labels = {v.name: v.labels for v in videos}
+    frames = {name: len(y) for name, y in labels.items()}
+    paper = PaperScore(net, job.model, chosen.score, benchmark_of(dataset, frames))
+    protocol, source = paper.applied(PROTOCOLS["paper"]), label_source(dataset, labels)
+    scores = paper.scores({v.name: v.terms for v in videos}, frames, protocol)
+    wins = judge(scores, labels, protocol).wins
+    row = evaluate_arrays(variant.row, scores, labels, protocol, source)
+    return {"rows": [row], "pairs": {"paper": {**_counts(wins), "wins": wins.wins.tolist()}}}
+
+
+# ---- the process
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Two processes never train in one folder."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(
+                f"Another process is at work on {path.with_suffix('').name}: wait for it, or stop "
+                "it, and run the command again."
+            ) from None
+        yield
+
+
+def _end_with_parent() -> None:
+    """Stop as on Ctrl-C when the parent is gone: its end of our stdin closes."""
+
+    def wait() -> None:
+        os.read(0, 1)  # unbuffered: a lock on sys.stdin would abort the interpreter's end
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main(args: Sequence[str]) -> int:
+    """Perform the job of a file {"job", "work", "result"}; the error goes to FILE.error."""
+    spec = Path(args[0])
+    _end_with_parent()
+    try:
+        told = json.loads(spec.read_text("utf8"))
+        work = Path(told["work"])
+        with _alone(work.with_suffix(work.suffix + ".lock")):
+            write_json(Path(told["result"]), perform(Job.read(told["job"]), work))
+    except KeyboardInterrupt:
+        return STOPPED
+    except OddframeError as error:
+        text = str(error)
+    except Exception as error:
+        traceback.print_exc()
+        text = f"something unexpected went wrong: {type(error).__name__}: {error}"
+    else:
+        return 0
+    spec.with_suffix(".error").write_text(text, "utf8")
+    return FAILED
+
+
+if __name__ == "__main__":
+    process.prepare()
+    sys.exit(main(sys.argv[1:]))

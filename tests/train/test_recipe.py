@@ -1,0 +1,184 @@
+"""What a recipe and a row of a table change in `fit`: schedule, footage, clocks, card."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from test_fit import TINY, tiny_fit
+
+from oddframe.errors import ConfigError, RunError
+from oddframe.train.module import Batches, FitModule, TrainConfig
+from oddframe.train.progress import Budget
+from oddframe.train.split import Span, hold_out
+
+
+@pytest.fixture
+def normal(make_video, tmp_path):
+    return make_video(tmp_path / "normal.avi", frames=90)
+
+
+class Footage(Batches):
+    """40 runs of frames, without any."""
+
+    def __init__(self):
+        super().__init__(None, [Span(0, 44)], 5, 4, 0)
+
+
+def rates(steps, epochs=None, **config):
+    module = FitModule(
+        torch.nn.Linear(1, 1), TrainConfig(targets=1, batch=4, **config), Footage(), epochs
+    )
+    assert module.epoch_steps == 10
+    return [module._rate(s) for s in steps]
+
+
+def test_the_rate_is_halved_or_falls_along_a_cosine_or_stays():
+    assert rates([0, 39, 40, 80], halve_every=4) == [1, 1, 0.5, 0.25]
+    assert rates([0, 500], schedule="none") == [1, 1]
+    cosine = rates([0, 25, 50, 100, 150], schedule="cosine", epochs=10)
+    quarter = (1 + math.cos(math.pi / 4)) / 2
+    assert cosine == pytest.approx([1, quarter, 0.5, 0, 0])
+    assert rates([300], schedule="cosine") == pytest.approx([0.5])  # of the configured 60 epochs
+    assert rates([400], schedule="none", calm_after=100) == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "kind"),
+    [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("adagrad", torch.optim.Adagrad)],
+)
+def test_the_optimiser(optimiser, kind):
+    config = TrainConfig(optimiser=optimiser, lr=0.25)
+    module = FitModule(torch.nn.Linear(1, 1), config, Footage())
+    (made,), _ = module.configure_optimizers()
+    assert type(made) is kind
+    assert made.param_groups[0]["lr"] == 0.25
+
+
+@pytest.mark.parametrize("lengths", [[100] * 16, [400, 100], [30]], ids=["many", "few", "one"])
+def test_nothing_kept_aside_is_an_eighth_looked_at_again(lengths):
+    ends = np.cumsum([0, *lengths])
+    videos = [Span(int(a), int(b)) for a, b in pairwise(ends)]
+    split = hold_out(videos, 0, 20)
+    assert split.in_training
+    assert split.train == tuple(videos)
+    for piece in split.held:
+        assert len(piece) >= 20
+        assert any(v.start <= piece.start < piece.stop <= v.stop for v in videos)
+    starts = [p.start for p in split.held]
+    assert starts == sorted(set(starts))
+    if len(lengths) > 2:
+        assert sum(map(len, split.held)) == sum(lengths) / 8
+
+
+def test_pieces_of_a_long_video_lie_evenly():
+    held = hold_out([Span(0, 8000)], 0, 20).held
+    assert sum(map(len, held)) == pytest.approx(1000, abs=64)
+    gaps = np.diff([p.start for p in held])
+    assert len(held) > 10
+    assert gaps.max() - gaps.min() <= 1
+
+
+def test_where_training_saw_all_card_and_words_say_so(normal, tmp_path, capsys):
+    said = Console(file=(tmp_path / "said").open("w"), width=500)
+    run = tiny_fit(normal, tmp_path / "all", settings=[*TINY, "train.hold_out=0"], console=said)
+    said.file.close()
+    facts = run.card["training"]
+    assert facts["held_out_in_training"] is True
+    assert facts["frames"] == 90
+    assert 0 < facts["held_out"] < 90
+    text = (tmp_path / "said").read_text()
+    assert (
+        f"none kept aside (the scene's range and the threshold come from {facts['held_out']}"
+        in (text)
+    )
+    assert run.threshold > 0
+    assert tiny_fit(normal, tmp_path / "some").card["training"]["held_out_in_training"] is False
+
+
+def test_the_row_is_in_the_card_and_a_resumed_run_must_have_it(normal, tmp_path):
+    run = tiny_fit(normal, tmp_path / "run", ablation="ii-3", recipe="paper")
+    assert (run.card["ablation"], run.card["recipe"]) == ("M3", "paper")
+    assert not run.model_config.decompose
+    assert run.card["config"]["train"]["average"] == 0
+    plan = json.loads((tmp_path / "run" / "resume" / "plan.json").read_text())
+    assert plan["ablation"] == "M3"
+    with pytest.raises(RunError, match=r"another config, ablation.*--ablation"):
+        tiny_fit(normal, tmp_path / "run", recipe="paper", ablation="M4", resume=True)
+    assert tiny_fit(normal, tmp_path / "plain").card["ablation"] is None
+
+
+def test_a_cosine_resumes_over_the_same_epochs(normal, tmp_path):
+    settings = [*TINY, "train.schedule=cosine"]
+    tiny_fit(normal, tmp_path / "run", settings=settings, epochs=1)
+    with pytest.raises(RunError, match="another epochs"):
+        tiny_fit(normal, tmp_path / "run", settings=settings, epochs=2, resume=True)
+
+
+# ---- clocks
+
+
+def test_a_budget_ends_with_the_first_of_its_clocks():
+    assert Budget().used(100, 100) == 0
+    assert Budget(core_minutes=1).used(1000, 30) == 0.5
+    assert Budget(minutes=1, core_minutes=1).used(45, 30) == 0.75
+    assert not Budget(epochs=3).timed
+
+
+@pytest.mark.parametrize("limit", ["minutes", "core_minutes", "epochs"])
+def test_a_budget_of_nothing_is_refused(normal, tmp_path, limit):
+    with pytest.raises(ConfigError, match=f"--{limit.replace('_', '-')} must be above 0"):
+        tiny_fit(normal, tmp_path / "run", **{limit: 0})
+
+
+def test_core_minutes_stop_on_processor_time(normal, tmp_path):
+    before = time.process_time()
+    run = tiny_fit(normal, tmp_path / "run", epochs=None, core_minutes=0.05)
+    spent = time.process_time() - before
+    facts = run.card["training"]
+    assert 3 <= 60 * facts["core_minutes"] <= spent + 0.1
+    assert facts["steps"] > 2
+    assert {"minutes", "core_minutes"} <= facts.keys()
+
+
+KILLED = """
+import sys
+import oddframe.train.progress as progress
+from oddframe.train.run import fit
+from rich.console import Console
+progress.SAVE_EVERY_S = 0.2
+fit(model="m2s2l-edge", data=sys.argv[1], out=sys.argv[2], core_minutes=10,
+    settings=sys.argv[3:], console=Console(quiet=True))
+"""
+
+
+def test_a_killed_run_keeps_its_count_of_processor_time(normal, tmp_path):
+    out = tmp_path / "run"
+    child = subprocess.Popen([sys.executable, "-c", KILLED, str(normal), str(out), *TINY])
+    try:
+        deadline = time.monotonic() + 90
+        rows = 0
+        while time.monotonic() < deadline and child.poll() is None and rows < 30:
+            path = out / "train.csv"
+            rows = path.read_bytes().count(b"\n") if path.exists() else 0
+            time.sleep(0.02)
+        child.send_signal(signal.SIGKILL)
+        child.wait(60)
+    finally:
+        child.kill()
+    state = torch.load(out / "resume" / "state.ckpt", weights_only=False)
+    (spent,) = (c["core_s"] for c in state["callbacks"].values() if "core_s" in c)
+    assert spent > 1
+    # The limit is already used up, so one step more ends it.
+    run = tiny_fit(normal, out, epochs=None, core_minutes=spent / 60, resume=True)
+    assert run.card["training"]["steps"] == state["global_step"] + 1
+    assert 60 * run.card["training"]["core_minutes"] >= spent
