@@ -239,10 +239,8 @@ class M2S2L(VADModel):
         self.motion_grid = (cfg.size // cfg.motion_patch,) * 2
         # Spatial (Eq. 1-3)
         self.embed = modules(blocks.PatchEmbed(r, d) for r in cfg.patches)
-        stem = cfg.ms_position == "stem"
-        self.stem = modules(
-            blocks.MultiScaleConv(d) if stem else nn.Identity() for _ in cfg.patches
-        )
+        stem = blocks.MultiScaleConv if cfg.ms_position == "stem" else nn.Identity
+        self.stem = modules(stem(d) for _ in cfg.patches)
         block = {"expand": cfg.expand, "state": cfg.state}
         multi = cfg.ms_position == "block"
         self.encoder = modules(
