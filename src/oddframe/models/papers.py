@@ -12,7 +12,7 @@ SETS = ("ped2", "avenue", "shanghaitech")
 """UCSD Ped2, CUHK Avenue, ShanghaiTech: the columns of every table below."""
 NAMES = {
     "ped2": "Ped2", "avenue": "Avenue", "avenue-part": "part of Avenue",
-    "shanghaitech": "ShanghaiTech",
+    "shanghaitech": "ShanghaiTech", "street": "made street",
 }  # fmt: skip
 """How a data set is called in print."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from oddframe.errors import RunError
@@ -24,6 +24,8 @@ from oddframe.reproduce.tables import Table
 from oddframe.runs import write_atomic
 
 PAGE = "README.md"
+WAYS = {"with": "as trained", "constant": "one constant", "without": "nothing"}
+"""What is read from the memories (`runtime.memories.WAYS`), in words."""
 COLUMNS = {
     ("paper", ""): "`paper`",
     ("deploy", "own"): "`deploy`, own streams",
@@ -64,7 +66,7 @@ def _head(table: Table, results: Sequence[Result]) -> str:
         "results beside it.\nMicro AUC in %, mean over seeds [95 % over the test videos; with few "
         "videos too narrow]. `paper` is the score\nof the model's paper under its protocol, "
         '`deploy` the causal score, which also has optical flow; "own streams" is that\nwithout. '
-        "A difference is that to the row before it, paired: both on the same resampled videos."
+        f"A difference is that to {table.against}, paired: both on the same resampled videos."
     )
 
 
@@ -73,7 +75,9 @@ def _section(table: Table, group: Group, folder: Path) -> list[str]:
     what = [name, *filter(None, [group.size]), group.budget]
     if group.recipe != "size":
         what.append(f"recipe of the {group.recipe}")
-    out = [f"## {', '.join(what)}", "", *_main(group), ""]
+    out = [f"## {', '.join(what)}", "", *_main(group, table.against), ""]
+    if any("memory" in r for row in group.rows for r in row.results):
+        out += ["### What the memories do", "", *_memories(group), ""]
     if group.several and group.floors:
         first = group.rows[0].results[0]["model"]
         out += [
@@ -92,7 +96,7 @@ def _section(table: Table, group: Group, folder: Path) -> list[str]:
     return out[:-1]
 
 
-def _main(group: Group) -> list[str]:
+def _main(group: Group, against: str) -> list[str]:
     """The table of a group: rows, then floors."""
     columns = [key for key in COLUMNS if any(key in row.aucs for row in group.rows)]
     changed = [key for key in columns if any(row.line.after for row in group.rows)]
@@ -100,7 +104,7 @@ def _main(group: Group) -> list[str]:
     where = f"AUC, published ({NAMES[of]})" if of else "AUC, published"
     head = ["row", "seeds"]
     for key in columns:
-        head += [COLUMNS[key], *(["to the row before"] if key in changed else [])]
+        head += [COLUMNS[key], *([f"to {against}"] if key in changed else [])]
     costs = group.several
     memories = any("memory" in r["training"] for row in group.rows for r in row.results)
     head += ["steps", *(["items in use"] if memories else [])]
@@ -156,6 +160,35 @@ def _items(row: Measured) -> str:
     used = ", ".join(str(m["in_use"]) for m in found)
     sizes = dict.fromkeys(str(m["items"]) for m in found)
     return f"{used} of {', '.join(sizes)}" if used else ""
+
+
+def _memories(group: Group) -> list[str]:
+    """Per run its items in use on the test videos, and what is drawn and judged in each way."""
+    lines = [["row", "seed", "in use"]]
+    for said in WAYS.values():
+        lines[0] += [f"{said}: normal", "odd", "AUC"]
+    lines.append(["---"] * len(lines[0]))
+    for row in group.rows:
+        for result in row.results:
+            if "memory" not in result:
+                continue
+            found = result["memory"]
+            line = [row.line.name, str(result["seed"])]
+            line.append(", ".join(str(m["in_use"]) for m in found["memories"].values()))
+            for way in WAYS:
+                line += [_decibels(found[way][kind]) for kind in ("normal", "odd")]
+                line.append(f"{100 * found[way]['auc']:.1f}")
+            lines.append(line)
+    text = (
+        "PSNR of normal and odd frames in dB, of the frame / of the motion, and the AUC of their "
+        "weighted sum,\neach video rescaled: as trained, with every read replaced by one constant, "
+        "with nothing read."
+    )
+    return [text, "", *(f"| {' | '.join(line)} |" for line in lines)]
+
+
+def _decibels(means: Mapping[str, float | None]) -> str:
+    return " / ".join("" if v is None else f"{v:.2f}" for v in means.values())
 
 
 def _range(values: Sequence[int]) -> str:
@@ -273,8 +306,8 @@ def _circumstances(results: Sequence[Result]) -> str:
         return ", ".join(dict.fromkeys(str(v) for v in values))
 
     machines = [
-        f"{h['cpu']} ({h['cores']} cores, {h['threads']} thread{'s' * (h['threads'] > 1)} a run)"
-        + (f", {h['gpu']}" if h["gpu"] else "")
+        f"{h['cpu']} ({h['cores']} cores, {h['threads']} thread{'s' * (h['threads'] > 1)} a run, "
+        f"scan: {h.get('scan') or 'torch'})" + (f", {h['gpu']}" if h["gpu"] else "")
         for h in (r["hardware"] for r in results)
     ]
     spent = sum(r["training"]["core_minutes"] for r in results) / 60

@@ -106,12 +106,19 @@ def _git(folder: Path, *words: str) -> str | None:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores, GPU (None where there is none) and threads of this process."""
+    """Processor, its cores and vector instructions (as the scan uses them), GPU, threads.
+
+    `gpu` and `scan` are None where there is none, and where the scan is not compiled.
+    """
     import torch
 
+    from oddframe.ops.native import library
+
+    found = library.load()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "cpu": _processor(), "cores": os.cpu_count(), "gpu": gpu,
+        "scan": None if isinstance(found, str) else found.name,
         "threads": torch.get_num_threads(),
     }  # fmt: skip
 

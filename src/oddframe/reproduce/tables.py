@@ -48,6 +48,8 @@ class Table:
     protocols: tuple[str, ...] = ("paper", "deploy")
     memory: bool = False
     """Every run also says what its memories do."""
+    against: str = "the row before"
+    """What a row is compared with (`Line.after`), in words."""
 
 
 def _rows(
@@ -65,28 +67,33 @@ def _rows(
     )  # fmt: skip
 
 
-_AS_BEFORE = ("memory_read=add", "memory_start=random", "memory_revive=false")
 _MEMORIES = {
     "off": ("memory_items=0",),
-    "random": _AS_BEFORE,
+    "add-random": ("memory_read=add", "memory_start=random", "memory_revive=false"),
+    "mnad": ("memory_read=concat", "memory_start=random", "memory_revive=false",
+             "memory_write=nearest", "memory_temperature=1.0"),
     "add": ("memory_read=add",),
     "concat": ("memory_read=concat",),
     "replace": ("memory_read=replace",),
     "replace-sharp": ("memory_read=replace", "memory_temperature=0.03"),
     "replace-centred": ("memory_read=replace", "memory_centre=true"),
-    "replace-mnad": ("memory_read=replace", "memory_write=nearest"),
-}
-"""What M2S2L's memories may be: none, as they were at first, and ways to make them bite."""
+}  # fmt: skip
+"""What M2S2L's memories may be: none, as they were at first, as [26] has them, and ways to make
+them bite: items that start far apart and are revived, read in several ways."""
 
 
-def _memories(head: str) -> tuple[Line, ...]:
-    """Every kind of memory under a head; the base of each is written out, whatever defaults are."""
+def _memories(head: str, *kinds: str) -> tuple[Line, ...]:
+    """Kinds of memory under a head; the base of each is written out, whatever the defaults are."""
     base = ("memory_write=mean", "memory_start=apart", "memory_revive=true",
             "memory_centre=false", "memory_temperature=0.1", f"head={head}")  # fmt: skip
     return tuple(
-        Line(f"{kind}, {head}", "m2s2l-edge", settings=tuple(f"model.{s}" for s in (*base, *own)))
-        for kind, own in _MEMORIES.items()
-    )
+        Line(
+            f"{head}-{kind}", "m2s2l-edge",
+            settings=tuple(f"model.{s}" for s in (*base, *_MEMORIES[kind])),
+            after=None if kind == kinds[0] else f"{head}-{kinds[0]}",
+        )
+        for kind in kinds
+    )  # fmt: skip
 
 
 _ALPHAS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
@@ -106,7 +113,11 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "m2s2l-memory", "M2S2L: what its memories do",
-            (*_memories("residual"), *_memories("direct")), seeds=(0,), minutes=10, memory=True,
+            (
+                *_memories("residual", *_MEMORIES),
+                *_memories("direct", "off", "concat", "replace", "replace-centred"),
+            ),
+            seeds=(0,), minutes=5, memory=True, against="the row without memory",
         ),
         Table(
             "m2s2l-sweeps", "M2S2L: alpha of the score, items of the memories",
