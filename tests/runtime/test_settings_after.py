@@ -11,7 +11,7 @@ import pytest
 import oddframe
 from oddframe.cli import main
 from oddframe.data import open_dataset
-from oddframe.errors import ConfigError
+from oddframe.errors import ConfigError, ProtocolError
 from oddframe.metrics import frame_auc
 from oddframe.runs import load_run
 from oddframe.runtime import compare as module
@@ -19,7 +19,7 @@ from oddframe.runtime.compare import collect, compare
 from oddframe.runtime.evaluate import evaluate
 from oddframe.scoring.fuse import fuse
 from oddframe.scoring.protocols import parse_protocols
-from oddframe.scoring.scorer import score_again
+from oddframe.scoring.scorer import ScoreConfig, chosen, score_again
 
 
 def silent(_title):
@@ -240,3 +240,23 @@ def test_a_verb_refuses_before_any_work(shared_run, labelled, capsys, tmp_path):
         out = ["--out", str(tmp_path / "c")] if verb == "compare" else []
         assert main([*args, *out]) == 1
         assert "score.streams" in capsys.readouterr().err
+
+
+def test_streams_that_a_model_never_had_are_named_when_it_scores():
+    config = ScoreConfig(streams=("motion",), flow=False)
+    with pytest.raises(ConfigError, match="asks for motion, the model has frame"):
+        chosen({"frame": 1.0}, config)
+    assert chosen({"frame": 1.0, "flow": 2.0}, ScoreConfig(streams=("flow",))) == {"flow": 2.0}
+
+
+def test_a_scale_of_training_scores_is_refused_before_anything_is_scored(
+    shared_run, labelled, monkeypatch
+):
+    detector = oddframe.load(shared_run)
+
+    def never(*_, **__):
+        raise AssertionError("scored")
+
+    monkeypatch.setattr(detector, "observe", never)
+    with pytest.raises(ProtocolError, match="scales by scores of training video"):
+        evaluate(detector, open_dataset(labelled), parse_protocols("deploy+normalise=train"))

@@ -1,5 +1,17 @@
 """Memory of normal prototypes (MNAD, Park et al. 2020; M2S2L section II-D).
 
+M2S2L says of its memories that they store prototypes "following established practices", its [26],
+MNAD, and that they restrict what can be rebuilt. What was made of that in `Memory`; `model.literal`
+takes MNAD's way:
+
+DEVIATION (1): an item moves to the mean of the queries nearest to it and keeps .99 of itself; MNAD
+    adds them, by a softmax over the queries (`memory_write: nearest`).
+DEVIATION (2): the softmax over the items has a temperature of .1. MNAD has none: cosines differ by
+    2 at most, the weights by e^2, and every read is nearly the mean item.
+DEVIATION (3): items start at queries of the first batch that lie far apart, and move when no query
+    chooses them any more; MNAD's start at random, of which only a handful is ever chosen.
+DEVIATION (4): a read is added to its feature; MNAD joins the two.
+
 Letters: q queries, m items, d width.
 """
 

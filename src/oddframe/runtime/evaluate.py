@@ -36,7 +36,15 @@ from oddframe.runtime.places import Heats, Hits, Localisation, Regions
 from oddframe.runtime.result import Collector
 from oddframe.scoring.floors import FLOORS, SIZE_PX
 from oddframe.scoring.fuse import OWN
-from oddframe.scoring.judge import Judged, Roc, evaluate_arrays, judge, per_video, roc
+from oddframe.scoring.judge import (
+    Judged,
+    Roc,
+    check_scale,
+    evaluate_arrays,
+    judge,
+    per_video,
+    roc,
+)
 from oddframe.scoring.paper import PaperScore, chosen_text
 from oddframe.scoring.protocol import Protocol
 from oddframe.sources import open_source
@@ -137,6 +145,7 @@ def evaluate(
             flows[name].expect(count)
     paper = detector.paper_of(benchmark_of(dataset, counts))
     paper.check(protocols)
+    check_scale(protocols, None)
     masks = pixel_masks(dataset)
     hits = Hits(Heats() if regions else None)
     done, total = 0, sum(counts.values())

@@ -249,16 +249,27 @@ def _smoothed(videos: list[Array], protocol: Protocol) -> list[Array]:
     return np.split(whole, np.cumsum([s.size for s in videos])[:-1])
 
 
+def check_scale(protocols: Sequence[Protocol], train: ArrayLike | None) -> None:
+    """Refuse protocols that scale by training scores where there are none, before any work.
+
+    Raises:
+        ProtocolError: names the protocol.
+    """
+    for protocol in protocols:
+        if protocol.normalise == "train" and train is None:
+            raise ProtocolError(
+                f"Protocol {protocol.name} scales by scores of training video, and there are none: "
+                "give them (evaluate-scores --train), or take another normalisation."
+            )
+
+
 def _normalised(videos: list[Array], protocol: Protocol, train: ArrayLike | None) -> list[Array]:
     if protocol.scaled:
         return videos
     if protocol.normalise != "train":
         return normalise_videos(videos, protocol.normalise)
-    if train is None:
-        raise ProtocolError(
-            f"Protocol {protocol.name} scales by scores of training video, and there are none: "
-            "give them (--train), or take another normalisation."
-        )
+    check_scale([protocol], train)
+    assert train is not None
     known = check_vector(train, "training scores")
     check_finite(known, "training scores")
     low, high = np.quantile(known, [0.01, 0.99])

@@ -341,8 +341,18 @@ class Scorer:
 
 
 def chosen(streams: Mapping[str, T], config: ScoreConfig) -> dict[str, T]:
-    """The streams that the score is fused of."""
-    return {name: x for name, x in streams.items() if not config.streams or name in config.streams}
+    """The streams that the score is fused of.
+
+    Raises:
+        ConfigError: there is none of those that were asked for.
+    """
+    kept = {name: x for name, x in streams.items() if not config.streams or name in config.streams}
+    if not kept:
+        raise ConfigError(
+            f"score.streams asks for {', '.join(config.streams)}, the model has "
+            f"{', '.join(streams)}. Choose among these."
+        )
+    return kept
 
 
 def smoothed(value: float, before: float | None, config: ScoreConfig) -> float:
