@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +19,13 @@ import pytest
 from made import SMALL, write_set
 from rich.console import Console
 
-from oddframe.errors import ConfigError
+from oddframe.errors import ConfigError, RunError
 from oddframe.metrics.pairs import Wins
+from oddframe.reproduce import job as one
+from oddframe.reproduce import results
 from oddframe.reproduce import run as running
 from oddframe.reproduce.plan import Options, plan
-from oddframe.reproduce.results import commit, done, read_result, result_file
+from oddframe.reproduce.results import commit, read_result, result_file, undone
 
 pytestmark = pytest.mark.timeout(900)
 """Every run is a process that imports torch: seconds, but not beside other work."""
@@ -29,21 +34,29 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The table made once, two runs at a time; data, results and RUNs."""
+    """One row made once, beside a run that fails; data, results and RUNs."""
     root = tmp_path_factory.mktemp("made")
-    data = write_set(root / "set")
-    jobs = plan(SMALL, {"set": data}, Options())
+    data = write_set(root / "UCSDped2")  # a folder is not always named as its data set
+    (root / "empty").mkdir()
+    jobs = plan(SMALL, {"street": data, "empty": root / "empty"}, Options(only=("M4",)))
     failures = running.perform(
         jobs, root / "out", root / "work", at_once=2, keep=True, console=QUIET
     )
-    assert failures == []
-    return root, jobs
+    return root, jobs, failures
+
+
+@pytest.fixture
+def kept(made, tmp_path):
+    """The job that was done, and a copy of its RUN."""
+    root, (job, _), _ = made
+    folder = tmp_path / job.name
+    shutil.copytree(root / "work" / job.table / job.name, folder)
+    return job, folder
 
 
 def test_a_result_says_what_was_done_and_what_it_came_to(made):
-    root, jobs = made
-    assert [j.rows for j in jobs] == [("L2",), ("L3", "M4")]
-    found = read_result(result_file(root / "out", jobs[1]))
+    root, (job, _), _ = made
+    found = read_result(result_file(root / "out", job))
     assert found["rows_of"] == ["L3", "M4"]
     assert (found["seed"], found["budget"]) == (0, {"core_minutes": 0.02})
     assert found["commit"] == commit()
@@ -52,7 +65,8 @@ def test_a_result_says_what_was_done_and_what_it_came_to(made):
     assert found["training"]["core_minutes"] >= 0.02
     assert found["training"]["steps"] > 0
     assert found["cost"]["parameters"] > 1000
-    assert found["config"] == json.loads(json.dumps(jobs[1].config))
+    assert found["config"] == json.loads(json.dumps(job.config))
+    assert found["data"]["name"] == "street"
     assert {r["method"] for r in found["rows"] if r["floor"]} == {
         "persistence", "blockdiff", "flowspeed",
     }  # fmt: skip
@@ -64,8 +78,8 @@ def test_a_result_says_what_was_done_and_what_it_came_to(made):
     [("paper", "m2s2l-edge"), ("deploy", "m2s2l-edge"), ("deploy", "m2s2l-edge:own")],
 )
 def test_the_pairs_kept_are_those_of_the_rows(made, protocol, method):
-    root, jobs = made
-    found = read_result(result_file(root / "out", jobs[0]))
+    root, (job, _), _ = made
+    found = read_result(result_file(root / "out", job))
     kept = found["pairs"][protocol]
     counts = (np.array(kept["abnormal"]), np.array(kept["normal"]))
     wins = Wins(np.array(kept["wins"][method]), *counts)
@@ -84,12 +98,12 @@ def test_a_variant_is_the_same_run_with_another_weight(made):
     from oddframe.scoring.judge import judge
     from oddframe.scoring.protocols import PROTOCOLS
 
-    root, jobs = made
-    found = read_result(result_file(root / "out", jobs[1]))
+    root, (job, _), _ = made
+    found = read_result(result_file(root / "out", job))
     assert list(found["variants"]) == ["alpha0", "alpha1"]
-    run = load_run(root / "work" / "small" / jobs[1].name)
+    run = load_run(root / "work" / "small" / job.name)
     videos = evaluate(
-        load(run), open_dataset(root / "set"), [PROTOCOLS["deploy"]], floors=()
+        load(run), open_dataset(root / "UCSDped2"), [PROTOCOLS["deploy"]], floors=()
     ).videos
     for row, term in (("alpha0", "psnr_motion"), ("alpha1", "psnr_frame")):
         judged = judge(
@@ -101,20 +115,92 @@ def test_a_variant_is_the_same_run_with_another_weight(made):
     assert found["variants"]["alpha0"]["rows"] != found["variants"]["alpha1"]["rows"]
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 7}, "seed is 0 instead of 7"),
+        ({"ablation": "L2"}, 'ablation is "L3" instead of "L2"'),
+        ({"device": "cuda"}, 'device is "cpu" instead of "cuda"'),
+        ({"config": {"model": {"width": 8}}}, "config.model.width is 16 instead of 8"),
+    ],
+)
+def test_a_finished_run_of_another_job_is_not_taken(kept, monkeypatch, change, said):
+    monkeypatch.setattr(one, "evaluate", lambda *_, **__: pytest.fail("evaluated"))
+    job, folder = kept
+    with pytest.raises(RunError, match=re.escape(said)) as error:
+        one.perform(replace(job, **change), folder)
+    assert f"{folder} holds a finished RUN" in str(error.value)
+    assert "Delete that folder" in str(error.value)
+
+
+def test_a_finished_run_of_other_footage_is_not_taken(kept, tmp_path):
+    job, folder = kept
+    (shutil.copytree(job.path, tmp_path / "set") / "normal" / "a" / "0059.png").unlink()
+    with pytest.raises(RunError, match=r"data\.manifest is "):
+        one.perform(replace(job, path=str(tmp_path / "set")), folder)
+
+
+def test_a_finished_run_of_the_job_is_evaluated(kept, monkeypatch):
+    class Evaluated(Exception):
+        pass
+
+    def stop(*_, **__):
+        raise Evaluated
+
+    monkeypatch.setattr(one, "evaluate", stop)
+    with pytest.raises(Evaluated):
+        one.perform(*kept)
+
+
 def test_what_is_done_is_not_made_again(made, monkeypatch):
-    root, jobs = made
+    root, jobs, _ = made
     monkeypatch.setattr(running, "_start", lambda *_: pytest.fail("made again"))
     assert running.perform(
-        jobs, root / "out", root / "work", at_once=1, keep=True, console=QUIET
+        jobs[:1], root / "out", root / "work", at_once=1, keep=True, console=QUIET
     ) == []  # fmt: skip
-    other = plan(SMALL, {"set": root / "set"}, Options(recipe="paper"))
-    path = result_file(root / "out", other[0])
-    try:
-        path.write_text(result_file(root / "out", jobs[0]).read_text())
-        with pytest.raises(ConfigError, match="made with another configuration"):
-            done(root / "out", other[0])
-    finally:
-        path.unlink()
+    assert undone(root / "out", jobs) == jobs[1:]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"config": {"model": {"width": 8}}}, "config.model.width is 16 instead of 8"),
+        ({"minutes": 0.0199}, "budget.core_minutes is 0.02 instead of 0.0199"),
+        ({"device": "cuda"}, 'device is "cpu" instead of "cuda"'),
+        ({"data": "road"}, 'data.name is "street" instead of "road"'),
+        ({"protocols": ("paper",)}, 'protocols is ["deploy", "paper"] instead of ["paper"]'),
+        ({"variants": ()}, 'variants is ["alpha0", "alpha1"] instead of []'),
+        ({"memory": True}, "memory is false instead of true"),
+    ],
+)
+def test_a_result_that_was_made_otherwise_is_refused(made, monkeypatch, change, said):
+    root, (job, _), _ = made
+    other = replace(job, **change)
+    monkeypatch.setattr(results, "result_file", lambda *_: result_file(root / "out", job))
+    with pytest.raises(ConfigError, match=re.escape(said)) as error:
+        undone(root / "out", [other])
+    assert "--keep left under --work" in str(error.value)
+
+
+def test_a_result_of_other_footage_is_refused_(made, tmp_path):
+    root, (job, _), _ = made
+    data = shutil.copytree(job.path, tmp_path / "set")
+    moved = replace(job, path=str(data))
+    assert undone(root / "out", [moved]) == []  # the same footage in another place
+    (data / "normal" / "a" / "0059.png").unlink()
+    with pytest.raises(ConfigError, match=r"data\.manifest is "):
+        undone(root / "out", [moved])
+
+
+def test_a_data_set_is_hashed_once_a_command(made, monkeypatch):
+    root, (job, _), _ = made
+    calls = []
+    kept = results.footage_hashes
+    monkeypatch.setattr(
+        results, "footage_hashes", lambda dataset: calls.append(dataset) or kept(dataset)
+    )
+    assert undone(root / "out", [job, job]) == []
+    assert len(calls) == 1
 
 
 def command(root: Path, minutes: float) -> subprocess.Popen[str]:
@@ -146,6 +232,7 @@ def wait_for_steps(root: Path, process: subprocess.Popen[str], rows: int) -> Non
     pytest.fail(f"no steps: {process.poll()}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
 def test_a_stopped_table_goes_on_where_it_was(tmp_path, how):
     write_set(tmp_path / "set")
@@ -166,9 +253,9 @@ def test_a_stopped_table_goes_on_where_it_was(tmp_path, how):
         steps = csv.read_bytes().count(b"\n")
         assert not list((tmp_path / "out").rglob("*.json"))
         assert state.exists()
-    again = command(tmp_path, 0.1)
-    stack.callback(again.kill)
-    _, err = again.communicate(timeout=300)
+        again = command(tmp_path, 0.1)
+        stack.callback(again.kill)
+        _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert (
         "## set, m2s2l-edge, 0.1 minutes" in (tmp_path / "out" / "small" / "README.md").read_text()
@@ -193,21 +280,27 @@ def wait_until_free(lock: Path) -> None:
     pytest.fail("the run went on without its parent")
 
 
-def test_a_failing_run_is_named_and_the_others_go_on(tmp_path):
+def test_a_failing_run_is_named_and_the_others_go_on(made):
+    root, (job, empty), failures = made
+    assert failures == [empty.name] == ["empty.m2s2l-edge.L3.0.02m.s0"]
+    note = json.loads((root / "out" / "small" / f"{failures[0]}.failed.json").read_text())
+    assert str(root / "empty") in note["error"]
+    assert undone(root / "out", [job, empty]) == [empty]
+
+
+@pytest.mark.slow
+def test_a_whole_table_is_made_and_a_repaired_run_takes_its_note_away(tmp_path):
     data = write_set(tmp_path / "set")
     (tmp_path / "empty").mkdir()
-    jobs = plan(SMALL, {"empty": tmp_path / "empty", "set": data}, Options(only=("L2",)))
+    sets = {"set": data, "empty": tmp_path / "empty"}
+    jobs = plan(SMALL, sets, Options())
+    assert [j.rows for j in jobs] == 2 * [("L2",), ("L3", "M4")]
     out, work = tmp_path / "out", tmp_path / "work"
-    failures = running.perform(jobs, out, work, at_once=1, keep=False, console=QUIET)
-    assert failures == ["empty.m2s2l-edge.L2.0.02m.s0"]
-    note = json.loads((out / "small" / f"{failures[0]}.failed.json").read_text())
-    assert str(tmp_path / "empty") in note["error"]
-    assert done(out, jobs[1])
-    assert not done(out, jobs[0])
-    # The verb says the name, with exit code 1; a repaired run takes its note away.
-    write_set(tmp_path / "empty" / "set")
-    (tmp_path / "empty" / "set").rename(tmp_path / "whole")
-    (tmp_path / "empty").rmdir()
-    (tmp_path / "whole").rename(tmp_path / "empty")
-    assert running.perform(jobs, out, work, at_once=1, keep=False, console=QUIET) == []
+    failures = running.perform(jobs, out, work, at_once=2, keep=False, console=QUIET)
+    assert sorted(failures) == [j.name for j in jobs[2:]]
+    assert undone(out, jobs) == jobs[2:]
+    shutil.copytree(data, tmp_path / "empty", dirs_exist_ok=True)
+    assert running.perform(jobs, out, work, at_once=2, keep=False, console=QUIET) == []
     assert not list(out.rglob("*.failed.json"))
+    assert undone(out, jobs) == []
+    assert not list(work.rglob("model.json"))

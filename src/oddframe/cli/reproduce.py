@@ -44,7 +44,7 @@ def run(
     from oddframe.cli.console import stderr, writable_folder
     from oddframe.reproduce.plan import Options, data_sets, plan
     from oddframe.reproduce.render import render
-    from oddframe.reproduce.results import done, failed_file
+    from oddframe.reproduce.results import failed_file, undone
     from oddframe.reproduce.run import perform
     from oddframe.reproduce.tables import table as looked_up
 
@@ -56,9 +56,10 @@ def run(
     options = Options(minutes, _numbers(seeds), size, recipe, tuple(_words(only)), kind)
     todo = plan(asked, data_sets(data, root), options)
     if dry_run:
+        left = undone(out, todo)
         for job in todo:
             print(f"{job.name}: {' '.join((*job.rows, *(v.row for v in job.variants)))}"
-                  + (" (done)" if done(out, job) else ""))  # fmt: skip
+                  + ("" if job in left else " (done)"))  # fmt: skip
         print(f"{len(todo)} runs of {todo[0].minutes:g} minutes" if todo else "nothing to do")
         return
     writable_folder(out / table)

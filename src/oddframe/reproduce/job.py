@@ -25,14 +25,21 @@ import torch
 from rich.console import Console
 
 from oddframe import __version__, process
-from oddframe.data import Dataset, label_source, open_dataset
+from oddframe.data import Dataset, footage_hashes, label_source, open_dataset
 from oddframe.data.official import benchmark_of
 from oddframe.errors import OddframeError, RunError
 from oddframe.metrics.pairs import Wins
-from oddframe.models import build
+from oddframe.models import ablation_name, build
 from oddframe.models.info import cost
 from oddframe.reproduce.plan import Job, Variant
-from oddframe.reproduce.results import FORMAT, Result, commit, hardware
+from oddframe.reproduce.results import (
+    FORMAT,
+    Result,
+    commit,
+    differing,
+    hardware,
+    in_words,
+)
 from oddframe.runs import CARD, RESUME, Run, load_run, write_json
 from oddframe.runtime.detector import Detector, load
 from oddframe.runtime.evaluate import Evaluation, VideoScores, evaluate, judged
@@ -50,12 +57,14 @@ def perform(job: Job, work: Path, console: Console | None = None) -> Result:
     """Train (where `work` holds no finished RUN) and evaluate.
 
     Raises:
-        OddframeError: as `fit` and `evaluate`.
+        OddframeError: as `fit` and `evaluate`; the finished RUN in `work` is not this job's.
         KeyboardInterrupt: stopped on request; what was trained is kept in `work`.
     """
     started = time.monotonic()
+    dataset = open_dataset(job.path)
     if (work / CARD).exists():
         run = load_run(work)
+        _check_run(job, run, dataset)
     else:
         resume = (work / RESUME / STATE).exists()
         if not resume:
@@ -66,7 +75,6 @@ def perform(job: Job, work: Path, console: Console | None = None) -> Result:
             console=console, minutes=None if job.device == "cpu" else job.minutes,
             core_minutes=job.minutes if job.device == "cpu" else None,
         )  # fmt: skip
-    dataset = open_dataset(job.path)
     detector = load(run, job.device)
     protocols = [PROTOCOLS[name] for name in job.protocols]
     watched = watching(detector, dataset) if job.memory else contextlib.nullcontext()
@@ -74,6 +82,27 @@ def perform(job: Job, work: Path, console: Console | None = None) -> Result:
         found = evaluate(detector, dataset, protocols, regions=False)
     result = measured(job, run, detector, dataset, found, time.monotonic() - started)
     return result if effect is None else {**result, "memory": effect.result(found.videos)}
+
+
+def _check_run(job: Job, run: Run, dataset: Dataset) -> None:
+    """A finished RUN that lies where the job's belongs must be what the job would train."""
+    row = None if job.ablation is None else ablation_name(job.model, job.ablation)
+    asked = {
+        "model": job.model, "seed": job.seed, "ablation": row, "device": job.device,
+        "data": {"manifest": footage_hashes(dataset)["manifest"]}, "config": job.config,
+    }  # fmt: skip
+    card = run.card
+    found = {
+        "model": run.name, "seed": card.get("seed"), "ablation": card.get("ablation"),
+        "device": str(card.get("training", {}).get("device")).partition(":")[0],
+        "data": {"manifest": card.get("data", {}).get("manifest")}, "config": card["config"],
+    }  # fmt: skip
+    differences = differing(found, asked)
+    if differences:
+        raise RunError(
+            f"{run.path} holds a finished RUN that is not of this run of {job.table}: "
+            f"{in_words(differences)}. Delete that folder, and it is trained again."
+        )
 
 
 def measured(
@@ -90,8 +119,8 @@ def measured(
     return {
         "format": FORMAT, "table": job.table, "run": job.name, "rows_of": list(job.rows),
         "model": job.model, "ablation": job.ablation, "settings": list(job.settings),
-        "recipe": job.recipe, "seed": job.seed, "data": {"name": job.data, **run.card["data"]},
-        "budget": {job.clock: job.minutes}, "config": json.loads(json.dumps(job.config)),
+        "recipe": job.recipe, "seed": job.seed, "data": {**run.card["data"], "name": job.data},
+        "budget": {job.clock: job.minutes}, "config": run.card["config"],
         "oddframe": __version__, "commit": commit(), "hardware": hardware(),
         "seconds": round(seconds, 1), "training": run.card["training"],
         "cost": cost(run.name, run.model_config), "rows": found.rows,

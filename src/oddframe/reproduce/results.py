@@ -6,9 +6,11 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from oddframe.data import footage_hashes, open_dataset
 from oddframe.errors import ConfigError, RunError
 from oddframe.reproduce.plan import Job
 from oddframe.runs import write_json
@@ -30,22 +32,87 @@ def failed_file(folder: Path, job: Job) -> Path:
     return folder / job.table / f"{job.name}{FAILED}"
 
 
-def done(folder: Path, job: Job) -> bool:
-    """Whether a job's result is there.
+def undone(folder: Path, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that have no result yet, in their order.
+
+    Each data set with results is hashed once (its manifest: `data.manifest`).
 
     Raises:
-        ConfigError: a result of this name is of another configuration.
+        ConfigError: a result that is there was made otherwise than its job asks.
+        OddframeError: a damaged result, or no data set at a job's path.
     """
-    path = result_file(folder, job)
-    if not path.exists():
-        return False
+    hashes: dict[str, str] = {}
+    left = []
+    for job in jobs:
+        path = result_file(folder, job)
+        if not path.exists():
+            left.append(job)
+            continue
+        if job.path not in hashes:
+            hashes[job.path] = footage_hashes(open_dataset(job.path))["manifest"]
+        _check(path, job, hashes[job.path])
+    return left
+
+
+def _check(path: Path, job: Job, manifest: str) -> None:
+    """A result must be what its job would come to now."""
     found = read_result(path)
-    if found["config"] != json.loads(json.dumps(job.config)):
+    training, data = found.get("training", {}), found.get("data", {})
+    there = {
+        "model": found.get("model"), "seed": found.get("seed"), "recipe": found.get("recipe"),
+        "budget": found.get("budget"), "device": str(training.get("device")).partition(":")[0],
+        "data": {"name": data.get("name"), "manifest": data.get("manifest")},
+        "protocols": sorted(found.get("pairs", {})), "variants": sorted(found.get("variants", {})),
+        "memory": "memory" in found, "config": found.get("config"),
+    }  # fmt: skip
+    asked = {
+        "model": job.model, "seed": job.seed, "recipe": job.recipe,
+        "budget": {job.clock: job.minutes}, "device": job.device,
+        "data": {"name": job.data, "manifest": manifest},
+        "protocols": sorted(job.protocols), "variants": sorted(v.row for v in job.variants),
+        # Only `fit` knows whether a model has memories; more than was asked for does no harm.
+        "memory": (job.memory and bool(training.get("memory"))) or "memory" in found,
+        "config": job.config,
+    }  # fmt: skip
+    differences = differing(there, asked)
+    if differences:
         raise ConfigError(
-            f"{path} was made with another configuration than this version's: its figures and new "
-            "ones do not belong in one table. Move it away, or choose another --out."
+            f"{path} was made otherwise than this command asks: {in_words(differences)}. Its "
+            "figures and new ones do not belong in one table: move it away, and the RUN of that "
+            "name that --keep left under --work, or choose another --out and --work."
         )
-    return True
+
+
+def differing(found: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, str]:
+    """The keys, a.b where nested, whose values differ, and how: "3 instead of 10".
+
+    As JSON has them: a tuple is a list. An absent value is said as such.
+    """
+    was, now = _flat(json.loads(json.dumps(found))), _flat(json.loads(json.dumps(asked)))
+    return {
+        key: f"{_said(was, key)} instead of {_said(now, key)}"
+        for key in dict.fromkeys((*now, *was))
+        if key not in was or key not in now or was[key] != now[key]
+    }
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{before}{key}"
+        out |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return out
+
+
+def _said(values: Mapping[str, Any], key: str) -> str:
+    return json.dumps(values[key]) if key in values else "none"
+
+
+def in_words(differences: Mapping[str, str], most: int = 6) -> str:
+    """What `differing` found, in a sentence."""
+    said = [f"{key} is {how}" for key, how in differences.items()]
+    more = [f"{len(said) - most} more"] if len(said) > most else []
+    return ", ".join(said[:most] + more)
 
 
 def read_result(path: Path) -> Result:

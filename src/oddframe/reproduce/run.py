@@ -20,11 +20,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from oddframe.reproduce.plan import Job
 from oddframe.reproduce.results import (
-    done,
     failed_file,
     read_result,
     record_failure,
     result_file,
+    undone,
 )
 from oddframe.runs import write_json
 
@@ -63,10 +63,10 @@ def perform(
         Names of the jobs that failed; why lies in out/TABLE/NAME.failed.json.
 
     Raises:
-        ConfigError: a result that is there is of another configuration.
+        ConfigError: a result that is there was made otherwise (`results.undone`).
         KeyboardInterrupt: stopped on request, after every job saved its state.
     """
-    todo = [job for job in jobs if not done(out, job)]
+    todo = undone(out, jobs)
     console.print(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them done before")
     waiting, failures = list(todo), []
     children: list[_Child] = []
