@@ -94,7 +94,7 @@ def test_one_run_is_two_rows_and_floors_stand_below(m2s2l):
     assert cells(text, "`persistence`")[0][2] == "90.0 [85.0, 94.0]"
     seeds = [x for x in cells(text, "L1") if len(x) == 6]
     assert [x[1] for x in seeds] == ["0", "1"] * 2
-    for said in ("abc1234", "A processor (2 cores, 1 thread a run)", "rule of deploy"):
+    for said in ("abc1234", "1 thread a run, scan: torch", "rule of deploy"):
         assert said in text
 
 
@@ -190,6 +190,41 @@ def test_seeds_of_different_frames_have_no_mean():
     other = Wins(np.ones((2, 2)), np.array([1, 1]), np.array([1, 2]))
     with pytest.raises(ProtocolError, match="different frames"):
         mean_auc([(0, one), (1, other)])
+
+
+def change(folder: Path, name: str, **values) -> None:
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_seeds_of_different_configurations_have_no_mean(m2s2l):
+    name = "ped2.m2s2l-edge.M2.10m.s1"
+    change(m2s2l, name, config={"model": {"width": 8}})
+    change(m2s2l, name.replace("s1", "s0"), config={"model": {"width": 16}})
+    with pytest.raises(ProtocolError, match=r"model\.width is 8 instead of 16") as error:
+        render(table("m2s2l-tables"), m2s2l)
+    assert f"{name}.json" in str(error.value)
+    assert f"{name.replace('s1', 's0')}.json" in str(error.value)
+
+
+def test_seeds_of_different_footage_have_no_mean(m2s2l):
+    change(m2s2l, "ped2.m2s2l-edge.M2.10m.s1", data={"name": "ped2", "manifest": "ab"})
+    with pytest.raises(ProtocolError, match=r'data\.manifest is "ab" instead of null'):
+        render(table("m2s2l-tables"), m2s2l)
+
+
+def test_a_seed_counts_once(m2s2l):
+    path = m2s2l / "ped2.m2s2l-edge.M2.10m.s1.json"
+    (m2s2l / "copy.json").write_text(path.read_text())
+    with pytest.raises(ProtocolError, match=r"copy\.json and .*s1\.json are both seed 1 of row M2"):
+        render(table("m2s2l-tables"), m2s2l)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"run": "x"}'])
+def test_a_damaged_note_of_a_failure_is_one_paragraph(m2s2l, text):
+    (m2s2l / "x.failed.json").write_text(text)
+    with pytest.raises(RunError, match=r"x\.failed\.json is damaged: expected .* Delete it"):
+        render(table("m2s2l-tables"), m2s2l)
 
 
 def test_a_damaged_file_and_an_empty_folder(m2s2l, tmp_path, capsys):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from oddframe.errors import ProtocolError
 from oddframe.metrics.pairs import Wins, bootstrap, bootstrap_difference
 from oddframe.models import MODELS, entry
 from oddframe.models.papers import PAPER_TABLES, Published
-from oddframe.reproduce.results import Result
+from oddframe.reproduce.results import Result, differing, in_words
 from oddframe.reproduce.tables import Line, Table, resized
 
 PRINTED = {"avenue-part": "avenue"}
@@ -81,7 +82,11 @@ class Group:
 
 
 def groups(table: Table, results: Sequence[Result]) -> list[Group]:
-    """All groups of a table's results, each with its rows in the table's order."""
+    """All groups of a table's results, each with its rows in the table's order.
+
+    Raises:
+        ProtocolError: results of one row are not seeds of one configuration on the same footage.
+    """
     one = len({entry(line.model).module for line in table.lines}) == 1
     found: dict[tuple[str, ...], list[Result]] = {}
     for r in results:
@@ -104,9 +109,35 @@ def _group(table: Table, key: tuple[str, ...], results: Sequence[Result], severa
         of = [r for r in results if _is(line, r, several)]
         if of:
             of.sort(key=lambda r: r["seed"])
+            _check_seeds(line, of)
             rows.append(Measured(line, tuple(of), _aucs(line, of), printed(line, data)))
     floors = [row for row in results[0]["rows"] if row["floor"]]
     return Group(data, size, budget, recipe, tuple(rows), tuple(floors), several)
+
+
+def _check_seeds(line: Line, results: Sequence[Result]) -> None:
+    """Results that are averaged differ in their seed, and in nothing else.
+
+    results: by seed.
+    """
+    first = results[0]
+    for before, r in pairwise(results):
+        if r["seed"] == before["seed"]:
+            raise ProtocolError(
+                f"{before['file']} and {r['file']} are both seed {r['seed']} of row {line.name}: "
+                "expected one result a seed. Move one of them away."
+            )
+        differences = differing(_same(r), _same(first))
+        if differences:
+            raise ProtocolError(
+                f"{first['file']} and {r['file']} are no seeds of one row ({line.name}): in the "
+                f"latter {in_words(differences)}. Move one of them away."
+            )
+
+
+def _same(result: Result) -> dict[str, Any]:
+    """What all seeds of a row have in common."""
+    return {"config": result["config"], "data": {"manifest": result["data"].get("manifest")}}
 
 
 def _is(line: Line, result: Result, several: bool) -> bool:

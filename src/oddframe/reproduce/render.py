@@ -39,6 +39,7 @@ def render(table: Table, folder: Path) -> Path:
 
     Raises:
         RunError: no result, a damaged one, or the folder cannot be written.
+        ProtocolError: results of one row that have no mean (`measure.groups`).
     """
     results = read_results(folder)
     if not results:

@@ -116,7 +116,7 @@ def in_words(differences: Mapping[str, str], most: int = 6) -> str:
 
 
 def read_result(path: Path) -> Result:
-    """Read one file of results.
+    """Read one file of results; `file` is added, its name.
 
     Raises:
         RunError: damaged, or of another version.
@@ -134,7 +134,7 @@ def read_result(path: Path) -> Result:
             f"{path} is of format {version}, this oddframe reads {FORMAT}. Move it away, or use "
             "the oddframe that wrote it."
         )
-    return found
+    return {**found, "file": path.name}
 
 
 def read_results(folder: Path) -> list[Result]:
@@ -144,8 +144,23 @@ def read_results(folder: Path) -> list[Result]:
 
 
 def read_failures(folder: Path) -> list[Result]:
-    """The runs of a table that failed and have not been made since."""
-    return [json.loads(p.read_text("utf8")) for p in sorted(folder.glob(f"*{FAILED}"))]
+    """The runs of a table that failed and have not been made since.
+
+    Raises:
+        RunError: a damaged note.
+    """
+    return [_failure(path) for path in sorted(folder.glob(f"*{FAILED}"))]
+
+
+def _failure(path: Path) -> Result:
+    try:
+        found: Result = json.loads(path.read_text("utf8"))
+        return {key: found[key] for key in ("run", "rows_of", "error")}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RunError(
+            f"{path} is damaged: expected the JSON that `oddframe reproduce` writes of a run that "
+            "failed. Delete it; the run is tried again in any case."
+        ) from None
 
 
 def record_failure(folder: Path, job: Job, error: str) -> None:
