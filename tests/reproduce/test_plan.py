@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from oddframe.cli import main
 from oddframe.errors import ConfigError
 from oddframe.models import ablations, entry
 from oddframe.models.papers import PAPER_TABLES
@@ -89,6 +90,40 @@ def test_a_job_survives_json():
 def test_what_is_not_there(call, said):
     with pytest.raises(ConfigError, match=said):
         call()
+
+
+# ---- options of the verb
+
+
+def dry(tmp_path: Path, *words: str) -> int:
+    call = ["reproduce", "msti-tables", "--data", f"a={tmp_path}", "--only", "A", "--dry-run"]
+    return main([*call, "--out", str(tmp_path / "out"), *words])
+
+
+def test_a_seed_that_is_asked_for_twice_is_one(tmp_path, capsys):
+    assert len(plan(table("msti-tables"), PED2, Options(seeds=(0, 0, 1), only=("A",)))) == 2
+    assert dry(tmp_path, "--seeds", "0,0", "--device", "cpu") == 0
+    assert "1 runs of 10 minutes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--minutes", "0"), "--minutes must be a finite number above 0, found 0."),
+        (("--minutes", "-1"), "--minutes must be a finite number above 0, found -1."),
+        (("--minutes", "nan"), "--minutes must be a finite number above 0, found nan."),
+        (("--minutes", "inf"), "--minutes must be a finite number above 0, found inf."),
+        (("--seeds", ","), "--seeds is whole numbers, as 0,1,2; found ','."),
+        (("--device", "cuda:1"), "--device cuda:1 is not one that reproduce takes: expected auto"),
+        (("--device", "gpu"), "--device gpu is not one that reproduce takes: expected auto, cpu"),
+        (("--device", "cuda"), "Device cuda is not there"),
+    ],
+)
+def test_options_are_checked_before_any_work(tmp_path, capsys, monkeypatch, words, said):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert dry(tmp_path, *words) != 0
+    told = " ".join(capsys.readouterr().err.replace("\u2502", " ").split())
+    assert said in told
 
 
 # ---- data sets

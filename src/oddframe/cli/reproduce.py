@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from oddframe.errors import RunError
+from oddframe.errors import ConfigError, RunError
 
 
 def run(
@@ -77,11 +77,15 @@ def run(
 
 
 def _device(device: str) -> str:
-    if device != "auto":
-        return device
-    import torch
+    """cpu or cuda, which is there."""
+    from oddframe.runtime.detector import pick_device
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(
+            f"--device {device} is not one that reproduce takes: expected auto, cpu or cuda. Of "
+            "several GPUs CUDA_VISIBLE_DEVICES chooses one."
+        )
+    return pick_device(device).type
 
 
 def _words(text: str | None) -> list[str]:
@@ -89,7 +93,9 @@ def _words(text: str | None) -> list[str]:
 
 
 def _numbers(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
     words = _words(text)
-    if not all(w.isdecimal() for w in words):
+    if not words or not all(w.isdecimal() for w in words):
         raise typer.BadParameter(f"--seeds is whole numbers, as 0,1,2; found {text!r}.")
-    return tuple(map(int, words)) or None
+    return tuple(map(int, words))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -94,11 +95,15 @@ class Job:
 def plan(table: Table, data: Mapping[str, Path], options: Options) -> list[Job]:
     """All jobs of a table, in the order in which its rows stand, seed by seed.
 
+    A seed that is asked for twice is one.
+
     Raises:
-        ConfigError: a row, size or setting that is not there.
+        ConfigError: a row, size or setting that is not there, minutes that are no time.
     """
     _check_only(table, options.only)
-    seeds = table.seeds if options.seeds is None else options.seeds
+    if options.minutes is not None and not 0 < options.minutes < math.inf:
+        raise ConfigError(f"--minutes must be a finite number above 0, found {options.minutes:g}.")
+    seeds = dict.fromkeys(table.seeds if options.seeds is None else options.seeds)
     return [
         job
         for seed in seeds
