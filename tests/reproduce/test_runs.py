@@ -182,6 +182,16 @@ def test_a_result_that_was_made_otherwise_is_refused(made, monkeypatch, change, 
     assert "--keep left under --work" in str(error.value)
 
 
+def test_a_model_without_memories_has_nothing_to_say_of_them(made, tmp_path):
+    root, (job, _), _ = made
+    path = result_file(tmp_path, job)
+    found = json.loads(result_file(root / "out", job).read_text())
+    assert found["training"].pop("memory")  # as `fit` leaves it of a model without
+    path.parent.mkdir()
+    path.write_text(json.dumps(found))
+    assert undone(tmp_path, [replace(job, memory=True)]) == []
+
+
 def test_a_result_of_other_footage_is_refused_(made, tmp_path):
     root, (job, _), _ = made
     data = shutil.copytree(job.path, tmp_path / "set")
