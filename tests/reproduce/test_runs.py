@@ -192,7 +192,7 @@ def test_a_model_without_memories_has_nothing_to_say_of_them(made, tmp_path):
     assert undone(tmp_path, [replace(job, memory=True)]) == []
 
 
-def test_a_result_of_other_footage_is_refused_(made, tmp_path):
+def test_a_result_of_other_footage_is_refused(made, tmp_path):
     root, (job, _), _ = made
     data = shutil.copytree(job.path, tmp_path / "set")
     moved = replace(job, path=str(data))
