@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from oddframe.models.base import VADModel
     from oddframe.scoring.scorer import ScoreConfig
 
-FORMAT = 1
+FORMAT = 2
 """Version of model.json; raised when an older oddframe could misread a newer RUN."""
+_FIRST_MEMORY = {
+    "memory_write": "mean", "memory_start": "random", "memory_revive": False,
+    "memory_centre": False, "memory_temperature": 0.1,
+}  # fmt: skip
+"""What M2S2L's memories were in format 1, which had no settings for it."""
 WEIGHTS, CARD, CURVE, RESUME = "model.safetensors", "model.json", "train.csv", "resume"
 
 
@@ -209,14 +214,17 @@ def load_run(path: str | Path) -> Run:
         version = card["format"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise RunError(f"{path / CARD} is damaged: expected the JSON that fit writes.") from None
-    if version != FORMAT:
+    if version not in (1, FORMAT):
         raise RunError(
-            f"{path} was written in RUN format {version}, this oddframe reads format {FORMAT}. "
+            f"{path} was written in RUN format {version}, this oddframe reads 1 to {FORMAT}. "
             "Use the oddframe version named in its model.json, or fit the run again."
         )
     try:
         name, config = card["model"], card["config"]
-        model_config = type(default_config(name)).read(config["model"])
+        known = config["model"]
+        if version == 1 and "memory_read" in known:
+            known = {**_FIRST_MEMORY, **known}
+        model_config = type(default_config(name)).read(known)
         scene = from_json(card["scene"])
         score = ScoreConfig.read(config["score"])
         calibration = card["calibration"]

@@ -271,7 +271,11 @@ def test_a_run_of_another_version(oddframe_main, run_copy, make_video, tmp_path)
     card = json.loads((run_copy / "model.json").read_text())
     (run_copy / "model.json").write_text(json.dumps({**card, "format": 99}))
     video = make_video(tmp_path / "v.avi")
-    fails(oddframe_main("score", run_copy, video, "--out", tmp_path / "o"), "format 99", "format 1")
+    fails(
+        oddframe_main("score", run_copy, video, "--out", tmp_path / "o"),
+        "format 99",
+        "reads 1 to 2",
+    )
 
 
 def test_a_folder_that_is_no_run(oddframe_main, make_video, tmp_path):

@@ -128,7 +128,8 @@ def test_the_score_of_m2s2l_is_that_of_section_ii_f():
         assert seen["psnr_motion"] == pytest.approx(of_motion, rel=1e-5)
         combined.append(0.6 * of_frame + 0.4 * of_motion)
         assert seen["psnr"] == pytest.approx(combined[-1], rel=1e-5)
-    score = model.paper_score({name: np.array([s[name] for s in terms]) for name in terms[0]})
+    series = {name: np.array([s[name] for s in terms]) for name in terms[0]}
+    score = model.paper_score(series, alpha=0.6)
     (scaled,) = normalise_videos([score], "per_video")
     low, high = min(combined), max(combined)
     want = [1 - (p - low) / (high - low) for p in combined]  # larger = more anomalous

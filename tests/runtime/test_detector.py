@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 import threading
@@ -447,3 +448,34 @@ def test_load_takes_a_path_as_text(shared_run):
     assert info.run == Path(shared_run)
     assert (info.model, info.size, info.history, info.device) == ("m2s2l-edge", 64, HISTORY, "cpu")
     assert info.parameters > 1000
+
+
+def test_a_run_of_the_first_format_scores_as_it_did(run_copy):
+    from safetensors.torch import load_file, save_file
+
+    video = [street(i) for i in range(12)]
+
+    def scores():
+        detector = oddframe.load(run_copy)
+        state, found = detector.init_state(), []
+        for image in video:
+            state, score = detector.step(state, image)
+            found.append(score.score)
+        return detector, found
+
+    _, before = scores()
+    # As it was written then: no settings of its memories but three, of each the items alone.
+    card = json.loads((run_copy / "model.json").read_text())
+    of_then = ("memory_items", "memory_read", "memory_momentum")
+    kept = {k: v for k, v in card["config"]["model"].items() if k in of_then or "memory" not in k}
+    kept.pop("literal", None)
+    card |= {"format": 1, "config": {**card["config"], "model": kept}}
+    (run_copy / "model.json").write_text(json.dumps(card))
+    weights = load_file(run_copy / "model.safetensors")
+    lately = (".use", ".started", ".mean")
+    save_file({k: v for k, v in weights.items() if not k.endswith(lately)},
+              run_copy / "model.safetensors")  # fmt: skip
+    detector, after = scores()
+    assert np.array_equal(before, after, equal_nan=True)
+    config = detector.model.config
+    assert (config.memory_start, config.memory_revive) == ("random", False)

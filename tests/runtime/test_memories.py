@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ import oddframe
 from oddframe.data import open_dataset
 from oddframe.models.memory import Memory
 from oddframe.runtime.evaluate import evaluate
-from oddframe.runtime.memories import LOOK, WAYS, watching
+from oddframe.runtime.memories import LOOK, WAYS, _mean_reads, watching
 from oddframe.scoring.protocols import parse_protocols
 from oddframe.scoring.scorer import ScoreConfig, Scorer
 
@@ -107,8 +109,19 @@ def test_the_three_ways_are_those_of_three_runs(detector, streets):
         assert 0 <= result[way]["auc"] <= 1
     frames = [result[way]["odd"]["frame"] for way in WAYS]
     assert len({round(value, 3) for value in frames}) == 3  # the ways do differ here
-    assert result["memories"].keys() == banks.keys()
+    assert {f"memory.{name}" for name in result["memories"]} == banks.keys()
     assert all(1 <= m["in_use"] <= m["items"] == 4 for m in result["memories"].values())
+
+
+def test_a_first_video_too_short_for_the_model_is_passed_over(detector, streets):
+    short, long = streets.test
+    cut = replace(short, path=short.path.parent / "short")
+    cut.path.mkdir()
+    for file in sorted(short.path.iterdir())[: HISTORY - 1]:
+        (cut.path / file.name).write_bytes(file.read_bytes())
+    data = replace(streets, test=(cut, long))
+    assert _mean_reads(detector, data).keys() == {f"memory.{p}" for p in detector.model.memory}
+    assert _mean_reads(detector, replace(streets, test=(cut,))) == {}
 
 
 def test_afterwards_the_model_is_as_it_was(detector, streets):

@@ -19,7 +19,7 @@ from oddframe.metrics import frame_auc, macro_auc, psnr
 from oddframe.metrics.check import min_max
 from oddframe.metrics.smooth import smooth_video
 from oddframe.models import default_config
-from oddframe.models.memory import Memory
+from oddframe.models.memory import Memory, MemoryConfig
 from oddframe.scoring.judge import evaluate_arrays, judge
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import PROTOCOLS, for_missing, parse_protocols
@@ -116,7 +116,7 @@ def test_05_one_class_videos_have_no_auc_and_are_not_padded_to_have_one():
 
 def test_06_a_memory_writes_nothing_at_test_time():
     torch.manual_seed(0)
-    memory = Memory(8, 4).eval()
+    memory = Memory(8, MemoryConfig(memory_items=4)).eval()
     before, first = memory.items.clone(), torch.randn(2, 5, 8)
     alone = memory(first)
     memory(torch.randn(2, 5, 8))

@@ -63,7 +63,7 @@ def run(
     speed = sum(len(v.score) for v in found.videos) / (time.monotonic() - started)
     print(f"{detector.info.model} ({run}) on {dataset.name}\n")
     print(format_table(found.rows))
-    print("\n" + details(found))
+    print("\n" + details(found, LOST if loaded.lost_threshold else NO_THRESHOLD))
     memories = None
     if memory:
         memories = None if effect is None else effect.result(found.videos)
@@ -90,11 +90,9 @@ def memory_text(effect: dict[str, Any] | None) -> str:
     """What the memories do, as lines."""
     if effect is None:
         return "memories: the model has none that could be taken out"
-    used = ", ".join(
-        f"{name.removeprefix('memory.')} {m['in_use']} of {m['items']}"
-        for name, m in effect["memories"].items()
-    )
-    lines = [f"memories, items in use: {used}"]
+    from oddframe.models.memory import in_use_text
+
+    lines = [f"memories, items in use: {in_use_text(effect['memories'])}"]
     for way in ("with", "constant", "without"):
         parts = [
             f"{kind} "
@@ -108,7 +106,11 @@ def memory_text(effect: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-def details(found: Evaluation) -> str:
+NO_THRESHOLD = "alarms: the run has no threshold (oddframe calibrate)"
+LOST = "alarms: the run's threshold was found for another score than the one set"
+
+
+def details(found: Evaluation, no_threshold: str = NO_THRESHOLD) -> str:
     """The worst-judged clips and the localisation, as text."""
     lines = [f"worst-judged clips ({found.worst_of}):"]
     for row in found.worst[:SHOWN]:
@@ -118,11 +120,7 @@ def details(found: Evaluation) -> str:
             f"({100 * row['cost']:.0f} %), {auc}, {row['abnormal']} of {row['frames']} frames "
             "abnormal"
         )
-    lines.append(
-        "alarms: the run has no threshold (oddframe calibrate)"
-        if found.events is None
-        else events_text(found.events)
-    )
+    lines.append(no_threshold if found.events is None else events_text(found.events))
     if found.localisation is None:
         return "\n".join([*lines, "localisation: no pixel masks"])
     where = found.localisation.plain()

@@ -44,6 +44,7 @@ def run(
 ) -> None:
     """Learn what is normal from unlabelled footage; labels are not read."""
     from oddframe.cli.console import stderr
+    from oddframe.models.memory import in_use_text
     from oddframe.train.run import fit
 
     run = fit(
@@ -57,19 +58,11 @@ def run(
     print(f"{run.path}: {named}, {facts.get('steps')} steps in {facts.get('minutes')} min")
     print(_learned(facts))
     if "memory" in facts:
-        print(f"items in use: {_used(facts['memory'])}")
+        print(f"items in use: {in_use_text(facts['memory'])}")
     if run.calibration is not None:
         print(run.calibration["text"])
     more = "" if flow is None else " --flow FOLDER"
     print(f"next: oddframe score {run.path} VIDEO --out DIR{more}")
-
-
-def _used(memory: dict[str, dict[str, int]]) -> str:
-    """How many items of each memory any frame kept aside is nearest to."""
-    return ", ".join(
-        f"{name.removeprefix('memory.')} {found['in_use']} of {found['items']}"
-        for name, found in memory.items()
-    )
 
 
 def _learned(facts: dict[str, Any]) -> str:

@@ -97,7 +97,7 @@ class M2S2LConfig(MemoryConfig):
     """k: frames that one prediction looks at."""
     width: int = Field(256, ge=8)
     """D: width of the tokens throughout."""
-    patches: tuple[PositiveInt, ...] = Field((4, 8, 16), min_length=1)
+    patches: tuple[PositiveInt, ...] = (4, 8, 16)
     """r_i: patch sizes in pixels, finest first; one alone is the paper's single-scale M1."""
     depths: tuple[PositiveInt, ...] = (2, 2, 14)
     """MS-VSSB per spatial scale."""
@@ -107,7 +107,7 @@ class M2S2LConfig(MemoryConfig):
     """State size of every scan."""
     ms_position: Literal["block", "stem", "none"] = "block"
     """Where Eq. 1 stands: in every block (Fig. 2b), once before the encoder, or nowhere (M1)."""
-    windows: tuple[int, ...] = Field((4, 8, 16), min_length=1)
+    windows: tuple[int, ...] = (4, 8, 16)
     """Frames per temporal window; one alone is the paper's single-window M2."""
     motion_patch: int = Field(16, ge=1)
     """Patch size of the differences, in pixels."""
@@ -142,18 +142,19 @@ class M2S2LConfig(MemoryConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        steps, history = self.patches[0] // self.upscale, self.history
         patches, depths, windows, width = self.patches, self.depths, self.windows, self.width
+        first, history = (*patches, self.upscale)[0], self.history
+        steps = first // self.upscale
         uneven = [p for p in (*patches, self.motion_patch) if self.size % p]
         for right, said in (
-            (len(patches) == len(depths),
+            (0 < len(patches) == len(depths),
              f"patches {patches} and depths {depths} differ in length"),
             (list(patches) == sorted(patches), f"patches {patches} must stand finest first"),
             (not uneven, f"size {self.size} is not a multiple of the patch {[*uneven, 0][0]}"),
-            (min(windows) >= 2 and max(windows) <= history,
+            (bool(windows) and min(windows) >= 2 and max(windows) <= history,
              f"windows {windows} must lie in 2 ... history {history}"),
             (self.detail_frames < history, f"detail_frames must be below history {history}"),
-            (patches[0] % self.upscale == 0 and steps & (steps - 1) == 0,
+            (first % self.upscale == 0 and steps & (steps - 1) == 0,
              f"patches[0] / upscale must be a power of two, got {steps}"),
             (width % (2 * max(steps, 1)) == 0,
              f"width {width} cannot be halved for each expansion"),

@@ -17,9 +17,9 @@ Letters: q queries, m items, d width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -113,6 +113,14 @@ class Memory(ItemMemory):
         # What is read has unit length; a learnt scale brings it to that of the features.
         self.scale = nn.Parameter(torch.ones(()))
         self.join = nn.Linear(2 * width, width) if joins else nn.Identity()
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # Weights of RUN format 1 have the items alone; the rest is for training and centring.
+        for name in ("use", "started", "mean"):
+            state_dict.setdefault(prefix + name, getattr(self, name))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) -> (..., d); writes the (detached) queries when in training mode."""
@@ -227,6 +235,19 @@ def items_in_use(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def in_use(counts: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
+    """Of each memory its `items`, and how many of them won any query (`items_in_use`): `in_use`."""
+    return {
+        name.removeprefix("memory."): {"items": len(wins), "in_use": int((wins > 0).sum())}
+        for name, wins in counts.items()
+    }
+
+
+def in_use_text(memories: Mapping[str, Mapping[str, int]]) -> str:
+    """`in_use` in words."""
+    return ", ".join(f"{name} {m['in_use']:,} of {m['items']:,}" for name, m in memories.items())
 
 
 @torch.no_grad()

@@ -118,7 +118,7 @@ RECIPES: dict[str, dict[str, dict[str, object]]] = {
     },
     "stnmamba": {
         # Section IV-A3: Adam. All its numbers are lost: rate, schedule and epochs are MNAD's, the
-        # weights of both memory losses those of DEVIATION (10).
+        # weights of both memory losses those of its file, deviation 10.
         "model": {"lambda_compact": 1e-4, "lambda_separate": 1e-4},
         "train": {"lr": 2e-4, "schedule": "cosine", "epochs": 60, "batch": 8, "targets": 1},
     },
@@ -131,13 +131,13 @@ RECIPES: dict[str, dict[str, dict[str, object]]] = {
     },
     "vadmamba": {
         # Released options: 2e-4, batches of 1, 60 epochs; AdamW by a cosine as VM-UNet, which they
-        # are adjusted from. Not read there: the weights, those of DEVIATION (4) and (8).
+        # are adjusted from. Not read there: the weights: deviations 4, 8.
         "model": {"lambda_motion": 1.0, "lambda_commit": 1e-3},
         "train": {"optimiser": "adamw", "lr": 2e-4, "schedule": "cosine", "epochs": 60, "batch": 1,
                   "targets": 1},
     },
     "ammc": {
-        # Nothing of it is known here: MNAD's schedule, DEVIATION (9)'s weights.
+        # Nothing of it is known here: MNAD's schedule, the weights of its file, deviation 9.
         "model": {"lambda_gradient": 1.0, "lambda_motion": 1.0, "lambda_commit": 0.1,
                   "lambda_consistency": 0.1},
         "train": {"lr": 2e-4, "schedule": "cosine", "epochs": 60, "batch": 4, "targets": 1},

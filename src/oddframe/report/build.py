@@ -16,6 +16,7 @@ import torch
 from oddframe.data import Dataset, pixel_masks
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.official import benchmark_of
+from oddframe.models.memory import in_use_text
 from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
 from oddframe.runs import CURVE, Run
 from oddframe.runtime.detector import Detector
@@ -109,10 +110,7 @@ def _facts(run: Run, detector: Detector) -> dict[str, object]:
             f"{training['epochs']:.1f} epochs, {training['device']}, {training['threads']} threads"
         )
     if training and training.get("memory"):
-        facts["memory items in use"] = ", ".join(
-            f"{name} {memory['in_use']:,} of {memory['items']:,}"
-            for name, memory in training["memory"].items()
-        )
+        facts["memory items in use"] = in_use_text(training["memory"])
     if "seed" in run.card:
         facts["seed"] = run.card["seed"]
     if "versions" in run.card:

@@ -26,7 +26,7 @@ from oddframe.runtime.evaluate import evaluate
 from oddframe.runtime.kept import ByVideo, Kept, Store
 from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.judge import Judged, Roc, evaluate_arrays, judge, roc
-from oddframe.scoring.paper import PaperScore, chosen_text
+from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import PROTOCOLS, for_missing
 from oddframe.scoring.score_files import NOT_STATED, Reading, foreign_scores
@@ -66,10 +66,7 @@ class Method:
         """The protocol as it is applied to these scores, with how they were chosen."""
         if self.paper is None:
             return replace(protocol, select=self.weights, single=True)
-        own = protocol.score == "paper"
-        named = self.paper.weights_text(bool(self.changed)) if own else ""
-        stated = replace(protocol, select=chosen_text(self.weights, named, self.changed))
-        return self.paper.applied(stated) if own else stated
+        return self.paper.stated(protocol, self.weights, self.changed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,10 +128,6 @@ class Detector:
         """What `paper_curve` is, in words."""
         return self._scorer.model.curve_name
 
-    def paper_weights(self) -> dict[str, float]:
-        """The weights in `paper_score` by name; {} where it is one error alone."""
-        return self._scorer.model.paper_weights(self.paper_of().alpha)
-
     @property
     def model(self) -> VADModel:
         """The trained model, in eval mode."""

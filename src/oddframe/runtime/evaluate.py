@@ -45,7 +45,7 @@ from oddframe.scoring.judge import (
     per_video,
     roc,
 )
-from oddframe.scoring.paper import PaperScore, chosen_text
+from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
 from oddframe.sources import open_source
 
@@ -260,14 +260,9 @@ def _term(video: VideoScores, name: str) -> Floats:
 
 def _stated(detector: Detector, paper: PaperScore, protocol: Protocol) -> Protocol:
     """The protocol with how weights and alpha were chosen, and the frames that have no score."""
-    own = protocol.score == "paper"
-    changed = detector.info.changed
-    named = paper.weights_text(bool(changed)) if own else ""
-    select = chosen_text(detector.info.weights, named, changed)
+    stated = paper.stated(protocol, detector.info.weights, detector.info.changed)
     # The floors have scores for more frames, and are judged on the same.
-    drop = max(protocol.drop or 0, detector.info.history)
-    stated = replace(protocol, drop=drop, select=select)
-    return paper.applied(stated) if own else stated
+    return replace(stated, drop=max(protocol.drop or 0, detector.info.history))
 
 
 def _rows(

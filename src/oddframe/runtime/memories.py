@@ -24,7 +24,7 @@ from oddframe.data.official import benchmark_of
 from oddframe.metrics import frame_auc
 from oddframe.models.base import Prediction, motion
 from oddframe.models.m2s2l import M2S2L
-from oddframe.models.memory import Memory, items_in_use
+from oddframe.models.memory import Memory, in_use, items_in_use
 from oddframe.runtime.detector import Detector
 from oddframe.runtime.evaluate import VideoScores
 from oddframe.scoring.scorer import ScoreConfig, Scorer, psnr
@@ -79,17 +79,13 @@ class MemoryEffect:
             and `auc` (0..1), that of -PSNR as the paper combines it, each video rescaled. The first
             frame with a score is left out: of its window the motion is not known.
         """
-        memories = {
-            name: {"items": len(wins), "in_use": int((wins > 0).sum())}
-            for name, wins in self._counts.items()
-        }
         kept = [(v, f) for v, f in zip(videos, self._found, strict=True) if len(f["with"]) > 2]
         labels = [v.labels[self._history + 1 :][: len(f["with"]) - 1] > 0 for v, f in kept]
         ways = {}
         for way in WAYS:
             values = [np.array(f[way])[1:] for _, f in kept]
             ways[way] = _summary(values, labels, self._alpha)
-        return {"memories": memories, **ways}
+        return {"memories": in_use(self._counts), **ways}
 
 
 @contextmanager
@@ -103,9 +99,13 @@ def watching(detector: Detector, dataset: Dataset) -> Iterator[MemoryEffect | No
     if not isinstance(model, M2S2L) or not _banks(model):
         yield None
         return
+    reads = _mean_reads(detector, dataset)
+    if not reads:
+        yield None
+        return
     counts = {name: len(y) for name, y in frame_labels(dataset).items()}
     alpha = detector.paper_of(benchmark_of(dataset, counts)).alpha
-    effect = MemoryEffect(model, _mean_reads(detector, dataset), alpha)
+    effect = MemoryEffect(model, reads, alpha)
     begin = model.init_state
 
     def init_state() -> Any:
@@ -148,7 +148,10 @@ def _banks(model: torch.nn.Module) -> dict[str, Memory]:
 
 
 def _mean_reads(detector: Detector, dataset: Dataset) -> dict[str, Tensor]:
-    """The mean read (d,) of each memory over the first frames of the first test video."""
+    """The mean read (d,) of each memory over the first frames of the first test video with any.
+
+    {} where all are shorter than the history.
+    """
     banks = _banks(detector.model)
     totals: dict[str, tuple[Tensor, int]] = {}
 
@@ -164,12 +167,15 @@ def _mean_reads(detector: Detector, dataset: Dataset) -> dict[str, Tensor]:
     # Optical flow is no part of the model, and would cost as much again.
     scorer = Scorer(detector.model, ScoreConfig(flow=False), device=detector.info.device)
     try:
-        with open_source(dataset.test[0].path) as source:
-            state = scorer.init_state()
-            for frame in source:
-                state, _ = scorer.observe(state, frame.image)
-                if frame.index >= detector.info.history + LOOK:
-                    break
+        for video in dataset.test:
+            with open_source(video.path) as source:
+                state = scorer.init_state()
+                for frame in source:
+                    state, _ = scorer.observe(state, frame.image)
+                    if frame.index >= detector.info.history + LOOK:
+                        break
+            if totals:
+                break
     finally:
         for hook in hooks:
             hook.remove()

@@ -96,6 +96,29 @@ class PaperScore:
         """The protocol as the judge is to apply it to `scores`: rescaled terms are not again."""
         return replace(protocol, scaled=self.model.paper_normalised)
 
+    def stated(self, protocol: Protocol, weights: str, changed: Sequence[str] = ()) -> Protocol:
+        """The protocol as it is applied to a run's scores, with how these were chosen.
+
+        Args:
+            protocol: of the paper's score, or of the causal one.
+            weights: which of the training's weights the run holds, in words.
+            changed: settings changed after training, as typed.
+        """
+        own = protocol.score == "paper"
+        named = (self.weights_text(bool(changed)) if own else "") or "no alpha"
+        rest = "nothing chosen on test clips"
+        if changed:
+            rest = f"set after training, how is not stated: {', '.join(changed)}"
+        elif own and self._printed:
+            rest = "how the paper chose its alpha is not stated, nothing else chosen on test clips"
+        stated = replace(protocol, select=f"{weights}; {named}; {rest}")
+        return self.applied(stated) if own else stated
+
+    @property
+    def _printed(self) -> bool:
+        """Whether the alpha was taken from the paper, one for each data set."""
+        return self.config.alpha == "paper" and self.model.paper_alpha(self.data) is not None
+
     def weights_text(self, changed: bool = False) -> str:
         """The weights in the score, and whether its alpha is the paper's; "" where it has none.
 
@@ -118,16 +141,3 @@ class PaperScore:
         if self.alpha == known:
             return f" (the paper's{title})"
         return f" (the paper's{title} is {known:g})"
-
-
-def chosen_text(weights: str, named: str, changed: Sequence[str] = ()) -> str:
-    """How weights and score settings of a run were chosen, for `Protocol.select`.
-
-    Args:
-        weights: which of the training's weights the run holds, in words.
-        named: `PaperScore.weights_text`, or "" where the score has none.
-        changed: settings changed after training, as typed.
-    """
-    told = f"set after training, how is not stated: {', '.join(changed)}" if changed else ""
-    rest = told or "nothing chosen on test clips"
-    return f"{weights}; {named or 'no alpha'}; {rest}"

@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from oddframe.data.frames import FrameStore
 from oddframe.models.base import VADModel
-from oddframe.models.memory import items_in_use
+from oddframe.models.memory import in_use, items_in_use
 from oddframe.scoring.calibrate import calibrate
 from oddframe.scoring.scene import SceneFit, StreamScene
 from oddframe.scoring.scorer import PEAK, Prepared, ScoreConfig, Scorer, ScorerState
@@ -86,10 +86,7 @@ def finish(
                 bar.advance(task)
             scores.append(torch.tensor(clip, dtype=torch.float64).numpy())
     threshold = calibrate(scores, footage.store.videos[0].fps, FIRST_ALARMS_PER_DAY)
-    memory = {
-        name: {"items": len(wins), "in_use": int((wins > 0).sum())} for name, wins in counts.items()
-    }
-    return Finished(scene, threshold, _db(drawn), _db(copied), memory)
+    return Finished(scene, threshold, _db(drawn), _db(copied), in_use(counts))
 
 
 def _db(errors: Sequence[float]) -> float:
