@@ -216,7 +216,7 @@ def load_run(path: str | Path) -> Run:
         )
     try:
         name, config = card["model"], card["config"]
-        model_config = type(default_config(name)).read(config["model"])
+        model_config = type(default_config(name)).recorded(config["model"])
         scene = from_json(card["scene"])
         score = ScoreConfig.read(config["score"])
         calibration = card["calibration"]

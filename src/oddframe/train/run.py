@@ -23,7 +23,7 @@ from pydantic import create_model
 from rich.console import Console
 from rich.progress import Progress
 
-from oddframe.config import Config
+from oddframe.config import Config, parsed
 from oddframe.data import Dataset, open_dataset
 from oddframe.data.flow_folder import StoredFlow, VideoFlow, flow_folder, needs_flow
 from oddframe.data.frames import FrameStore
@@ -50,6 +50,8 @@ from oddframe.train.split import Span, Split, hold_out
 PLAN = "plan.json"
 RECIPES = ("size", "paper")
 """What `--recipe` takes: the size's own settings, or how the model's paper trains."""
+LITERAL = "model.literal"
+"""The setting that takes a paper at its word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +73,35 @@ def configs(
 ) -> Configs:
     """A model size, then the recipe, a row of its ablations, `a.b=c` settings: the last one holds.
 
+    But `model.literal`, wherever it stands among the settings, comes before the row, which would
+    else be undone: a row is literal in all that it does not change.
+
     settings: of the groups model, train, score. ablation: a row (`models.ablation_name`).
     how: one of `RECIPES`.
 
     Raises:
-        ConfigError: unknown model, recipe, row or key, value out of range.
+        ConfigError: unknown model, recipe, row or key, value out of range, or one that
+            `model.literal` sets otherwise.
     """
     if how not in RECIPES:
         raise ConfigError(f"Unknown recipe {how!r}; expected {' or '.join(RECIPES)}.")
     changes = recipe(model) if how == "paper" else {"model": {}, "train": {}, "score": {}}
     base = default_config(model)
     base = type(base).read({**base.model_dump(), **changes["model"]})
-    if ablation is not None:
-        base = ablated(model, ablation, base)
     train = TrainConfig.read({**entry(model).train, **changes["train"]})
     score = ScoreConfig.read(changes["score"])
     whole: Any = create_model(
         "Settings", __base__=Config,
         model=(type(base), base), train=(TrainConfig, train), score=(ScoreConfig, score),
     )  # fmt: skip
-    out: Any = whole().override(settings)
+    out: Any = whole()
+    if ablation is not None:
+        first = [s for s in settings if s.partition("=")[0].strip() == LITERAL]
+        settings = [s for s in settings if s not in first]
+        printed = out.override(first)
+        printed.refuse_forced(parsed(settings))  # the row itself may not say `literal` any more
+        out = out.model_copy(update={"model": ablated(model, ablation, printed.model)})
+    out = out.override(settings)
     return Configs(out.model, out.train, out.score)
 
 
