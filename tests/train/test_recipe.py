@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from test_fit import TINY, tiny_fit
+from test_fit import TINY, curve, tiny_fit
 
 from oddframe.errors import ConfigError, RunError
 from oddframe.train.module import Batches, FitModule, TrainConfig
 from oddframe.train.progress import Budget
+from oddframe.train.run import configs
 from oddframe.train.split import Span, hold_out
 
 
@@ -124,6 +125,38 @@ def test_a_cosine_resumes_over_the_same_epochs(normal, tmp_path):
         tiny_fit(normal, tmp_path / "run", settings=settings, epochs=2, resume=True)
 
 
+def test_a_cosine_that_reached_0_ends_with_time_left(normal, tmp_path):
+    run = tiny_fit(
+        normal, tmp_path / "run", settings=[*TINY, "train.schedule=cosine", "train.epochs=1"],
+        epochs=None, minutes=5, core_minutes=5,
+    )  # fmt: skip
+    assert run.card["training"]["epochs"] == 1
+    assert run.card["training"]["minutes"] < 2
+
+
+def test_a_training_that_is_over_is_resumed_without_a_step(normal, tmp_path):
+    run = tiny_fit(normal, tmp_path / "run", epochs=1)
+    before, steps = curve(run.path), run.card["training"]["steps"]
+    weights = (run.path / "model.safetensors").read_bytes()
+    again = tiny_fit(normal, run.path, epochs=1, resume=True)
+    assert again.card["training"]["steps"] == steps == len(before) - 1
+    assert curve(run.path) == before
+    assert (run.path / "model.safetensors").read_bytes() == weights
+    assert tiny_fit(normal, run.path, epochs=2, resume=True).card["training"]["steps"] == 2 * steps
+
+
+def test_a_new_training_makes_a_step_however_little_time_is_left(normal, tmp_path):
+    run = tiny_fit(normal, tmp_path / "run", epochs=None, minutes=1e-6)
+    assert run.card["training"]["steps"] == 1
+
+
+def test_a_precision_that_does_not_train_is_refused():
+    assert configs("m2s2l-edge", ["train.precision=bf16-mixed"]).train.precision == "bf16-mixed"
+    said = "train.precision: .*'32-true' or 'bf16-mixed', found 'bf16-true'"
+    with pytest.raises(ConfigError, match=said):
+        configs("m2s2l-edge", ["train.precision=bf16-true"])
+
+
 # ---- clocks
 
 
@@ -178,7 +211,7 @@ def test_a_killed_run_keeps_its_count_of_processor_time(normal, tmp_path):
     state = torch.load(out / "resume" / "state.ckpt", weights_only=False)
     (spent,) = (c["core_s"] for c in state["callbacks"].values() if "core_s" in c)
     assert spent > 1
-    # The limit is already used up, so one step more ends it.
+    # The limit is already used up, so there is no step more.
     run = tiny_fit(normal, out, epochs=None, core_minutes=spent / 60, resume=True)
-    assert run.card["training"]["steps"] == state["global_step"] + 1
+    assert run.card["training"]["steps"] == state["global_step"]
     assert 60 * run.card["training"]["core_minutes"] >= spent

@@ -130,7 +130,7 @@ def fit(
         out: the RUN folder to make.
         epochs: passes over the training targets (default: `train.epochs`).
         minutes: stop after this time, decoding and the time before a resume included; with
-            `epochs` too, whichever comes first.
+            `epochs` too, or with `train.schedule=cosine`, whichever comes first.
         resume: go on where an interrupted run in `out` stopped; the same data and settings.
         settings: `group.key=value` overrides, groups model, train, score.
         seed: of the weights and of the order of the footage.
@@ -289,7 +289,9 @@ def _train(
 ) -> dict[str, Any]:  # fmt: skip
     """Train in place; afterwards `net` holds the averaged weights."""
     module = FitModule(net, config, batches, budget.epochs)
-    wanted = budget.epochs or (None if budget.timed else config.epochs)
+    # Past the last of its epochs a cosine's rate is 0, whatever time is left.
+    endless = budget.timed and config.schedule != "cosine"
+    wanted = budget.epochs or (None if endless else config.epochs)
     steps = None if wanted is None else wanted * module.epoch_steps
     watch = Watch(out, budget, steps, started, console)
     with _quiet_lightning(), stop_on_interrupt(watch):
