@@ -178,6 +178,13 @@ def test_a_recipe_is_a_copy():
     assert recipe("mnad")["train"]["lr"] == 2e-4
 
 
+def test_a_model_without_a_recipe_says_where_one_belongs(monkeypatch):
+    monkeypatch.delitem(RECIPES, "mnad")
+    with pytest.raises(ConfigError, match=r"mnad-128 has no recipe.*'mnad' in .*papers\.RECIPES"):
+        configs("mnad-128", how="paper")
+    assert configs("mnad-128").train.lr == 1e-3
+
+
 def test_an_unknown_recipe():
     with pytest.raises(ConfigError, match="'papr'; expected size or paper"):
         configs("mnad", how="papr")

@@ -215,7 +215,7 @@ def test_resume_refuses_what_was_not_started_or_was_started_otherwise(normal, tm
     with pytest.raises(RunError, match="cannot be resumed"):
         tiny_fit(normal, tmp_path / "none", resume=True)
     tiny_fit(normal, tmp_path / "run")
-    with pytest.raises(RunError, match="another seed"):
+    with pytest.raises(RunError, match="otherwise: --seed 0, now 5"):
         tiny_fit(normal, tmp_path / "run", resume=True, seed=5)
 
 

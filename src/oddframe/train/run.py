@@ -50,6 +50,8 @@ from oddframe.train.split import Span, Split, hold_out
 PLAN = "plan.json"
 RECIPES = ("size", "paper")
 """What `--recipe` takes: the size's own settings, or how the model's paper trains."""
+NAMED = 8
+"""Differences of a resumed run that its error names."""
 LITERAL = "model.literal"
 """The setting that takes a paper at its word."""
 
@@ -268,13 +270,45 @@ def _check_plan(out: Path, plan: dict[str, Any], resume: bool) -> None:
         before = json.loads(path.read_text("utf8"))
     except (OSError, json.JSONDecodeError):
         raise RunError(f"{path} is missing or damaged: this run cannot be resumed.") from None
-    changed = [key for key in plan if before.get(key) != json.loads(json.dumps(plan[key]))]
+    changed = _differences(before, json.loads(json.dumps(plan)))
     if changed:
+        more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
         raise RunError(
-            f"{out} was started with another {', '.join(changed)}: a resumed run must have the "
-            "same model, data, seed, --ablation, --recipe and --set as before. Repeat these, or "
-            "start a new run."
+            f"{out} was started otherwise: {'; '.join(changed[:NAMED])}{more}. A resumed run must "
+            "have the same --model, --data, --flow, --seed, --ablation, --recipe and --set as "
+            "before, with a cosine the same --epochs too: repeat these, or start a new run."
         )
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs of two plans, options before settings: "--seed 0, now 5"."""
+    if before.get("model") != now["model"]:  # whose settings have other names
+        return [f"--model {before.get('model')}, now {now['model']}"]
+    options, settings = [], []
+    for key in now:
+        old, new = before.get(key), now[key]
+        if key == "config":
+            old, new = _leaves(old or {}), _leaves(new)
+            settings = [
+                f"{name} {_said(old.get(name))}, now {_said(new.get(name))}"
+                for name in dict.fromkeys([*new, *old])
+                if old.get(name) != new.get(name)
+            ]
+        elif old != new and key == "data":  # both are hashes
+            options.append(f"footage of --data {str(old)[:12]}, now {new[:12]}")
+        elif old != new:
+            options.append(f"--{key} {_said(old)}, now {_said(new)}")
+    return options + settings
+
+
+def _leaves(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Settings by the names that `--set` takes."""
+    return {f"{g}.{name}": value for g, group in groups.items() for name, value in group.items()}
+
+
+def _said(value: Any) -> str:
+    """A value of a plan, as YAML would have it."""
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _mean_frame(batches: Batches) -> torch.Tensor:
