@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import pytest
 from pydantic import Field, ValidationError, model_validator
 
-from oddframe.config import Config, PaperConfig, known_keys
+from oddframe.config import Config, PaperConfig, known_keys, parsed
 from oddframe.errors import ConfigError
 
 
@@ -190,6 +190,30 @@ def test_literal_survives_being_written_down():
     assert again == literal
     assert again.model.literal
     assert Printing.read({"model": {"size": 9}}).model.kind == "ours"  # written before there was it
+
+
+@pytest.mark.parametrize("lacking", [False, True], ids=["otherwise", "unknown"])
+def test_a_card_older_than_an_entry_of_the_table_keeps_its_values(lacking, monkeypatch):
+    written = Printing.read({"model": {"literal": True}}).model_dump(mode="json")
+    assert Printing.recorded(written).model == Printed(literal=True)
+    monkeypatch.setattr(Printed, "LITERAL", {**Printed.LITERAL, "size": 4})
+    if lacking:  # nor had the model this knob
+        del written["model"]["size"]
+    model = Printing.recorded(written).model
+    assert (model.kind, model.weight, model.size) == ("print", 2, 8)
+    assert not model.literal  # not all that it says today
+    # A setting of something else changes nothing beside it, and `literal` is set anew.
+    assert Printing(model=model).override(["model.size=9"]).model.kind == "print"
+    assert Printing(model=model).override(["model.literal=true"]).model.size == 4
+
+
+def test_what_is_recorded_is_checked_as_what_is_read():
+    with pytest.raises(ConfigError, match=r"Did you mean model\.weight"):
+        Printing.recorded({"model": {"wieght": 1}})
+
+
+def test_settings_are_parsed_and_the_last_of_a_key_stays():
+    assert parsed(["a.b=2", "c = x=y", "a.b=[1, 2]"]) == {"a.b": [1, 2], "c": "x=y"}
 
 
 def test_a_setting_that_literal_overrules_is_refused():

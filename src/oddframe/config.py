@@ -10,9 +10,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    StrictBool,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from oddframe.errors import ConfigError
+
+_RECORDED = {"recorded": True}
+"""Context of a validation that takes values as they are (`Config.recorded`)."""
 
 
 class Config(BaseModel):
@@ -24,13 +34,29 @@ class Config(BaseModel):
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
-        """Validate plain values.
+        """Validate plain values; where they say `literal`, that holds (`PaperConfig`).
 
         Raises:
             ConfigError: unknown key (names the nearest one) or value out of range.
         """
+        return cls._validated(values, None)
+
+    @classmethod
+    def recorded(cls, values: Mapping[str, Any]) -> Self:
+        """Validate what a RUN's card holds: nothing is changed of what was trained.
+
+        `literal` then says whether the values are what takes the paper at its word *now*: of a RUN
+        made before `LITERAL` had all its entries it is False, whatever the card says.
+
+        Raises:
+            ConfigError: as `read`.
+        """
+        return cls._validated(values, _RECORDED)
+
+    @classmethod
+    def _validated(cls, values: Mapping[str, Any], context: Any) -> Self:
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate(dict(values), context=context)
         except ValidationError as error:
             raise ConfigError("\n".join(_explain(cls, e) for e in error.errors())) from None
 
@@ -41,21 +67,21 @@ class Config(BaseModel):
             ConfigError: a setting without `=`, an unknown key, a value out of range, or one that
                 `literal` sets otherwise.
         """
-        values, given = self.model_dump(), {}
-        for setting in settings:
-            path, equals, text = setting.partition("=")
-            if not equals or not path.strip():
-                raise ConfigError(f"--set expects a.b=value, got {setting!r}.")
-            try:
-                value = yaml.safe_load(text)
-            except yaml.YAMLError:
-                raise ConfigError(f"--set {setting}: {text!r} is not a YAML value.") from None
-            _assign(values, path.strip().split("."), value, path.strip(), type(self))
-            given[path.strip()] = value
-        out = self.read(values)
+        values, given = self.model_dump(), parsed(settings)
         for path, value in given.items():
-            _refuse_forced(out, path, value)
+            _assign(values, path.split("."), value, path, type(self))
+        out = self.read(values)
+        out.refuse_forced(given)
         return out
+
+    def refuse_forced(self, given: Mapping[str, Any]) -> None:
+        """Hold settings, as `parsed` gives them, against what `literal` sets here.
+
+        Raises:
+            ConfigError: one that `literal` sets otherwise.
+        """
+        for path, value in given.items():
+            _refuse_forced(self, path, value)
 
 
 class PaperConfig(Config):
@@ -66,14 +92,36 @@ class PaperConfig(Config):
 
     literal: StrictBool = False
     """Take the paper at its word wherever that can be computed: every field in `LITERAL` gets its
-    value there, whatever else is said of it."""
+    value there, whatever else is said of it. The values of a RUN stay (`recorded`)."""
 
     @model_validator(mode="before")
     @classmethod
-    def _at_its_word(cls, values: Any) -> Any:
+    def _at_its_word(cls, values: Any, info: ValidationInfo) -> Any:
         if isinstance(values, Mapping) and values.get("literal") is True:
-            return {**values, **cls.LITERAL}
+            if info.context is not _RECORDED:
+                return {**values, **cls.LITERAL}
+            fields = cls.model_fields
+            held = {name: values.get(name, fields[name].default) for name in cls.LITERAL}
+            return {**values, "literal": held == dict(cls.LITERAL)}
         return values
+
+
+def parsed(settings: Sequence[str]) -> dict[str, Any]:
+    """The values of `a.b=c` settings, read as YAML, by their dotted keys; of one key the last.
+
+    Raises:
+        ConfigError: a setting without `=` or key, or no YAML.
+    """
+    given = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path.strip():
+            raise ConfigError(f"--set expects a.b=value, got {setting!r}.")
+        try:
+            given[path.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {setting}: {text!r} is not a YAML value.") from None
+    return given
 
 
 def known_keys(config: type[BaseModel], prefix: str = "") -> list[str]:

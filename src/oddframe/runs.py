@@ -224,7 +224,7 @@ def load_run(path: str | Path) -> Run:
         known = config["model"]
         if version == 1 and "memory_read" in known:
             known = {**_FIRST_MEMORY, **known}
-        model_config = type(default_config(name)).read(known)
+        model_config = type(default_config(name)).recorded(known)
         scene = from_json(card["scene"])
         score = ScoreConfig.read(config["score"])
         calibration = card["calibration"]

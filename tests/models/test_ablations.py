@@ -126,9 +126,63 @@ def test_the_last_of_size_recipe_ablation_and_setting_holds():
     assert (last.model.lambda_motion, last.train.lr, last.train.hold_out) == (3, 0.5, 0.1)
 
 
+ROWS = {
+    "m2s2l-edge": ("M1", "M2", "L1", "L2", "L3"),
+    "stnmamba-128": ("M1", "M6", "B0", "L1", "L2", "lambda0.2", "K20"),
+    "msti-net-128": tuple("ABCDE"),
+}
+
+
+@pytest.mark.parametrize("how", ["size", "paper"])
+@pytest.mark.parametrize(("model", "row"), [(m, r) for m, rows in ROWS.items() for r in rows])
+def test_a_row_stays_what_it_is_where_the_rest_is_literal(model, row, how):
+    plain = configs(model, how=how).model.model_dump()
+    rowed = configs(model, ablation=row, how=how).model.model_dump()
+    found = configs(model, ["model.literal=true"], ablation=row, how=how).model
+    changes = {k: v for k, v in rowed.items() if v != plain[k]}
+    # M1's depth brings it near to M2, which is literal too.
+    assert {k: getattr(found, k) for k in changes if k != "depths"}.items() <= rowed.items()
+    printed = dict(found.LITERAL)
+    assert all(getattr(found, k) == v for k, v in printed.items() if k not in changes)
+    others = rowed.keys() - changes.keys() - printed.keys() - {"literal"}
+    assert all(getattr(found, k) == plain[k] for k in others)
+
+
+def test_literal_rows_of_one_table_differ():
+    settings = ["model.literal=true"]
+    rows = [configs("m2s2l-edge", settings, ablation=f"L{i}").model for i in (1, 2, 3)]
+    assert [(r.lambda_motion, r.lambda_separate) for r in rows] == [(0, 0), (0.5, 0), (0.5, 0.1)]
+    assert configs("m2s2l-edge", settings, ablation="M1").model.ms_position == "none"
+
+
+def test_literal_comes_before_the_row_wherever_it_stands_and_its_contradictions_are_refused():
+    first, last = (
+        configs("m2s2l-edge", settings, ablation="L1").model
+        for settings in (
+            ["model.literal=true", "model.width=32"], ["model.width=32", "model.literal=true"],
+        )
+    )  # fmt: skip
+    assert first == last
+    assert (first.width, first.lambda_motion, first.tmb) == (32, 0, "literal")
+    with pytest.raises(ConfigError, match=r"model\.tmb=standard contradicts model\.literal=true"):
+        configs("m2s2l-edge", ["model.literal=true", "model.tmb=standard"], ablation="L1")
+    off = ["model.literal=true", "model.literal=false"]
+    assert configs("m2s2l-edge", off, ablation="L1") == configs("m2s2l-edge", ablation="L1")
+    # A setting that only the row allows: one scale, one depth.
+    deep = configs("m2s2l-edge", ["model.literal=true", "model.depths=[3]"], ablation="M1").model
+    assert deep.depths == (3,)
+
+
 def test_a_recipe_is_a_copy():
     recipe("mnad")["train"]["lr"] = 7
     assert recipe("mnad")["train"]["lr"] == 2e-4
+
+
+def test_a_model_without_a_recipe_says_where_one_belongs(monkeypatch):
+    monkeypatch.delitem(RECIPES, "mnad")
+    with pytest.raises(ConfigError, match=r"mnad-128 has no recipe.*'mnad' in .*papers\.RECIPES"):
+        configs("mnad-128", how="paper")
+    assert configs("mnad-128").train.lr == 1e-3
 
 
 def test_an_unknown_recipe():

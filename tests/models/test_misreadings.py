@@ -6,7 +6,6 @@ the equation must fail.
 
 from importlib import import_module
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -24,6 +23,7 @@ GRADIENT, SSIM, SEPARATE = losses.gradient, losses.ssim, losses.separate
 WINDOW, STN_LOSSES, MSTI_LOSSES = (
     stnmamba.STNMamba.window, stnmamba.STNMamba.losses, msti.MSTINet.losses,
 )  # fmt: skip
+STN_SCORE = stnmamba.STNMamba.paper_score
 
 
 def kernel_without_input(self):
@@ -130,6 +130,14 @@ def absolute_error(prediction, target):
     return (prediction - target).abs().mean()
 
 
+def unsquared(app, motion, *, literal):
+    """M2S2L's Eq. 9 with the norm of the product of all tokens, where its square is meant."""
+    if not literal:
+        return SEPARATE(app, motion)
+    product = app @ motion.transpose(-1, -2)
+    return product.abs().mean() - F.cosine_similarity(app, motion, dim=-1).mean()
+
+
 def plain_pointwise(c_in, hidden, c_out):
     return nn.Sequential(nn.Conv2d(c_in, hidden, 1), nn.Identity(), nn.Conv2d(hidden, c_out, 1))
 
@@ -157,9 +165,7 @@ WRONG = {
     ("M2S2L", 6): (TMB, scan(c=lambda x: x), True, 3),
     ("M2S2L", 7): ("oddframe.losses.gradient", lambda a, b: GRADIENT(a, b, absolute=True)),
     ("M2S2L", 8): ("oddframe.losses.ssim", lambda a, b: SSIM(a, b, value_range=1.0)),
-    ("M2S2L", 9): (
-        "oddframe.losses.separate", lambda a, m, literal: -SEPARATE(a, m, literal=literal),
-    ),
+    ("M2S2L", 9): ("oddframe.losses.separate", unsquared),
     ("M2S2L", "score"): ("oddframe.scoring.scorer.PEAK", 1.0),
     ("STNMamba", 1): ("oddframe.models.blocks.VSSB.forward", lambda m, x: VSSB_FORWARD(m, x) - x),
     ("STNMamba", 2): (
@@ -186,7 +192,7 @@ WRONG = {
     ("STNMamba", 17): (f"{STN}.STNMamba.window", farthest),
     ("STNMamba", 18): (f"{STN}.STNMamba.paper_score", summed),
     ("STNMamba", 19): (
-        f"{STN}.STNMamba.paper_score", lambda self, terms: np.asarray(terms["psnr"]) / 40,
+        f"{STN}.STNMamba.paper_score", lambda self, terms: 1 - STN_SCORE(self, terms),
     ),
     ("MSTI-Net", 1): (f"{MSTI}.ChannelAttention.forward", lambda self, x: CA(self, x) - x),
     ("MSTI-Net", 2): (f"{MSTI}.pointwise", plain_pointwise),

@@ -91,7 +91,9 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("model", PRINTED)
-def test_a_literal_model_is_fitted_and_streams_as_literal_from_its_file(model, normal, tmp_path):
+def test_a_literal_model_is_fitted_and_streams_as_literal_from_its_file(
+    model, normal, tmp_path, monkeypatch
+):
     from oddframe import load
 
     settings = [*PRINTED[model], "model.literal=true", "train.batch=8"]
@@ -104,6 +106,9 @@ def test_a_literal_model_is_fitted_and_streams_as_literal_from_its_file(model, n
     assert {name: getattr(again, name) for name in again.LITERAL} == dict(again.LITERAL)
     score = load(run.path).score(normal).score
     assert np.isfinite(score).tolist() == [i >= net.history for i in range(len(score))]
+    # What is called literal later is not what was trained.
+    monkeypatch.setattr(type(again), "LITERAL", {**again.LITERAL, "width": 2 * again.width})
+    assert load_run(run.path).model_config == again.model_copy(update={"literal": False})
 
 
 def test_fit_leaves_a_run_that_loads(normal, tmp_path):
@@ -210,7 +215,7 @@ def test_resume_refuses_what_was_not_started_or_was_started_otherwise(normal, tm
     with pytest.raises(RunError, match="cannot be resumed"):
         tiny_fit(normal, tmp_path / "none", resume=True)
     tiny_fit(normal, tmp_path / "run")
-    with pytest.raises(RunError, match="another seed"):
+    with pytest.raises(RunError, match="otherwise: --seed 0, now 5"):
         tiny_fit(normal, tmp_path / "run", resume=True, seed=5)
 
 

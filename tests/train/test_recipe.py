@@ -14,11 +14,15 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from test_fit import TINY, tiny_fit
+from safetensors.torch import load_file
+from test_fit import TINY, curve, tiny_fit
 
 from oddframe.errors import ConfigError, RunError
+from oddframe.models import memory
+from oddframe.models.memory import Memory
 from oddframe.train.module import Batches, FitModule, TrainConfig
-from oddframe.train.progress import Budget
+from oddframe.train.progress import Budget, Watch
+from oddframe.train.run import _differences, configs
 from oddframe.train.split import Span, hold_out
 
 
@@ -112,7 +116,8 @@ def test_the_row_is_in_the_card_and_a_resumed_run_must_have_it(normal, tmp_path)
     assert run.card["config"]["train"]["average"] == 0
     plan = json.loads((tmp_path / "run" / "resume" / "plan.json").read_text())
     assert plan["ablation"] == "M3"
-    with pytest.raises(RunError, match=r"another config, ablation.*--ablation"):
+    said = r"otherwise: --ablation M3, now M4; model\.decompose false, now true\. "
+    with pytest.raises(RunError, match=said):
         tiny_fit(normal, tmp_path / "run", recipe="paper", ablation="M4", resume=True)
     assert tiny_fit(normal, tmp_path / "plain").card["ablation"] is None
 
@@ -120,8 +125,120 @@ def test_the_row_is_in_the_card_and_a_resumed_run_must_have_it(normal, tmp_path)
 def test_a_cosine_resumes_over_the_same_epochs(normal, tmp_path):
     settings = [*TINY, "train.schedule=cosine"]
     tiny_fit(normal, tmp_path / "run", settings=settings, epochs=1)
-    with pytest.raises(RunError, match="another epochs"):
+    with pytest.raises(RunError, match=r"otherwise: --epochs 1, now 2\. .*same --epochs too"):
         tiny_fit(normal, tmp_path / "run", settings=settings, epochs=2, resume=True)
+
+
+def test_a_cosine_that_reached_0_ends_with_time_left(normal, tmp_path):
+    run = tiny_fit(
+        normal, tmp_path / "run", settings=[*TINY, "train.schedule=cosine", "train.epochs=1"],
+        epochs=None, minutes=5, core_minutes=5,
+    )  # fmt: skip
+    assert run.card["training"]["epochs"] == 1
+    assert run.card["training"]["minutes"] < 2
+
+
+def fit_cut(monkeypatch, data, out, after, **options):
+    """`tiny_fit`, stopped on request after so many steps, then resumed."""
+    with monkeypatch.context() as patch:
+        end = Watch.on_train_batch_end
+
+        def stop(watch, trainer, *args):
+            watch.interrupted = trainer.global_step == after
+            end(watch, trainer, *args)
+
+        patch.setattr(Watch, "on_train_batch_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            tiny_fit(data, out, **options)
+    assert len(curve(out)) == 1 + after
+    return tiny_fit(data, out, resume=True, **options)
+
+
+def same(one, other):
+    """Whether two runs have the same curve and the same bits in every weight and buffer."""
+    a, b = (load_file(run.path / "model.safetensors") for run in (one, other))
+    return curve(one.path) == curve(other.path) and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_cosine_that_is_cut_falls_on_as_if_it_were_not(normal, tmp_path, monkeypatch):
+    options = {"settings": [*TINY, "train.schedule=cosine", "train.calm_after=0"], "epochs": 2}
+    whole = tiny_fit(normal, tmp_path / "whole", **options)
+    steps = whole.card["training"]["steps"]
+    rates = [float(row[1]) for row in curve(whole.path)[1:]]
+    want = [5e-4 * (1 + math.cos(math.pi * (i + 1) / steps)) for i in range(steps)]
+    assert rates == pytest.approx(want, rel=1e-4, abs=1e-9)
+    # Late in the first of its epochs: not where one ends.
+    cut = fit_cut(monkeypatch, normal, tmp_path / "cut", after=steps // 2 - 2, **options)
+    assert same(whole, cut)
+
+
+def test_memories_that_revive_and_are_centred_resume_exactly(normal, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "FORGET", 0.5)
+    monkeypatch.setattr(memory, "IDLE", 0.5)
+    moved, revive = [], Memory._revive
+
+    def counted(self, *args):
+        before = self.items.clone()
+        revive(self, *args)
+        moved.append(int((self.items != before).any(-1).sum()))
+
+    monkeypatch.setattr(Memory, "_revive", counted)
+    settings = [*TINY, "model.memory_items=8", "model.memory_centre=true"]
+    whole = tiny_fit(normal, tmp_path / "whole", settings=settings, epochs=2)
+    seen, steps = list(moved), whole.card["training"]["steps"]
+    memories = len(seen) // steps
+    after = steps // 2 - 2
+    moved.clear()
+    cut = fit_cut(monkeypatch, normal, tmp_path / "cut", after, settings=settings, epochs=2)
+    assert moved == seen
+    assert sum(seen[: after * memories]) > 0 < sum(seen[after * memories :])
+    assert same(whole, cut)
+
+
+def test_a_training_that_is_over_is_resumed_without_a_step(normal, tmp_path):
+    run = tiny_fit(normal, tmp_path / "run", epochs=1)
+    before, steps = curve(run.path), run.card["training"]["steps"]
+    weights = (run.path / "model.safetensors").read_bytes()
+    again = tiny_fit(normal, run.path, epochs=1, resume=True)
+    assert again.card["training"]["steps"] == steps == len(before) - 1
+    assert curve(run.path) == before
+    assert (run.path / "model.safetensors").read_bytes() == weights
+    assert tiny_fit(normal, run.path, epochs=2, resume=True).card["training"]["steps"] == 2 * steps
+
+
+def test_a_new_training_makes_a_step_however_little_time_is_left(normal, tmp_path):
+    run = tiny_fit(normal, tmp_path / "run", epochs=None, minutes=1e-6)
+    assert run.card["training"]["steps"] == 1
+
+
+def test_a_precision_that_does_not_train_is_refused():
+    assert configs("m2s2l-edge", ["train.precision=bf16-mixed"]).train.precision == "bf16-mixed"
+    said = "train.precision: .*'32-true' or 'bf16-mixed', found 'bf16-true'"
+    with pytest.raises(ConfigError, match=said):
+        configs("m2s2l-edge", ["train.precision=bf16-true"])
+
+
+def test_what_differs_of_a_resumed_run_is_named_with_both_values():
+    before = {
+        "model": "mnad", "seed": 0, "data": "ab" * 32, "ablation": None, "flow": "dis at [64, 64]",
+        "config": {"model": {"width": 8, "gone": 1}, "train": {"lr": 0.1}},
+    }  # fmt: skip
+    assert _differences(before, before) == []
+    now = {
+        **before, "seed": 5, "data": "cd" * 32, "ablation": "M1", "flow": "files made elsewhere",
+        "config": {"model": {"width": 16, "new": [1, 2]}, "train": {"lr": 0.1}}, "epochs": 3,
+    }  # fmt: skip
+    assert _differences(before, now) == [
+        "--seed 0, now 5",
+        "footage of --data abababababab, now cdcdcdcdcdcd",
+        "--ablation none, now M1",
+        "--flow dis at [64, 64], now files made elsewhere",
+        "--epochs none, now 3",
+        "model.width 8, now 16",
+        "model.new none, now [1, 2]",
+        "model.gone 1, now none",
+    ]
+    assert _differences(before, {**now, "model": "ffp"}) == ["--model mnad, now ffp"]
 
 
 # ---- clocks
@@ -178,7 +295,7 @@ def test_a_killed_run_keeps_its_count_of_processor_time(normal, tmp_path):
     state = torch.load(out / "resume" / "state.ckpt", weights_only=False)
     (spent,) = (c["core_s"] for c in state["callbacks"].values() if "core_s" in c)
     assert spent > 1
-    # The limit is already used up, so one step more ends it.
+    # The limit is already used up, so there is no step more.
     run = tiny_fit(normal, out, epochs=None, core_minutes=spent / 60, resume=True)
-    assert run.card["training"]["steps"] == state["global_step"] + 1
+    assert run.card["training"]["steps"] == state["global_step"]
     assert 60 * run.card["training"]["core_minutes"] >= spent

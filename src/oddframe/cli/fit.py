@@ -23,7 +23,7 @@ def run(
     core_minutes: float | None = typer.Option(
         None,
         "--core-minutes",
-        help="Stop after this processor time: the same training beside other work.",
+        help="Stop after this processor time: about as many steps beside other work.",
     ),
     ablation: str | None = typer.Option(
         None,

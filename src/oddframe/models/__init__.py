@@ -207,8 +207,14 @@ def recipe(name: str) -> dict[str, dict[str, Any]]:
     `papers.RECIPES` says where a value is printed, or that it is not.
 
     Raises:
-        ConfigError: unknown model.
+        ConfigError: unknown model, or one whose file has no recipe.
     """
-    own = RECIPES[entry(name).module.rpartition(".")[2]]
+    file = entry(name).module.rpartition(".")[2]
+    if file not in RECIPES:
+        raise ConfigError(
+            f"{name} has no recipe of its paper: expected {file!r} in oddframe.models.papers."
+            f"RECIPES, found {', '.join(RECIPES)}. Train it with --recipe size, or add a row there."
+        )
+    own = RECIPES[file]
     groups = {group: dict(own.get(group, {})) for group in ("model", "train", "score")}
     return {**groups, "train": {**_OF_ALL, **groups["train"]}}

@@ -54,7 +54,7 @@ class TrainConfig(Config):
     """Decay of Adam's mean squared gradient."""
     schedule: Literal["halve", "cosine", "none"] = "halve"
     """How the learning rate falls: halved (`halve_every`), along half a cosine to 0 at the last of
-    the epochs, which a training stopped by time does not reach, or not at all."""
+    the epochs, where training ends even with time left (it may not get there), or not at all."""
     halve_every: int = Field(20, ge=0)
     """Epochs after which `schedule: halve` halves the learning rate; 0 does not."""
     calm_after: int = Field(0, ge=0)
@@ -63,7 +63,8 @@ class TrainConfig(Config):
     A rate that suits a short training breaks out late in a longer one: as the gradients shrink,
     Adam's steps grow. A schedule by steps, not by the time left, resumes exactly."""
     epochs: int = Field(60, ge=1)
-    """Passes over the training targets, where neither --epochs nor --minutes is given."""
+    """Passes over the training targets, where neither --epochs nor a time is given; those of a
+    cosine also where a time is."""
     batch: int = Field(2, ge=1)
     """Runs of frames per step."""
     targets: int = Field(4, ge=1)
@@ -78,8 +79,10 @@ class TrainConfig(Config):
     """Share of the training video kept aside for the scene's normal range and the threshold.
 
     0: all of it trains, and both come from an eighth of what training saw too."""
-    precision: Literal["32-true", "bf16-mixed", "bf16-true"] = "32-true"
-    """Lightning's precision: 32-true, or bf16-mixed on a GPU."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Lightning's precision: 32-true, or bf16-mixed on a GPU.
+
+    Not all in bf16: the running average moves by thousandths, and would stand still."""
 
 
 class Batches:

@@ -49,7 +49,9 @@ class Budget:
     epochs: int | None = None
     minutes: float | None = None
     core_minutes: float | None = None
-    """Of processor time: the same training whatever else the machine does."""
+    """Of processor time: about as many steps whatever else the machine does.
+
+    Not quite as many: what a step takes of it depends on shared caches and on the clock rate."""
 
     def used(self, elapsed_s: float, core_s: float) -> float:
         """Share of the time that is used up; 0 where there is no limit."""
@@ -152,6 +154,9 @@ class Watch(L.Callback):
         self._curve = Curve(self.out / "train.csv", trainer.global_step)
         self._progress.start()
         self.save(trainer)  # so that a run killed at any moment can be resumed
+        # One that was over is not trained on; a new one makes a step, however long decoding took.
+        if trainer.global_step and self._done(trainer.global_step) >= 1:
+            trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Any, *_: Any) -> None:
         """After each step."""
@@ -163,13 +168,17 @@ class Watch(L.Callback):
             self._curve.write(step, step / module.epoch_steps, elapsed, lr, module.parts)
         loss = module.parts["loss"]
         self._loss = loss if self._loss != self._loss else 0.98 * self._loss + 0.02 * loss
-        by_step = (step + 1) / self.max_steps if self.max_steps else 0.0
-        done = min(1.0, max(self.budget.used(elapsed, self.core_s), by_step))
+        done = self._done(step + 1)
         self._show(step + 1, done, elapsed)
         if done >= 1 or self.interrupted:
             trainer.should_stop = True
         if trainer.should_stop or time.monotonic() - self._saved > SAVE_EVERY_S:
             self.save(trainer)
+
+    def _done(self, steps: int) -> float:
+        """Share of the training that is done after so many steps: 1 once a limit is reached."""
+        by_step = steps / self.max_steps if self.max_steps else 0.0
+        return min(1.0, max(self.budget.used(self.elapsed_s, self.core_s), by_step))
 
     def _show(self, step: int, done: float, elapsed: float) -> None:
         self._progress.update(self._task, completed=done, step=step, loss=self._loss)

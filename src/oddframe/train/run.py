@@ -23,7 +23,7 @@ from pydantic import create_model
 from rich.console import Console
 from rich.progress import Progress
 
-from oddframe.config import Config
+from oddframe.config import Config, parsed
 from oddframe.data import Dataset, open_dataset
 from oddframe.data.flow_folder import StoredFlow, VideoFlow, flow_folder, needs_flow
 from oddframe.data.frames import FrameStore
@@ -50,6 +50,10 @@ from oddframe.train.split import Span, Split, hold_out
 PLAN = "plan.json"
 RECIPES = ("size", "paper")
 """What `--recipe` takes: the size's own settings, or how the model's paper trains."""
+NAMED = 8
+"""Differences of a resumed run that its error names."""
+LITERAL = "model.literal"
+"""The setting that takes a paper at its word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +75,35 @@ def configs(
 ) -> Configs:
     """A model size, then the recipe, a row of its ablations, `a.b=c` settings: the last one holds.
 
+    But `model.literal`, wherever it stands among the settings, comes before the row, which would
+    else be undone: a row is literal in all that it does not change.
+
     settings: of the groups model, train, score. ablation: a row (`models.ablation_name`).
     how: one of `RECIPES`.
 
     Raises:
-        ConfigError: unknown model, recipe, row or key, value out of range.
+        ConfigError: unknown model, recipe, row or key, value out of range, or one that
+            `model.literal` sets otherwise.
     """
     if how not in RECIPES:
         raise ConfigError(f"Unknown recipe {how!r}; expected {' or '.join(RECIPES)}.")
     changes = recipe(model) if how == "paper" else {"model": {}, "train": {}, "score": {}}
     base = default_config(model)
     base = type(base).read({**base.model_dump(), **changes["model"]})
-    if ablation is not None:
-        base = ablated(model, ablation, base)
     train = TrainConfig.read({**entry(model).train, **changes["train"]})
     score = ScoreConfig.read(changes["score"])
     whole: Any = create_model(
         "Settings", __base__=Config,
         model=(type(base), base), train=(TrainConfig, train), score=(ScoreConfig, score),
     )  # fmt: skip
-    out: Any = whole().override(settings)
+    out: Any = whole()
+    if ablation is not None:
+        first = [s for s in settings if s.partition("=")[0].strip() == LITERAL]
+        settings = [s for s in settings if s not in first]
+        printed = out.override(first)
+        printed.refuse_forced(parsed(settings))  # the row itself may not say `literal` any more
+        out = out.model_copy(update={"model": ablated(model, ablation, printed.model)})
+    out = out.override(settings)
     return Configs(out.model, out.train, out.score)
 
 
@@ -119,7 +132,7 @@ def fit(
         out: the RUN folder to make.
         epochs: passes over the training targets (default: `train.epochs`).
         minutes: stop after this time, decoding and the time before a resume included; with
-            `epochs` too, whichever comes first.
+            `epochs` too, or with `train.schedule=cosine`, whichever comes first.
         resume: go on where an interrupted run in `out` stopped; the same data and settings.
         settings: `group.key=value` overrides, groups model, train, score.
         seed: of the weights and of the order of the footage.
@@ -257,13 +270,45 @@ def _check_plan(out: Path, plan: dict[str, Any], resume: bool) -> None:
         before = json.loads(path.read_text("utf8"))
     except (OSError, json.JSONDecodeError):
         raise RunError(f"{path} is missing or damaged: this run cannot be resumed.") from None
-    changed = [key for key in plan if before.get(key) != json.loads(json.dumps(plan[key]))]
+    changed = _differences(before, json.loads(json.dumps(plan)))
     if changed:
+        more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
         raise RunError(
-            f"{out} was started with another {', '.join(changed)}: a resumed run must have the "
-            "same model, data, seed, --ablation, --recipe and --set as before. Repeat these, or "
-            "start a new run."
+            f"{out} was started otherwise: {'; '.join(changed[:NAMED])}{more}. A resumed run must "
+            "have the same --model, --data, --flow, --seed, --ablation, --recipe and --set as "
+            "before, with a cosine the same --epochs too: repeat these, or start a new run."
         )
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs of two plans, options before settings: "--seed 0, now 5"."""
+    if before.get("model") != now["model"]:  # whose settings have other names
+        return [f"--model {before.get('model')}, now {now['model']}"]
+    options, settings = [], []
+    for key in now:
+        old, new = before.get(key), now[key]
+        if key == "config":
+            old, new = _leaves(old or {}), _leaves(new)
+            settings = [
+                f"{name} {_said(old.get(name))}, now {_said(new.get(name))}"
+                for name in dict.fromkeys([*new, *old])
+                if old.get(name) != new.get(name)
+            ]
+        elif old != new and key == "data":  # both are hashes
+            options.append(f"footage of --data {str(old)[:12]}, now {new[:12]}")
+        elif old != new:
+            options.append(f"--{key} {_said(old)}, now {_said(new)}")
+    return options + settings
+
+
+def _leaves(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Settings by the names that `--set` takes."""
+    return {f"{g}.{name}": value for g, group in groups.items() for name, value in group.items()}
+
+
+def _said(value: Any) -> str:
+    """A value of a plan, as YAML would have it."""
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _mean_frame(batches: Batches) -> torch.Tensor:
@@ -278,7 +323,9 @@ def _train(
 ) -> dict[str, Any]:  # fmt: skip
     """Train in place; afterwards `net` holds the averaged weights."""
     module = FitModule(net, config, batches, budget.epochs)
-    wanted = budget.epochs or (None if budget.timed else config.epochs)
+    # Past the last of its epochs a cosine's rate is 0, whatever time is left.
+    endless = budget.timed and config.schedule != "cosine"
+    wanted = budget.epochs or (None if endless else config.epochs)
     steps = None if wanted is None else wanted * module.epoch_steps
     watch = Watch(out, budget, steps, started, console)
     with _quiet_lightning(), stop_on_interrupt(watch):
