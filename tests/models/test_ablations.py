@@ -133,12 +133,11 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("how", ["size", "paper"])
 @pytest.mark.parametrize(("model", "row"), [(m, r) for m, rows in ROWS.items() for r in rows])
-def test_a_row_stays_what_it_is_where_the_rest_is_literal(model, row, how):
-    plain = configs(model, how=how).model.model_dump()
-    rowed = configs(model, ablation=row, how=how).model.model_dump()
-    found = configs(model, ["model.literal=true"], ablation=row, how=how).model
+def test_a_row_stays_what_it_is_where_the_rest_is_literal(model, row):
+    plain = configs(model).model.model_dump()
+    rowed = configs(model, ablation=row).model.model_dump()
+    found = configs(model, ["model.literal=true"], ablation=row).model
     changes = {k: v for k, v in rowed.items() if v != plain[k]}
     # M1's depth brings it near to M2, which is literal too.
     assert {k: getattr(found, k) for k in changes if k != "depths"}.items() <= rowed.items()
@@ -148,9 +147,10 @@ def test_a_row_stays_what_it_is_where_the_rest_is_literal(model, row, how):
     assert all(getattr(found, k) == plain[k] for k in others)
 
 
-def test_literal_rows_of_one_table_differ():
+@pytest.mark.parametrize("how", ["size", "paper"])
+def test_literal_rows_of_one_table_differ(how):
     settings = ["model.literal=true"]
-    rows = [configs("m2s2l-edge", settings, ablation=f"L{i}").model for i in (1, 2, 3)]
+    rows = [configs("m2s2l-edge", settings, ablation=f"L{i}", how=how).model for i in (1, 2, 3)]
     assert [(r.lambda_motion, r.lambda_separate) for r in rows] == [(0, 0), (0.5, 0), (0.5, 0.1)]
     assert configs("m2s2l-edge", settings, ablation="M1").model.ms_position == "none"
 

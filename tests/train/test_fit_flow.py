@@ -126,7 +126,7 @@ def test_a_stopped_run_resumes_with_its_flow_and_with_no_other(normal, tmp_path,
         tiny_fit(normal, out, resume=True, flow=None)
     other = shutil.copytree(normal[1], tmp_path / "other")
     (other / "flow.json").unlink()
-    with pytest.raises(RunError, match="another flow"):
+    with pytest.raises(RunError, match=r"otherwise: --flow .*, now files made elsewhere\."):
         tiny_fit(normal, out, resume=True, flow=other)
     tiny_fit(normal, out, resume=True)
     assert curve(out) == curve(whole)

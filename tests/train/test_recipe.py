@@ -31,6 +31,11 @@ def normal(make_video, tmp_path):
     return make_video(tmp_path / "normal.avi", frames=90)
 
 
+@pytest.fixture
+def short(make_video, tmp_path):
+    return make_video(tmp_path / "short.avi", frames=60)
+
+
 class Footage(Batches):
     """40 runs of frames, without any."""
 
@@ -129,13 +134,13 @@ def test_a_cosine_resumes_over_the_same_epochs(normal, tmp_path):
         tiny_fit(normal, tmp_path / "run", settings=settings, epochs=2, resume=True)
 
 
-def test_a_cosine_that_reached_0_ends_with_time_left(normal, tmp_path):
+def test_a_cosine_that_reached_0_ends_with_time_left(short, tmp_path):
     run = tiny_fit(
-        normal, tmp_path / "run", settings=[*TINY, "train.schedule=cosine", "train.epochs=1"],
-        epochs=None, minutes=5, core_minutes=5,
+        short, tmp_path / "run", settings=[*TINY, "train.schedule=cosine", "train.epochs=1"],
+        epochs=None, core_minutes=0.5,
     )  # fmt: skip
     assert run.card["training"]["epochs"] == 1
-    assert run.card["training"]["minutes"] < 2
+    assert run.card["training"]["core_minutes"] < 0.5
 
 
 def fit_cut(monkeypatch, data, out, after, **options):
@@ -160,19 +165,19 @@ def same(one, other):
     return curve(one.path) == curve(other.path) and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_a_cosine_that_is_cut_falls_on_as_if_it_were_not(normal, tmp_path, monkeypatch):
+def test_a_cosine_that_is_cut_falls_on_as_if_it_were_not(short, tmp_path, monkeypatch):
     options = {"settings": [*TINY, "train.schedule=cosine", "train.calm_after=0"], "epochs": 2}
-    whole = tiny_fit(normal, tmp_path / "whole", **options)
+    whole = tiny_fit(short, tmp_path / "whole", **options)
     steps = whole.card["training"]["steps"]
     rates = [float(row[1]) for row in curve(whole.path)[1:]]
     want = [5e-4 * (1 + math.cos(math.pi * (i + 1) / steps)) for i in range(steps)]
     assert rates == pytest.approx(want, rel=1e-4, abs=1e-9)
     # Late in the first of its epochs: not where one ends.
-    cut = fit_cut(monkeypatch, normal, tmp_path / "cut", after=steps // 2 - 2, **options)
+    cut = fit_cut(monkeypatch, short, tmp_path / "cut", after=steps // 2 - 2, **options)
     assert same(whole, cut)
 
 
-def test_memories_that_revive_and_are_centred_resume_exactly(normal, tmp_path, monkeypatch):
+def test_memories_that_revive_and_are_centred_resume_exactly(short, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "FORGET", 0.5)
     monkeypatch.setattr(memory, "IDLE", 0.5)
     moved, revive = [], Memory._revive
@@ -184,30 +189,30 @@ def test_memories_that_revive_and_are_centred_resume_exactly(normal, tmp_path, m
 
     monkeypatch.setattr(Memory, "_revive", counted)
     settings = [*TINY, "model.memory_items=8", "model.memory_centre=true"]
-    whole = tiny_fit(normal, tmp_path / "whole", settings=settings, epochs=2)
+    whole = tiny_fit(short, tmp_path / "whole", settings=settings, epochs=2)
     seen, steps = list(moved), whole.card["training"]["steps"]
     memories = len(seen) // steps
     after = steps // 2 - 2
     moved.clear()
-    cut = fit_cut(monkeypatch, normal, tmp_path / "cut", after, settings=settings, epochs=2)
+    cut = fit_cut(monkeypatch, short, tmp_path / "cut", after, settings=settings, epochs=2)
     assert moved == seen
     assert sum(seen[: after * memories]) > 0 < sum(seen[after * memories :])
     assert same(whole, cut)
 
 
-def test_a_training_that_is_over_is_resumed_without_a_step(normal, tmp_path):
-    run = tiny_fit(normal, tmp_path / "run", epochs=1)
+def test_a_training_that_is_over_is_resumed_without_a_step(short, tmp_path):
+    run = tiny_fit(short, tmp_path / "run", epochs=1)
     before, steps = curve(run.path), run.card["training"]["steps"]
     weights = (run.path / "model.safetensors").read_bytes()
-    again = tiny_fit(normal, run.path, epochs=1, resume=True)
+    again = tiny_fit(short, run.path, epochs=1, resume=True)
     assert again.card["training"]["steps"] == steps == len(before) - 1
     assert curve(run.path) == before
     assert (run.path / "model.safetensors").read_bytes() == weights
-    assert tiny_fit(normal, run.path, epochs=2, resume=True).card["training"]["steps"] == 2 * steps
+    assert tiny_fit(short, run.path, epochs=2, resume=True).card["training"]["steps"] == 2 * steps
 
 
-def test_a_new_training_makes_a_step_however_little_time_is_left(normal, tmp_path):
-    run = tiny_fit(normal, tmp_path / "run", epochs=None, minutes=1e-6)
+def test_a_new_training_makes_a_step_however_little_time_is_left(short, tmp_path):
+    run = tiny_fit(short, tmp_path / "run", epochs=None, minutes=1e-6)
     assert run.card["training"]["steps"] == 1
 
 
