@@ -20,11 +20,12 @@ setup: .venv/ready
 demo: setup
 	$(V)/oddframe demo --out demo
 
+# Two processes of one thread each: most tests are too small to share out among threads.
 test: setup
-	$(V)/pytest
+	OMP_NUM_THREADS=1 $(V)/pytest -n 2 --dist loadfile
 
 test-all: setup
-	$(V)/pytest -m 'slow or not slow'
+	OMP_NUM_THREADS=1 $(V)/pytest -n 2 --dist loadfile -m 'slow or not slow'
 
 check: setup
 	$(V)/ruff check src tests setup.py

@@ -152,7 +152,7 @@ def test_evaluate_judges_and_states_what_was_set(shared_run, labelled, tmp_path,
         assert "fixed beforehand" not in text
         assert "set after" not in rows["persistence", protocol]["protocol_text"]
     assert "alpha 0.9 (the paper prints none for this data)" in rows[name, "paper"]["protocol_text"]
-    assert "no threshold" in told
+    assert "the run's threshold was found for another score" in told
 
 
 @pytest.mark.parametrize(

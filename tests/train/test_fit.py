@@ -174,7 +174,13 @@ fit(model="m2s2l-edge", data=sys.argv[1], out=sys.argv[2], epochs=12,
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(signal.SIGKILL, id="kill -9"),
+        pytest.param(signal.SIGINT, id="Ctrl-C", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_stopped_in_an_epoch_resumes_on_the_uninterrupted_curve(normal, tmp_path, how):
     tiny_fit(normal, tmp_path / "whole", epochs=12)
     out = tmp_path / "cut"

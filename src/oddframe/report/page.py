@@ -60,8 +60,8 @@ def _parts(data: ReportData) -> list[tuple[str, str, str]]:
 def render(data: ReportData) -> str:
     """The whole page as HTML; the same data gives the same text."""
     foot = (
-        "Causal scores use no frame after the scored one; a protocol that looks ahead says so in "
-        "its row. A larger score is more anomalous; level 1 is the alarm threshold."
+        "Causal scores use no frame after the scored one; a row says where its protocol does. "
+        "A larger score is more anomalous; level 1 is the alarm threshold."
     )
     return document(data.title, data.subtitle, _parts(data), foot, sections.tiles(data))
 
