@@ -268,7 +268,7 @@ def test_sizes_are_small_changes_of_the_paper():
 
 
 @pytest.mark.skipif(bool(unavailable("native")), reason=str(unavailable("native")))
-@pytest.mark.parametrize("state", [1, 4])
+@pytest.mark.parametrize("state", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_every_backend_learns_along_the_same_curve(state):
     """Same weights, same clips: the losses of 40 steps agree to 1e-3 whatever runs the scan."""
     curves = {}

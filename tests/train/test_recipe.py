@@ -283,6 +283,7 @@ fit(model="m2s2l-edge", data=sys.argv[1], out=sys.argv[2], core_minutes=10,
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_keeps_its_count_of_processor_time(normal, tmp_path):
     out = tmp_path / "run"
     child = subprocess.Popen([sys.executable, "-c", KILLED, str(normal), str(out), *TINY])
