@@ -34,6 +34,8 @@ Floats = NDArray[np.float64]
 WAYS = ("with", "constant", "without")
 LOOK = 100
 """Frames of the first test video, after the history, that a constant read is the mean over."""
+EVERY = 4
+"""One window in so many is drawn in all ways: neighbours say the same, and a way costs a drawing."""
 
 
 class MemoryEffect:
@@ -46,29 +48,41 @@ class MemoryEffect:
         self._fixed = {"constant": constants, "without": nothing}
         self._draw = model.decode
         self._found: list[dict[str, list[tuple[float, float]]]] = []
+        self._frames: list[list[int]] = []
+        self._window = 0
         self._last: Tensor | None = None
         self._drawn: dict[str, tuple[Tensor, float]] = {}
         self._counts: Mapping[str, Tensor] = {}
 
     def decode(self, g: Tensor, h: Tensor, last: Tensor) -> Prediction:
         """`M2S2L.decode` of one stream's newest window, and of the same window in other ways."""
-        frames = self._found[-1]
-        for way, (frame, motion_db) in self._drawn.items():  # of the window before, now it is known
-            frames[way].append((psnr((frame - last).square()), motion_db))
+        self._settle(last)
         out = self._draw(g, h, last)
-        drawn = {"with": out}
-        for way, reads in self._fixed.items():
-            with _fixed_reads(self._banks, reads):
-                drawn[way] = self._draw(g, h, last)
-        moved = None if self._last is None or self._next else motion(self._last, last)
-        self._drawn = {way: (p.frame, _motion_db(p.motion, moved)) for way, p in drawn.items()}
+        # Of a video's first window the motion is not known.
+        if self._window > 0 and (self._window - 1) % EVERY == 0:
+            drawn = {"with": out}
+            for way, reads in self._fixed.items():
+                with _fixed_reads(self._banks, reads):
+                    drawn[way] = self._draw(g, h, last)
+            moved = None if self._last is None or self._next else motion(self._last, last)
+            self._drawn = {way: (p.frame, _motion_db(p.motion, moved)) for way, p in drawn.items()}
+        self._window += 1
         self._last = last
         return out
+
+    def _settle(self, frame: Tensor) -> None:
+        """The frame that the window before was drawn for is known now."""
+        if self._drawn:
+            self._frames[-1].append(self._history + self._window - 1)
+        for way, (drawn, motion_db) in self._drawn.items():
+            self._found[-1][way].append((psnr((drawn - frame).square()), motion_db))
+        self._drawn = {}
 
     def begin(self) -> None:
         """A new video."""
         self._found.append({way: [] for way in WAYS})
-        self._last, self._drawn = None, {}
+        self._frames.append([])
+        self._last, self._drawn, self._window = None, {}, 0
 
     def result(self, videos: Sequence[VideoScores]) -> dict[str, Any]:
         """What was seen of the videos of an evaluation, in its order.
@@ -76,14 +90,14 @@ class MemoryEffect:
         Returns:
             `memories`: {name: {"items", "in_use"}} over these videos; per way of `WAYS`: `normal`
             and `odd`, the mean PSNR in dB of the frames (`frame`, and `motion` where there is one),
-            and `auc` (0..1), that of -PSNR as the paper combines it, each video rescaled. The first
-            frame with a score is left out: of its window the motion is not known.
+            and `auc` (0..1), that of -PSNR as the paper combines it, each video rescaled. Of every
+            `EVERY`th frame from the second with a score: of the first the motion is not known.
         """
-        kept = [(v, f) for v, f in zip(videos, self._found, strict=True) if len(f["with"]) > 2]
-        labels = [v.labels[self._history + 1 :][: len(f["with"]) - 1] > 0 for v, f in kept]
+        kept = [i for i, frames in enumerate(self._frames) if len(frames) > 1]
+        labels = [videos[i].labels[self._frames[i]] > 0 for i in kept]
         ways = {}
         for way in WAYS:
-            values = [np.array(f[way])[1:] for _, f in kept]
+            values = [np.array(self._found[i][way]) for i in kept]
             ways[way] = _summary(values, labels, self._alpha)
         return {"memories": in_use(self._counts), **ways}
 
