@@ -35,7 +35,7 @@ WAYS = ("with", "constant", "without")
 LOOK = 100
 """Frames of the first test video, after the history, that a constant read is the mean over."""
 EVERY = 4
-"""One window in so many is drawn in all ways: neighbours say the same, and a way costs a drawing."""
+"""One window in so many is drawn in all ways: neighbours say the same, each costs as much again."""
 
 
 class MemoryEffect:
