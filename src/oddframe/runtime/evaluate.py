@@ -25,6 +25,7 @@ from oddframe.data import (
     resize_bgr,
 )
 from oddframe.data.flow_folder import VideoFlow
+from oddframe.data.label_files import Labels
 from oddframe.data.labels import video_frames
 from oddframe.data.masks import Masks
 from oddframe.data.official import benchmark_of
@@ -130,22 +131,7 @@ def evaluate(
         ProtocolError: only one class, or nothing left after the dropped frames; the paper's score
             is not defined under a protocol (found before anything is scored).
     """
-    if not dataset.test:
-        raise DatasetError(
-            f"{dataset.root} (layout {dataset.layout}) has no test videos: expected a data set "
-            "with a test split and labels. To score videos without labels use `oddframe score`."
-        )
-    labels = frame_labels(dataset)
-    # An hour of scoring must not end with this, so the videos are decoded once for their length.
-    flows = detector.flows_of(dataset, "test")
-    counts = {video.name: video_frames(video) for video in dataset.test}
-    for name, count in counts.items():
-        check_lengths(name, len(labels[name]), count)
-        if name in flows:
-            flows[name].expect(count)
-    paper = detector.paper_of(benchmark_of(dataset, counts))
-    paper.check(protocols)
-    check_scale(protocols, None)
+    labels, counts, flows, paper = _checked(detector, dataset, protocols)
     masks = pixel_masks(dataset)
     hits = Hits(Heats() if regions else None)
     done, total = 0, sum(counts.values())
@@ -167,18 +153,43 @@ def evaluate(
     # What the page opens with: `deploy`, else the first protocol.
     first = next((p for p in protocols if p.name == "deploy"), protocols[0])
     method, scores = next(iter(_methods(paper, videos, first).items()))
-    truth = {v.name: v.labels for v in videos}
     causal = (first.score, first.normalise, first.smooth) == ("deploy", "none", "none")
     stated = _stated(detector, paper, first)
     return Evaluation(
-        rows, videos, per_video(scores, truth, stated), f"{method}, {first.name}",
-        curves=scores if causal else _curves(judge(scores, truth, stated), scores),
+        rows, videos, per_video(scores, labels, stated), f"{method}, {first.name}",
+        curves=scores if causal else _curves(judge(scores, labels, stated), scores),
         causal=causal,
         localisation=None if masks is None else hits.sum(),
         regions=None if hits.heats is None or masks is None else hits.heats.judge(masks),
         events=None if detector.info.threshold is None else _events(videos),
         rocs=rocs,
     )  # fmt: skip
+
+
+def _checked(
+    detector: Detector, dataset: Dataset, protocols: Sequence[Protocol]
+) -> tuple[dict[str, Labels], dict[str, int], dict[str, VideoFlow], PaperScore]:
+    """Labels, lengths and flow of the test videos, and the paper's score: an hour of scoring must
+    not end with what is wrong with these.
+
+    The videos are decoded once for their length. Errors as `evaluate`.
+    """
+    if not dataset.test:
+        raise DatasetError(
+            f"{dataset.root} (layout {dataset.layout}) has no test videos: expected a data set "
+            "with a test split and labels. To score videos without labels use `oddframe score`."
+        )
+    labels = frame_labels(dataset)
+    flows = detector.flows_of(dataset, "test")
+    counts = {video.name: video_frames(video) for video in dataset.test}
+    for name, count in counts.items():
+        check_lengths(name, len(labels[name]), count)
+        if name in flows:
+            flows[name].expect(count)
+    paper = detector.paper_of(benchmark_of(dataset, counts))
+    paper.check(protocols)
+    check_scale(protocols, None)
+    return labels, counts, flows, paper
 
 
 def _events(videos: Sequence[VideoScores]) -> EventScore:

@@ -156,11 +156,7 @@ def fit(
     console = console or Console(stderr=True)
     row = None if ablation is None else ablation_name(model, ablation)
     chosen, out = configs(model, settings, ablation=row, how=recipe), Path(out)
-    budget = Budget(epochs, minutes, core_minutes)
-    limits = {"--minutes": minutes, "--core-minutes": core_minutes, "--epochs": epochs}
-    for option, value in limits.items():
-        if value is not None and value <= 0:
-            raise ConfigError(f"{option} must be above 0, found {value}.")
+    budget = _budget(epochs, minutes, core_minutes)
     folder = flow_folder(carries := carried(model, chosen.model), flow, model)
     if carries and folder is None:
         raise needs_flow(model)
@@ -184,9 +180,7 @@ def fit(
     found = finish(net, chosen.score, batches, split.held, device, console)
     card = {
         "seed": seed, "ablation": row, "recipe": recipe,
-        "training": {**facts, "frames": sum(map(len, split.train)),
-                     "held_out": sum(map(len, split.held)),
-                     "held_out_in_training": split.in_training, **found.learned()},
+        "training": {**facts, **split.frames(), **found.learned()},
         "data": {"name": dataset.name, "layout": dataset.layout, **footage,
                  "videos": len(dataset.train), **origin},
         "versions": _versions(),
@@ -228,6 +222,15 @@ def _learn(
     net.prepare(_mean_frame(batches))
     facts = _train(net, batches, train, out, budget, resume, started, device, console)
     return facts, net, batches, split
+
+
+def _budget(epochs: int | None, minutes: float | None, core_minutes: float | None) -> Budget:
+    """The limits that a user gave; each above 0."""
+    limits = {"--minutes": minutes, "--core-minutes": core_minutes, "--epochs": epochs}
+    for option, value in limits.items():
+        if value is not None and value <= 0:
+            raise ConfigError(f"{option} must be above 0, found {value}.")
+    return Budget(epochs, minutes, core_minutes)
 
 
 def _check_out(out: Path, resume: bool) -> None:

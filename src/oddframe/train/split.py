@@ -42,6 +42,13 @@ class Split:
     in_training: bool = False
     """Training sees `held` as well: nothing was kept aside."""
 
+    def frames(self) -> dict[str, int | bool]:
+        """How many frames of each, as a RUN's card has them."""
+        return {
+            "frames": sum(map(len, self.train)), "held_out": sum(map(len, self.held)),
+            "held_out_in_training": self.in_training,
+        }  # fmt: skip
+
 
 def hold_out(videos: Sequence[Span], share: float, shortest: int) -> Split:
     """Keep about `share` of the frames aside; 0: none, see `looked_at`.
