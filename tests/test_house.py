@@ -13,6 +13,7 @@ REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "src" / "oddframe"
 
 LAYERS = [
+    {"pictures"},
     {"types", "errors", "process"},
     {"config"},
     {"ops"},

@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.data.dataset import Video
 from oddframe.data.manifest import videos_hash
 from oddframe.errors import RunError
+from oddframe.pictures import resize_bgr
 from oddframe.sources import open_source
 from oddframe.types import Image
 
@@ -32,18 +32,6 @@ Progress = Callable[[int, int | None], None]
 
 DATA, INDEX = "frames.u8", "frames.json"
 VERSION = 1
-
-
-def resize_bgr(image: Image, size: int) -> Image:
-    """(h, w, 3) -> (size, size, 3) by area; the aspect ratio is not kept, as in the papers.
-
-    Area means, not the bilinear samples of the older code: from 720p those skip two pixels of
-    three, and the aliasing flickers in every frame difference.
-    """
-    if image.shape[:2] == (size, size):
-        return image
-    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(resized, np.uint8)
 
 
 def to_model(image: Image, size: int) -> NDArray[np.float32]:

@@ -5,7 +5,6 @@ A new kind of source is one file with a `Source` and one row in the table `KINDS
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,16 @@ from pathlib import Path
 from oddframe.errors import SourceError
 from oddframe.sources.array import SUFFIX, ArrayFile
 from oddframe.sources.base import (
-    DEFAULT_FPS,
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     Source,
     natural_key,
-    valid_fps,
 )
+from oddframe.sources.decode import DEFAULT_FPS, valid_fps
 from oddframe.sources.images import ImageFolder
-from oddframe.sources.video import LiveVideo, VideoFile
+from oddframe.sources.live import NetworkStream, Webcam
+from oddframe.sources.urls import SCHEMES, is_address, shown
+from oddframe.sources.video import VideoFile
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -32,8 +32,6 @@ __all__ = [
     "natural_key",
     "open_source",
 ]
-
-URL_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtp", "srt", "udp", "tcp", "http", "https")
 
 Spec = str | Path | int
 
@@ -52,21 +50,21 @@ def _is_camera(spec: Spec) -> bool:
 
 
 def _is_url(spec: Spec) -> bool:
-    return isinstance(spec, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", spec) is not None
+    return isinstance(spec, str) and is_address(spec)
 
 
 def _open_camera(spec: Spec, options: _Options) -> Source:
-    return LiveVideo(int(str(spec)), options.timeout_s)
+    return Webcam(int(str(spec)), options.timeout_s)
 
 
 def _open_url(spec: Spec, options: _Options) -> Source:
     scheme = str(spec).split("://", 1)[0].lower()
-    if scheme not in URL_SCHEMES:
+    if scheme not in SCHEMES:
         raise SourceError(
-            f"{spec}: streams of the kind {scheme}:// are not known. "
-            f"Expected one of {', '.join(URL_SCHEMES)}; give files as plain paths."
+            f"{shown(str(spec))}: streams of the kind {scheme}:// are not known. "
+            f"Expected one of {', '.join(SCHEMES)}; give files as plain paths."
         )
-    return LiveVideo(str(spec), options.timeout_s)
+    return NetworkStream(str(spec), options.timeout_s)
 
 
 def _open_folder(spec: Spec, options: _Options) -> Source:

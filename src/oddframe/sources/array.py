@@ -17,7 +17,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from oddframe.errors import SourceError
-from oddframe.sources.base import DEFAULT_FPS, Source, valid_fps
+from oddframe.sources.base import Source
+from oddframe.sources.decode import DEFAULT_FPS, valid_fps
 from oddframe.types import Frame, SourceInfo
 
 SUFFIX = ".npy"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from abc import ABC, abstractmethod
@@ -15,6 +14,7 @@ from typing import Self
 import cv2
 
 from oddframe.errors import SourceError
+from oddframe.sources.decode import Lost
 from oddframe.types import Frame, SourceInfo
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -24,7 +24,6 @@ VIDEO_SUFFIXES = frozenset({
     ".mpeg", ".ts", ".mts", ".m2ts", ".mjpg", ".mjpeg", ".h264", ".h265", ".264", ".265", ".hevc",
 })
 # fmt: on
-DEFAULT_FPS = 25.0
 _JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
@@ -40,6 +39,8 @@ class Source(ABC):
 
     live: bool = False
     """True for cameras and network streams: they cannot be rewound and may drop frames."""
+    lost: Lost = Lost()
+    """What could not be decoded: of files, by the iteration that ended last."""
 
     def __init__(self, info: SourceInfo) -> None:
         self.info = info
@@ -75,11 +76,6 @@ class Source(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def valid_fps(fps: float) -> float:
-    """The fps as a float (29.97 stays 29.97); 25.0 where a container says nonsense."""
-    return fps if math.isfinite(fps) and 0 < fps <= 1000 else DEFAULT_FPS
 
 
 def is_junk(path: Path) -> bool:

@@ -10,7 +10,6 @@ import numpy as np
 
 from oddframe.errors import SourceError
 from oddframe.sources.base import (
-    DEFAULT_FPS,
     IMAGE_SUFFIXES,
     Source,
     describe_folder,
@@ -18,6 +17,7 @@ from oddframe.sources.base import (
     quiet_opencv,
     sort_frames,
 )
+from oddframe.sources.decode import DEFAULT_FPS
 from oddframe.types import Frame, Image, SourceInfo
 
 
