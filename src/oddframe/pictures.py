@@ -48,6 +48,11 @@ class Plain:
         return self._sized[size]
 
 
+def as_picture(picture: Image | Picture) -> Picture:
+    """Numbers as a picture; a picture as it is."""
+    return Plain(picture) if isinstance(picture, np.ndarray) else picture
+
+
 def resize_bgr(image: Image, size: int) -> Image:
     """(h, w, 3) -> (size, size, 3) by area; the aspect ratio is not kept, as in the papers.
 

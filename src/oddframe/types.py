@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from oddframe.pictures import Image, Picture, Plain
+from oddframe.pictures import Image, Picture, as_picture
 
 __all__ = ["Frame", "Image", "Map", "Score", "SourceInfo"]
 
@@ -53,8 +53,7 @@ class Frame:
     """When a live source gave it, by `time.monotonic`; None of files."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.picture, np.ndarray):
-            object.__setattr__(self, "picture", Plain(self.picture))
+        object.__setattr__(self, "picture", as_picture(self.picture))
 
     @property
     def image(self) -> Image:

@@ -34,7 +34,7 @@ def test_stored_frames_equal_the_way_of_inference(kind, request, tmp_path):
     store = FrameStore.build(clips, tmp_path / "store", 32)
     assert store.channels == (3 if kind == "videos" else 1)
     for clip, stored in zip(clips, store.videos, strict=True):
-        expected = [to_model(f.image, 32) for f in open_source(clip.path)]
+        expected = [to_model(f.at(32), 32) for f in open_source(clip.path)]
         found = from_store(store.read(stored.start, stored.stop))
         np.testing.assert_array_equal(found, np.stack(expected))
 

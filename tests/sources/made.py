@@ -17,7 +17,7 @@ def numbered(index, width=160, height=96):
     image = np.full((height, width, 3), (60, 90, 120), np.uint8)
     for bit in range(BITS):
         value = 235 if index >> bit & 1 else 20
-        image[:BLOCK * 2, bit * 16 : bit * 16 + 16] = value
+        image[: BLOCK * 2, bit * 16 : bit * 16 + 16] = value
     x = (5 * index) % (width - 24)
     image[40:70, x : x + 24] = (200, 40, 250)
     return image

@@ -80,6 +80,7 @@ def _codecs() -> list[str]:
     import numpy as np
 
     from oddframe.errors import OddframeError
+    from oddframe.pictures import Plain
     from oddframe.report.video import OverlayWriter
     from oddframe.types import Frame, Score, SourceInfo
 
@@ -88,7 +89,7 @@ def _codecs() -> list[str]:
         try:
             with OverlayWriter(Path(folder), "probe", info, None) as writer:
                 for i in range(3):
-                    frame = Frame(i, i / 25, np.zeros((48, 64, 3), np.uint8))
+                    frame = Frame(i, i / 25, Plain(np.zeros((48, 64, 3), np.uint8)))
                     writer.write(frame, Score(i, i / 25, float("nan"), float("nan"), False))
         except OddframeError as error:
             return [str(error)]

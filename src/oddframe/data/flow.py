@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.data.dataset import Dataset, Video
-from oddframe.data.frames import resize_bgr
 from oddframe.data.manifest import manifest, manifest_hash
 from oddframe.errors import DatasetError
 from oddframe.sources import frame_hint, open_source
@@ -202,8 +201,7 @@ def _video(video: Video, folder: Path, size: int, done: int) -> Iterator[int]:
     past: NDArray[np.uint8] | None = None
     with open_source(video.path) as source:
         for index, frame in enumerate(source):
-            small = resize_bgr(frame.image, size)
-            grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+            grey = np.asarray(cv2.cvtColor(frame.at(size), cv2.COLOR_BGR2GRAY), np.uint8)
             if past is not None:
                 write_flow(folder / f"{index:06d}.npy", np.moveaxis(dis_flow(grey, past), -1, 0))
             past = grey

@@ -206,7 +206,7 @@ class _Writer:
         for video in self.videos:
             with open_source(video.path, allow_short=self.allow_short) as source:
                 hints.append(source.frame_hint)
-                grey = grey and is_grey(resize_bgr(next(iter(source)).image, self.size))
+                grey = grey and is_grey(next(iter(source)).at(self.size))
         known = [hint for hint in hints if hint is not None]
         return grey, sum(known) if len(known) == len(hints) else None
 
@@ -220,15 +220,14 @@ class _Writer:
                 start = done
                 with open_source(video.path, allow_short=self.allow_short) as source:
                     for frame in source:
-                        file.write(self._encode(frame.image, channels))
+                        file.write(self._encode(frame.at(self.size), channels))
                         done += 1
                         if self.progress is not None:
                             self.progress(done, hint)
                     stored.append(StoredVideo(video.name, start, done, source.info.fps))
         return tuple(stored)
 
-    def _encode(self, image: Image, channels: int) -> bytes:
-        resized = resize_bgr(image, self.size)
+    def _encode(self, resized: Image, channels: int) -> bytes:
         if channels == 3:
             return resized[..., ::-1].tobytes()  # RGB
         if not is_grey(resized):

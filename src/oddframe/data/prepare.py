@@ -1,6 +1,6 @@
 """A data set in a compact form that is read without decoding: `oddframe data prepare`.
 
-Every frame is kept, lossless, as `resize_bgr` makes it, so that training and scores are those of
+Every frame is kept, lossless, as `Frame.at` makes it, so that training and scores are those of
 the source at that size. Plain numbers and no codec: at 256 x 256 a frame takes 66 kB grey or 197 kB
 in colour and 0.03 ms to read; FFV1 takes 25 and 61 kB, but 1.5 and 4.8 ms, no less than H.264 with
 its resize (1.2 and 1.7 ms on the same core, Ped2 at 360 x 240 and Avenue at 640 x 360).
@@ -23,7 +23,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from oddframe.data.dataset import Dataset, Video
-from oddframe.data.frames import is_grey, resize_bgr
+from oddframe.data.frames import is_grey
 from oddframe.data.label_files import Labels
 from oddframe.data.labels import check_lengths, frame_labels, has_labels, known_set, label_source
 from oddframe.data.manifest import manifest, manifest_hash
@@ -215,7 +215,7 @@ class _Writer:
         with open_source(video.path) as source, path.open("wb") as file:
             write_header(file, (0, self.size, self.size, channels))
             for frame in source:
-                image = resize_bgr(frame.image, self.size)
+                image = frame.at(self.size)
                 if channels == 1 and not is_grey(image):
                     raise _NotGreyError
                 file.write(image[..., :channels].tobytes())

@@ -355,7 +355,7 @@ def _floors(store: Store, dataset: Dataset, tick: Tick) -> list[Method]:
         step, done = tick("floors"), 0
         for video in dataset.test:
             with open_source(video.path) as source:
-                values = floor_scores((frame.image for frame in source), lacking)
+                values = floor_scores(source, lacking)
             for f in lacking:
                 found[f][video.name] = values[f]
             done += len(values[lacking[0]])

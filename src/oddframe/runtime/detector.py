@@ -25,6 +25,7 @@ from oddframe.data.dataset import Dataset
 from oddframe.data.flow_folder import FlowFolder, VideoFlow, flow_folder, needs_flow
 from oddframe.errors import ConfigError
 from oddframe.models.base import Ranges, Terms, VADModel
+from oddframe.pictures import Plain
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
 from oddframe.runtime.compile import compile_parts
@@ -174,21 +175,25 @@ class Detector:
     def step(
         self,
         state: ScorerState,
-        image: Image,
+        image: Image | Frame,
         pts_s: float = 0.0,
         flow: NDArray[np.float32] | None = None,
     ) -> tuple[ScorerState, Score]:
         """Score the next frame of a stream: (h, w, 3) BGR uint8, any size that stays the same.
 
-        The old state is left as it was; the first k frames get NaN.
+        The old state is left as it was; the first k frames get NaN. A source's `Frame` may be given
+        as it is: then its own stamp counts, and behind a gap the history starts anew.
 
         flow: of a model that reads it from files, what `VideoFlow.read(index, info.size)` gives.
 
         Raises:
             ConfigError: no BGR uint8 picture, or no flow where it is needed.
         """
-        ready = self._scorer.prepare(_picture(image), state.greys, flow)
-        return self._scorer.step(state, ready, pts_s)
+        frame = image if isinstance(image, Frame) else Frame(0, pts_s, Plain(_picture(image)))
+        if frame.gap:
+            state = self._scorer.restart(state)
+        ready = self._scorer.prepare(frame.picture, state.greys, flow)
+        return self._scorer.step(state, ready, frame.pts_s)
 
     def step_batch(
         self,
@@ -233,6 +238,8 @@ class Detector:
         with _opened(source) as opened, closing(self._prepared(opened, flow)) as frames:
             state = self.init_state()
             for frame, prepared in frames:
+                if frame.gap:
+                    state = self._scorer.restart(state)
                 # The two halves of `Scorer.step`.
                 state, seen = self._scorer.observe(state, prepared)
                 state, score = self._scorer.score(state, seen, frame.pts_s)
@@ -257,7 +264,10 @@ class Detector:
         for frame in source:
             frames = frame.index + 1
             carried = None if flow is None else flow.read(frame.index, self.info.size)
-            prepared = self._scorer.prepare(_picture(frame.image), greys, carried)
+            if isinstance(frame.picture, Plain):  # decoded ones are pictures
+                _picture(frame.image)
+            past = () if frame.gap else greys
+            prepared = self._scorer.prepare(frame.picture, past, carried)
             greys = prepared.greys
             yield frame, prepared
         if flow is not None:  # files left over are of another video

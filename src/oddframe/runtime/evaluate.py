@@ -22,7 +22,6 @@ from oddframe.data import (
     frame_labels,
     label_source,
     pixel_masks,
-    resize_bgr,
 )
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.label_files import Labels
@@ -225,9 +224,10 @@ def _score(
         size = (source.info.height, source.info.width)
         collector = Collector(video.name, size, heat=False)
         for frame, score in detector.follow(source, flow):
-            small = resize_bgr(frame.image, SIZE_PX) if floors else frame.image
+            if frame.gap:
+                floors = {name: FLOORS[name]() for name in names}
             for name, floor in floors.items():
-                value = floor.step(small)
+                value = floor.step(frame.at(SIZE_PX))
                 found[name].append(float("nan") if value is None else value)
             collector.add(score)
             if masks is not None and score.heat is not None:

@@ -185,7 +185,9 @@ def _mean_reads(detector: Detector, dataset: Dataset) -> dict[str, Tensor]:
             with open_source(video.path) as source:
                 state = scorer.init_state()
                 for frame in source:
-                    state, _ = scorer.observe(state, frame.image)
+                    if frame.gap:
+                        state = scorer.restart(state)
+                    state, _ = scorer.observe(state, frame.picture)
                     if frame.index >= detector.info.history + LOOK:
                         break
             if totals:

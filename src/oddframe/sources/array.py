@@ -17,6 +17,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from oddframe.errors import SourceError
+from oddframe.pictures import Plain
 from oddframe.sources.base import Source
 from oddframe.sources.decode import DEFAULT_FPS, valid_fps
 from oddframe.types import Frame, SourceInfo
@@ -64,7 +65,7 @@ class ArrayFile(Source):
             image = np.array(stored)
             if image.shape[-1] == 1:
                 image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
-            yield Frame(index, index / self.info.fps, image)
+            yield Frame(index, index / self.info.fps, Plain(image))
 
 
 def _rate(path: Path, end: int) -> float:

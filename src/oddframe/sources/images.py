@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from oddframe.errors import SourceError
+from oddframe.pictures import Plain
 from oddframe.sources.base import (
     IMAGE_SUFFIXES,
     Source,
@@ -76,4 +77,4 @@ class ImageFolder(Source):
                     f"{self.info.width}x{self.info.height}, {path.name} is {width}x{height}. "
                     "Put frames of each camera into a folder of their own."
                 )
-            yield Frame(index, index / self.info.fps, image)
+            yield Frame(index, index / self.info.fps, Plain(image))

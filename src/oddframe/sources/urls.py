@@ -26,7 +26,7 @@ def shown(address: str) -> str:
         return "an address"
     scheme, rest = found[1].lower(), found[2]
     behind = rest.rpartition("@")[2]  # whatever stands before an @ may be a password
-    host, slash, path = behind.partition("/")
+    host, _, path = behind.partition("/")
     host = re.split(r"[?#;\\]", host)[0]
     if not (path or "@" in rest or host != behind.rstrip("/")):
         return f"{scheme}://{host}"

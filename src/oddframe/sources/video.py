@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -62,8 +62,8 @@ class VideoFile(Source):
             step = typical_step(looked, base) if base else None
             fps = valid_fps(1 / step) if step else opened.rate()
         self._step_s = 1 / fps
-        with self._opened() as opened, closing(iter(Decoder(opened, self._step_s))) as frames:
-            first = next(frames, None)
+        with self._opened() as opened:
+            first = next(iter(Decoder(opened, self._step_s)), None)
         if first is None:
             raise SourceError(
                 f"No frame of {path} can be decoded, though it opens as a video. "
