@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 import pytest
-from made import encode, number_of
 
+from encoded import encode, number_of
 from oddframe.errors import SourceError
 from oddframe.sources import live, open_source
 from oddframe.sources.urls import shown

@@ -6,8 +6,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-from made import break_bytes, decodable, encode, number_of, numbered
 
+from encoded import break_bytes, decodable, encode, number_of, numbered
 from oddframe.errors import SourceError
 from oddframe.sources import count_frames, frame_hint, open_source
 from oddframe.sources.container import missing_bytes

@@ -22,7 +22,7 @@ from oddframe.models import carried
 from oddframe.models.base import Terms
 from oddframe.runs import CARD, WEIGHTS, Run, load_run
 from oddframe.runtime.detector import load
-from oddframe.runtime.evaluate import evaluate
+from oddframe.runtime.evaluate import evaluate, holes
 from oddframe.runtime.kept import ByVideo, Kept, Store
 from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.judge import Judged, Roc, evaluate_arrays, judge, roc
@@ -54,16 +54,22 @@ class Method:
     floor: bool = False
     missing_end: int = 0
     """Frames at the end of every video that have no score."""
+    blind: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Frames that some run has no score for behind a gap of the footage; none is judged on them."""
 
     def under(self, protocol: Protocol) -> ByVideo:
         """The scores that a protocol is applied to."""
-        if self.paper is None or protocol.score != "paper":
-            return self.scores
-        frames = {name: len(values) for name, values in self.scores.items()}
-        return self.paper.scores(self.terms, frames, protocol)
+        scores = self.scores
+        if self.paper is not None and protocol.score == "paper":
+            frames = {name: len(values) for name, values in scores.items()}
+            scores = self.paper.scores(self.terms, frames, protocol)
+        if not self.blind:
+            return scores
+        return {name: np.where(self.blind[name], np.nan, x) for name, x in scores.items()}
 
     def stated(self, protocol: Protocol) -> Protocol:
         """The protocol as it is applied to these scores, with how they were chosen."""
+        protocol = replace(protocol, holes=bool(self.blind))
         if self.paper is None:
             return replace(protocol, select=self.weights, single=True)
         return self.paper.stated(protocol, self.weights, self.changed)
@@ -119,6 +125,7 @@ def compare(
             f"A comparison needs methods of different names, found {', '.join(names) or 'none'}. "
             "Name scores with NAME=FILE, and runs by their folders."
         )
+    methods = _seeing_alike(methods)
     rows, differences, rocs = list[Row](), list[Row](), list[Roc]()
     for protocol in protocols:
         shared = _shared(protocol, methods)
@@ -134,6 +141,15 @@ def compare(
     shown = _shared(first, methods)
     apart = _disagreements(methods, labels, shown)
     return Comparison(tuple(methods), labels, rows, differences, apart, shown, rocs)
+
+
+def _seeing_alike(methods: Sequence[Method]) -> Sequence[Method]:
+    """The methods, none of which is judged on frames that a run is blind for behind a gap."""
+    runs = [{v: holes(x) for v, x in m.scores.items()} for m in methods if m.paper is not None]
+    if not any(blind.any() for run in runs for blind in run.values()):
+        return methods
+    blind = {video: np.logical_or.reduce([run[video] for run in runs]) for video in runs[0]}
+    return [replace(m, blind=blind) for m in methods]
 
 
 def _shared(protocol: Protocol, methods: Sequence[Method]) -> Protocol:

@@ -153,7 +153,7 @@ def evaluate(
     first = next((p for p in protocols if p.name == "deploy"), protocols[0])
     method, scores = next(iter(_methods(paper, videos, first).items()))
     causal = (first.score, first.normalise, first.smooth) == ("deploy", "none", "none")
-    stated = _stated(detector, paper, first)
+    stated = _stated(detector, paper, first, videos)
     return Evaluation(
         rows, videos, per_video(scores, labels, stated), f"{method}, {first.name}",
         curves=scores if causal else _curves(judge(scores, labels, stated), scores),
@@ -235,6 +235,7 @@ def _score(
             tick()
     result = collector.result()
     check_lengths(video.name, len(labels), len(result))
+    blind = holes(result.score)  # what the model has not seen floors are not judged on either
     return VideoScores(
         video.name,
         result.time_s,
@@ -243,8 +244,15 @@ def _score(
         result.level,
         result.alarm,
         result.terms,
-        {name: np.array(values) for name, values in found.items()},
+        {name: np.where(blind, np.nan, values) for name, values in found.items()},
     )
+
+
+def holes(scores: Floats) -> NDArray[np.bool_]:
+    """The frames (n,) of a video that have no score though one before them has: behind a gap."""
+    unknown = np.isnan(scores)
+    unknown[: int(np.argmin(unknown)) if not unknown.all() else len(unknown)] = False
+    return unknown
 
 
 def _methods(
@@ -269,11 +277,14 @@ def _term(video: VideoScores, name: str) -> Floats:
     return video.terms.get(name, np.full(len(video.score), np.nan))
 
 
-def _stated(detector: Detector, paper: PaperScore, protocol: Protocol) -> Protocol:
+def _stated(
+    detector: Detector, paper: PaperScore, protocol: Protocol, videos: Sequence[VideoScores]
+) -> Protocol:
     """The protocol with how weights and alpha were chosen, and the frames that have no score."""
     stated = paper.stated(protocol, detector.info.weights, detector.info.changed)
     # The floors have scores for more frames, and are judged on the same.
-    return replace(stated, drop=max(protocol.drop or 0, detector.info.history))
+    drop = max(protocol.drop or 0, detector.info.history)
+    return replace(stated, drop=drop, holes=any(holes(v.score).any() for v in videos))
 
 
 def _rows(
@@ -288,7 +299,7 @@ def _rows(
     rows: list[Row] = []
     rocs: list[Roc] = []
     for protocol in protocols:
-        stated = _stated(detector, paper, protocol)
+        stated = _stated(detector, paper, protocol, videos)
         for method, scores in _methods(paper, videos, protocol).items():
             row = evaluate_arrays(method, scores, labels, stated, source)
             rows.append({**row, "floor": False})
@@ -319,6 +330,6 @@ def judged(
     """What the rows of the model under a protocol are made of, by method."""
     labels = {v.name: v.labels for v in videos}
     paper = detector.paper_of(benchmark_of(dataset, {v.name: len(v.labels) for v in videos}))
-    stated = _stated(detector, paper, protocol)
+    stated = _stated(detector, paper, protocol, videos)
     methods = _methods(paper, videos, protocol)
     return {name: judge(scores, labels, stated) for name, scores in methods.items()}

@@ -50,6 +50,7 @@ class MemoryEffect:
         self._found: list[dict[str, list[tuple[float, float]]]] = []
         self._frames: list[list[int]] = []
         self._window = 0
+        self._over = False
         self._last: Tensor | None = None
         self._drawn: dict[str, tuple[Tensor, float]] = {}
         self._counts: Mapping[str, Tensor] = {}
@@ -59,7 +60,7 @@ class MemoryEffect:
         self._settle(last)
         out = self._draw(g, h, last)
         # Of a video's first window the motion is not known.
-        if self._window > 0 and (self._window - 1) % EVERY == 0:
+        if self._window > 0 and (self._window - 1) % EVERY == 0 and not self._over:
             drawn = {"with": out}
             for way, reads in self._fixed.items():
                 with _fixed_reads(self._banks, reads):
@@ -82,7 +83,11 @@ class MemoryEffect:
         """A new video."""
         self._found.append({way: [] for way in WAYS})
         self._frames.append([])
-        self._last, self._drawn, self._window = None, {}, 0
+        self._last, self._drawn, self._window, self._over = None, {}, 0, False
+
+    def stop(self) -> None:
+        """A gap in a video: what is behind it is not measured."""
+        self._drawn, self._over = {}, True
 
     def result(self, videos: Sequence[VideoScores]) -> dict[str, Any]:
         """What was seen of the videos of an evaluation, in its order.
@@ -120,18 +125,24 @@ def watching(detector: Detector, dataset: Dataset) -> Iterator[MemoryEffect | No
     counts = {name: len(y) for name, y in frame_labels(dataset).items()}
     alpha = detector.paper_of(benchmark_of(dataset, counts)).alpha
     effect = MemoryEffect(model, reads, alpha)
-    begin = model.init_state
+    begin, restart = detector.init_state, model.init_state
 
     def init_state() -> Any:
+        state = begin()
         effect.begin()
-        return begin()
+        return state
 
-    model.decode, model.init_state = effect.decode, init_state  # type: ignore[method-assign]
+    def init_model() -> Any:
+        effect.stop()
+        return restart()
+
+    detector.init_state = init_state  # type: ignore[method-assign]
+    model.decode, model.init_state = effect.decode, init_model  # type: ignore[method-assign]
     try:
         with items_in_use(model) as effect._counts:
             yield effect
     finally:
-        del model.decode, model.init_state
+        del model.decode, model.init_state, detector.init_state
 
 
 def _motion_db(drawn: Tensor | None, moved: Tensor | None) -> float:
