@@ -50,14 +50,15 @@ def run(
         )
     detector = load(loaded, device, flow=flow)
     flows = detector.flows_of(dataset, "train")
-    scores, rates = [], []
+    scores, times = [], []
     for video in dataset.train:
         with open_source(video.path) as source, frame_bar(video.name) as tick:
             own = flows.get(video.name)
-            scores.append(detector.score(source, heat=False, progress=tick, flow=own).score)
-            rates.append(source.info.fps)
-    found = calibrate(scores, rates, alarms_per_day)
+            found = detector.score(source, heat=False, progress=tick, flow=own)
+            scores.append(found.score)
+            times.append(found.time_s)
+    calibration = calibrate(scores, times, alarms_per_day)
     footage = {"name": dataset.name, "videos": len(dataset.train), **known}
-    write_calibration(loaded, {**found, "footage": footage})
-    print(found["text"])
+    write_calibration(loaded, {**calibration, "footage": footage})
+    print(calibration["text"])
     print(f"stored in {run}")
