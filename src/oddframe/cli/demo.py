@@ -86,9 +86,8 @@ def run(
     )  # fmt: skip
     detector = load(trained, device)
     normal = [detector.score(v.path, heat=False) for v in open_dataset(out / "spare").train]
-    write_calibration(
-        trained, calibrate([r.score for r in normal], [r.time_s for r in normal], 1.0)
-    )
+    times = [r.time_s for r in normal]
+    write_calibration(trained, calibrate([r.score for r in normal], times, 1.0))
     trained = load_run(out / "run")
     detector = load(trained, device)
     console.print(str(trained.calibration and trained.calibration["text"]))
