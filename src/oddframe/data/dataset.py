@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from oddframe.errors import DatasetError
-from oddframe.sources import VIDEO_SUFFIXES, count_frames, natural_key
+from oddframe.sources import VIDEO_SUFFIXES, frame_times, natural_key
 from oddframe.sources.base import is_junk
 from oddframe.sources.images import list_images
 
@@ -64,15 +67,23 @@ def video_frames(video: Video) -> int:
 
     Raises SourceError where the video is damaged.
     """
+    return len(video_times(video))
+
+
+def video_times(video: Video) -> NDArray[np.float64]:
+    """When each frame is shown, in seconds since the first (n,): by decoding (kept in memory).
+
+    Raises SourceError where the video is cut short.
+    """
     if video.path.is_dir():
-        return count_frames(video.path)
-    return _decoded_frames(video.path, video.path.stat().st_mtime_ns)
+        return frame_times(video.path)
+    return _decoded_times(video.path, video.path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
-def _decoded_frames(path: Path, mtime_ns: int) -> int:
-    del mtime_ns  # part of the key, so that a file that was replaced is counted again
-    return count_frames(path)
+def _decoded_times(path: Path, mtime_ns: int) -> NDArray[np.float64]:
+    del mtime_ns  # part of the key, so that a file that was replaced is read again
+    return frame_times(path)
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -6,7 +6,6 @@ A new form of labels is one reader and one row in `READERS`.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from oddframe.data import masks
-from oddframe.data.dataset import Dataset, LabelFiles, Video, video_frames
+from oddframe.data.dataset import Dataset, LabelFiles, Video, video_frames, video_times
 from oddframe.data.label_files import (
     CsvRow,
     Intervals,
@@ -30,7 +29,8 @@ from oddframe.data.label_files import (
 from oddframe.data.masks import match_names, pixel_masks
 from oddframe.data.official import LABEL_SETS, known_labels
 from oddframe.errors import DatasetError
-from oddframe.sources import VIDEO_SUFFIXES, open_source
+from oddframe.sources import VIDEO_SUFFIXES
+from oddframe.sources.decode import DEFAULT_FPS
 
 __all__ = [
     "check_lengths",
@@ -42,6 +42,10 @@ __all__ = [
 ]
 
 Videos = Sequence[Video]
+
+PAST_END_S = 0.5
+ROUNDED_S = 5e-3
+"""Written times are rounded to a hundredth: 1.24 means the frame that is shown at 1.236."""
 
 ACCEPTED = (
     "labels.npz (one array of 0 and 1 per video), labels.csv (video,start_s,end_s), "
@@ -239,20 +243,27 @@ def csv_video(text: str, videos: Videos) -> str | None:
 
 def csv_labels(path: Path, video: Video, rows: Iterable[CsvRow], in_seconds: bool) -> Labels:
     """Labels of one video from its lines of labels.csv; a line outside it is a DatasetError."""
-    n_frames = video_frames(video)
-    with open_source(video.path) as source:
-        fps = source.info.fps
+    times = video_times(video)
+    n_frames = len(times)
+    step_s = float(np.median(np.diff(times))) if n_frames > 1 else 1 / DEFAULT_FPS
+    end_s = times[-1] + step_s
     intervals: Intervals = []
     for row in rows:
-        # Half a second is allowed past the end: people write the length that a player shows.
-        slack = math.ceil(fps / 2) if in_seconds else 0
-        start, stop = (round(t * fps) if in_seconds else int(t) for t in (row.start, row.end))
-        if start >= n_frames or stop > n_frames + slack:
+        if in_seconds:
+            ends = np.array([row.start, row.end]) - ROUNDED_S
+            start, stop = map(int, np.searchsorted(times, ends))
+            # Half a second is allowed past the end: people write the length that a player shows.
+            outside = row.start >= end_s or row.end > end_s + PAST_END_S
+        else:
+            start, stop = int(row.start), int(row.end)
+            outside = start >= n_frames or stop > n_frames
+        if outside:
             raise DatasetError(
                 f"{path}, line {row.line}: the interval {row.start:g} to {row.end:g} lies outside "
-                f"the video {video.name}, which has {n_frames} frames = {n_frames / fps:.2f} s at "
-                f"{fps:g} fps. Correct the line, or give start_frame,end_frame columns."
+                f"the video {video.name}, which has {n_frames} frames and ends at {end_s:.2f} s. "
+                "Correct the line; start_s,end_s columns are seconds, start_frame,end_frame frames."
             )
+        start = min(start, n_frames - 1)
         # An interval shorter than a frame still marks the frame that it falls in.
         intervals.append((start, min(max(stop, start + 1), n_frames)))
     return fill(intervals, n_frames, f"{path}, video {video.name},")

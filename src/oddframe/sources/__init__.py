@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from oddframe.errors import SourceError
 from oddframe.sources.array import SUFFIX, ArrayFile
 from oddframe.sources.base import (
@@ -29,6 +32,7 @@ __all__ = [
     "Source",
     "count_frames",
     "frame_hint",
+    "frame_times",
     "natural_key",
     "open_source",
 ]
@@ -135,14 +139,25 @@ def frame_hint(source: Source) -> int | None:
     return source.frame_hint
 
 
+def frame_times(path: str | Path, fps: float | None = None) -> NDArray[np.float64]:
+    """Seconds (n,) of all frames of a file or folder since the first: of video files by decoding.
+
+    fps: of a frame folder, as `open_source` takes it.
+
+    Raises:
+        SourceError: a camera or stream, or the file is cut short.
+    """
+    with open_source(path, fps=fps) as source:
+        if isinstance(source, VideoFile):
+            return source.frame_times()
+        if source.info.frames is None:
+            raise SourceError(f"{path} is a live source: its frames cannot be counted.")
+        return np.arange(source.info.frames) / source.info.fps
+
+
 def count_frames(path: str | Path) -> int:
     """Certain number of frames of a frame folder (counted) or a video file (decoded).
 
-    Raises SourceError for cameras and streams, and where the file is damaged.
+    Raises SourceError for cameras and streams, and where the file is cut short.
     """
-    with open_source(path) as source:
-        if source.info.frames is not None:
-            return source.info.frames
-        if isinstance(source, VideoFile):
-            return source.count_frames()
-    raise SourceError(f"{path} is a live source: its frames cannot be counted.")
+    return len(frame_times(path))

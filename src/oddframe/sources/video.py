@@ -9,6 +9,8 @@ from pathlib import Path
 
 import av
 import av.error
+import numpy as np
+from numpy.typing import NDArray
 
 from oddframe.errors import SourceError
 from oddframe.sources.base import Source
@@ -128,12 +130,12 @@ class VideoFile(Source):
             self.lost = decoder.lost
             self._check_length(count, end_s, decoder.packets)
 
-    def count_frames(self) -> int:
-        """Decode the whole file and count its frames, checking its length as iteration does.
+    def frame_times(self) -> NDArray[np.float64]:
+        """Seconds (n,) of all frames, by decoding them; checks the length as iteration does.
 
         Takes the time of decoding, but nothing else is certain.
         """
-        return sum(1 for _ in self._decoded())
+        return np.array([pts_s for _, pts_s, _ in self._decoded()], np.float64)
 
     def _check_length(self, decoded: int, end_s: float, packets: int) -> None:
         """Raise SourceError where bytes are missing, and with them frames."""
