@@ -252,6 +252,8 @@ def csv_labels(path: Path, video: Video, rows: Iterable[CsvRow], in_seconds: boo
         if in_seconds:
             ends = np.array([row.start, row.end]) - ROUNDED_S
             start, stop = map(int, np.searchsorted(times, ends))
+            if stop <= start:  # shorter than a frame: the one that is shown then
+                start = max(0, int(np.searchsorted(times, row.start + ROUNDED_S, "right")) - 1)
             # Half a second is allowed past the end: people write the length that a player shows.
             outside = row.start >= end_s or row.end > end_s + PAST_END_S
         else:
@@ -264,7 +266,6 @@ def csv_labels(path: Path, video: Video, rows: Iterable[CsvRow], in_seconds: boo
                 "Correct the line; start_s,end_s columns are seconds, start_frame,end_frame frames."
             )
         start = min(start, n_frames - 1)
-        # An interval shorter than a frame still marks the frame that it falls in.
         intervals.append((start, min(max(stop, start + 1), n_frames)))
     return fill(intervals, n_frames, f"{path}, video {video.name},")
 
