@@ -60,6 +60,12 @@ class Run:
         return None if self.calibration is None else float(self.calibration["threshold"])
 
     @property
+    def fps(self) -> float | None:
+        """Frames per second of the footage that it learned from; None where nothing said it."""
+        found = self.card.get("fps")
+        return None if found is None else float(found)
+
+    @property
     def settable(self) -> tuple[str, ...]:
         """Settings that need neither new training nor new statistics of the scene."""
         return (*score_settings(self.name), "score.smooth", "score.streams")

@@ -32,6 +32,10 @@ class SourceInfo:
     folders whose rate was not given)."""
     frames: int | None
     """Number of frames where it is known for certain, None for cameras and streams."""
+    assumed: bool = False
+    """Nothing says the rate: `fps` is what is usual."""
+    steady: bool = True
+    """Nearly all steps between stamps are like the usual one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +87,7 @@ class Score:
     """The raw terms behind the score, one CSV column each, in the units of model and streams."""
     heat: Map | None = None
     """(h, w) at the working size: how unusual each place is, in units of `score`."""
+    held: bool = False
+    """The frame lies between two of the RUN's rate and was not looked at: the score before it."""
+    age_s: float | None = None
+    """Of live sources, seconds from the arrival of the frame to its score; None of files."""

@@ -1,4 +1,9 @@
-"""Pauses and damage: behind them every history starts anew, and nothing is judged that is not."""
+"""Pauses, damage, other rates: what footage that is no even row of frames does to scores."""
+
+import itertools
+import json
+import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -7,12 +12,14 @@ from stub_run import HISTORY, street
 import oddframe
 from encoded import break_bytes, encode
 from oddframe.data import open_dataset
+from oddframe.errors import ConfigError, OddframeWarning
 from oddframe.runtime.compare import collect as collect_methods
 from oddframe.runtime.compare import compare
 from oddframe.runtime.evaluate import evaluate, holes
 from oddframe.runtime.memories import watching
 from oddframe.scoring.protocols import parse_protocols
 from oddframe.sources import Source
+from oddframe.sources.rate import Pacer
 from oddframe.types import SourceInfo
 
 PART = 14
@@ -121,3 +128,88 @@ def test_nothing_of_broken_pictures_is_scored(detector, tmp_path):
     assert lost.damaged > 0
     assert np.isnan(result.score[ill]).all()
     assert not np.isnan(result.score[-20:]).any()
+
+
+# ---- the rate of the RUN
+
+
+class Street(Source):
+    """The street at so many frames a second, of 25 there would be."""
+
+    def __init__(self, fps, seconds=2.4):
+        self.at = [i / fps for i in range(round(seconds * fps))]
+        super().__init__(SourceInfo("street", 64, 48, fps, len(self.at)))
+
+    def _frames(self):
+        for i, t in enumerate(self.at):
+            yield oddframe.Frame(i, t, street(round(25 * t)))
+
+
+@pytest.fixture
+def at_25(shared_run, tmp_path):
+    """The stub, of which it is known that it learned at 25 frames/s."""
+    run = tmp_path / "run"
+    shutil.copytree(shared_run, run)
+    card = json.loads((run / "model.json").read_text())
+    (run / "model.json").write_text(json.dumps(card | {"fps": 25.0}))
+    return oddframe.load(run)
+
+
+def test_faster_footage_has_the_scores_of_its_frames_at_the_runs_rate(at_25):
+    plain = at_25.score(Street(25))
+    with pytest.warns(OddframeWarning, match="street has 50 frames/s, the RUN learned at 25"):
+        fast = list(at_25.stream(Street(50)))
+    assert [s.index for s in fast] == list(range(120))
+    taken = [s for s in fast if not s.held]
+    assert len(taken) == 60
+    np.testing.assert_allclose([s.score for s in taken], plain.score)
+    for before, score in itertools.pairwise(fast):
+        if score.held:  # between two of its frames it keeps the score
+            np.testing.assert_equal((score.score, score.level), (before.score, before.level))
+            assert score.pts_s == pytest.approx(before.pts_s + 0.02)
+
+
+def test_slower_footage_has_the_mean_of_its_looks(at_25):
+    with pytest.warns(OddframeWarning, match="is looked at 2.5 times and has the mean"):
+        slow = at_25.score(Street(10))
+    state, wanted, pace = at_25.init_state(), [], Pacer(25, 10)
+    for frame in Street(10):
+        looks = []
+        for _ in range(pace.looks(frame)):
+            state, score = at_25.step(state, frame.image)
+            looks.append(score.score)
+        wanted.append(np.mean(looks))
+    np.testing.assert_allclose(slow.score, wanted)
+    assert len(slow) == 24
+    level = np.maximum(slow.score, 0) / at_25.info.threshold
+    np.testing.assert_allclose(slow.level, level)
+    np.testing.assert_array_equal(slow.alarm, level >= 1)
+
+
+def test_it_is_said_once(at_25):
+    with pytest.warns(OddframeWarning):
+        at_25.score(Street(50))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        at_25.score(Street(50))
+        at_25.score(Street(24))
+
+
+def test_floors_look_at_the_frames_that_the_model_looks_at(at_25, tmp_path):
+    root = tmp_path / "set"
+    (root / "normal").mkdir(parents=True)
+    (root / "test").mkdir()
+    encode(root / "normal" / "n.mp4", 30)
+    encode(root / "test" / "a.mp4", 100, 50)
+    np.savez(root / "labels.npz", a=(np.arange(100) > 60).astype(np.uint8))
+    with pytest.warns(OddframeWarning, match="50 frames/s"):
+        found = evaluate(at_25, open_dataset(root), parse_protocols("deploy"), regions=False)
+    floor = found.videos[0].floors["persistence"]
+    held = np.flatnonzero(np.diff(found.videos[0].score[20:]) == 0)
+    assert len(held) > 30
+    np.testing.assert_array_equal(floor[20:][held], floor[20:][held + 1])
+    with (
+        pytest.raises(ConfigError, match="measured frame by frame"),
+        watching(at_25, open_dataset(root)),
+    ):
+        pass

@@ -32,7 +32,6 @@ def run(
     from oddframe.runs import load_run, write_calibration
     from oddframe.runtime.detector import load
     from oddframe.scoring.calibrate import calibrate
-    from oddframe.sources import open_source
 
     if not alarms_per_day > 0:
         raise ConfigError(f"--alarms-per-day must be above 0, found {alarms_per_day:g}.")
@@ -52,7 +51,7 @@ def run(
     flows = detector.flows_of(dataset, "train")
     scores, times = [], []
     for video in dataset.train:
-        with open_source(video.path) as source, frame_bar(video.name) as tick:
+        with video.open() as source, frame_bar(video.name) as tick:
             own = flows.get(video.name)
             found = detector.score(source, heat=False, progress=tick, flow=own)
             scores.append(found.score)

@@ -14,7 +14,6 @@ import numpy as np
 
 from oddframe.data.dataset import Video
 from oddframe.errors import SourceError
-from oddframe.sources import open_source
 from oddframe.sources.images import list_images, read_image
 from oddframe.types import Image
 
@@ -62,7 +61,7 @@ def _file(video: Video, tick: Tick) -> Looked:
     thin_before = b""
     repeats: list[int] = []
     count = 0
-    with open_source(video.path) as source:
+    with video.open() as source:
         kind = f"{source.info.width}x{source.info.height} {source.info.fps:g} fps"
         for frame in source:
             thin = frame.image[::THIN, ::THIN].tobytes()
@@ -78,7 +77,7 @@ def _file(video: Video, tick: Tick) -> Looked:
 
 def _folder(video: Video, say: Say, tick: Tick) -> Looked:
     files = list_images(video.path)
-    with open_source(video.path) as source:  # decodes the first picture
+    with video.open() as source:  # decodes the first picture
         width, height = source.info.width, source.info.height
         kind = f"{width}x{height} {source.info.fps:g} fps"
     numbered = frame_numbers(files)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.errors import DatasetError
-from oddframe.sources import VIDEO_SUFFIXES, frame_times, natural_key
+from oddframe.sources import VIDEO_SUFFIXES, Reading, Source, frame_times, natural_key, open_as
 from oddframe.sources.base import is_junk
 from oddframe.sources.images import list_images
 
@@ -27,7 +27,13 @@ class Video:
     name: str
     """Unique within its split; file stem or folder name, sub-folders joined by `_`."""
     path: Path
-    """A video file or a folder of frames: `open_source(video.path)` reads it."""
+    """A video file or a folder of frames."""
+    reading: Reading = field(default=Reading(), compare=False)
+    """How it is to be read."""
+
+    def open(self) -> Source:
+        """Open it; errors as `open_source`."""
+        return open_as(self.path, self.reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +82,14 @@ def video_times(video: Video) -> NDArray[np.float64]:
     Raises SourceError where the video is cut short.
     """
     if video.path.is_dir():
-        return frame_times(video.path)
-    return _decoded_times(video.path, video.path.stat().st_mtime_ns)
+        return frame_times(video.path, video.reading)
+    return _decoded_times(video.path, video.reading, video.path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
-def _decoded_times(path: Path, mtime_ns: int) -> NDArray[np.float64]:
+def _decoded_times(path: Path, reading: Reading, mtime_ns: int) -> NDArray[np.float64]:
     del mtime_ns  # part of the key, so that a file that was replaced is read again
-    return frame_times(path)
+    return frame_times(path, reading)
 
 
 def subfolders(folder: Path) -> list[Path]:

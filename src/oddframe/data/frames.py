@@ -24,7 +24,6 @@ from oddframe.data.dataset import Video
 from oddframe.data.manifest import videos_hash
 from oddframe.errors import RunError
 from oddframe.pictures import resize_bgr
-from oddframe.sources import open_source
 from oddframe.types import Image
 
 Progress = Callable[[int, int | None], None]
@@ -101,7 +100,6 @@ class FrameStore:
         folder: Path,
         size: int,
         progress: Progress | None = None,
-        allow_short: bool = False,
     ) -> FrameStore:
         """Decode and resize all videos once, and write them to `folder`.
 
@@ -110,7 +108,6 @@ class FrameStore:
             folder: made where it is missing; a store already in it is replaced at the end.
             size: rows and columns of the stored frames.
             progress: called after each frame.
-            allow_short: accept video files that end early (see `open_source`).
 
         Raises:
             SourceError: a video cannot be read to its end.
@@ -118,7 +115,7 @@ class FrameStore:
         """
         if not videos:
             raise RunError(f"No videos to store in {folder}: the data set's split is empty.")
-        writer = _Writer(videos, folder, size, progress, allow_short)
+        writer = _Writer(videos, folder, size, progress)
         temporary = folder / (DATA + ".tmp")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -168,16 +165,15 @@ class FrameStore:
         folder: Path,
         size: int,
         progress: Progress | None = None,
-        allow_short: bool = False,
     ) -> FrameStore:
         """The store in `folder` if it was made of these videos at this size, else a new one."""
         try:
             store = cls.open(folder)
         except RunError:
-            return cls.build(videos, folder, size, progress, allow_short)
+            return cls.build(videos, folder, size, progress)
         if store.size == size and store.content == videos_hash(videos):
             return store
-        return cls.build(videos, folder, size, progress, allow_short)
+        return cls.build(videos, folder, size, progress)
 
 
 @dataclass(slots=True)
@@ -188,7 +184,6 @@ class _Writer:
     folder: Path
     size: int
     progress: Progress | None
-    allow_short: bool
 
     def write(self, path: Path) -> tuple[int, tuple[StoredVideo, ...]]:
         """Write all frames to `path`; gives the channels and where each video lies."""
@@ -204,7 +199,7 @@ class _Writer:
         """Whether the first frame of every video is grey, and how many frames to expect."""
         grey, hints = True, []
         for video in self.videos:
-            with open_source(video.path, allow_short=self.allow_short) as source:
+            with video.open() as source:
                 hints.append(source.frame_hint)
                 grey = grey and is_grey(next(iter(source)).at(self.size))
         known = [hint for hint in hints if hint is not None]
@@ -218,7 +213,7 @@ class _Writer:
         with _create(path) as file:
             for video in self.videos:
                 start = done
-                with open_source(video.path, allow_short=self.allow_short) as source:
+                with video.open() as source:
                     for frame in source:
                         file.write(self._encode(frame.at(self.size), channels))
                         done += 1

@@ -25,7 +25,7 @@ from oddframe.data.dataset import (
 from oddframe.data.labels import choose_labels
 from oddframe.data.official import LABEL_SETS
 from oddframe.errors import DatasetError
-from oddframe.sources import VIDEO_SUFFIXES
+from oddframe.sources import VIDEO_SUFFIXES, Reading
 from oddframe.sources.base import describe_folder
 from oddframe.sources.images import list_images
 
@@ -138,7 +138,9 @@ LAYOUTS: tuple[tuple[str, str, Callable[[Path], Dataset | None]], ...] = (
 """(name, what it looks like, detect function), tried in this order."""
 
 
-def open_dataset(root: str | Path, labels: str | Path | None = None) -> Dataset:
+def open_dataset(
+    root: str | Path, labels: str | Path | None = None, reading: Reading | None = None
+) -> Dataset:
     """Recognise a data-set folder, a folder of videos, or one video.
 
     Args:
@@ -147,6 +149,7 @@ def open_dataset(root: str | Path, labels: str | Path | None = None) -> Dataset:
             .npz, .csv, .mat or .npy file, a folder of .npy files or of Avenue's N_label.mat, or
             the name of a label set among those found (`official.LABEL_SETS`, such as Avenue's
             "mask" and "ffp").
+        reading: how its videos are read, where not as usual.
 
     Returns:
         the data set; `test` is empty for plain folders of videos.
@@ -164,6 +167,12 @@ def open_dataset(root: str | Path, labels: str | Path | None = None) -> Dataset:
     found = _detect(folder) if folder.is_dir() else _single(folder)
     if found is None:
         raise DatasetError(_unknown(folder))
+    if reading is not None:
+        train, test = (
+            tuple(replace(video, reading=reading) for video in videos)
+            for videos in (found.train, found.test)
+        )
+        found = replace(found, train=train, test=test)
     if labels is None:
         return found
     if str(labels) in LABEL_SETS and not Path(labels).exists():

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from oddframe.data.dataset import Dataset, LabelFiles, Video, numbers
 from oddframe.data.label_files import load_array, load_mat, load_npz_array, npz_keys
 from oddframe.errors import DatasetError
-from oddframe.sources import open_source
 from oddframe.sources.images import list_images, read_image
 
 Masks = NDArray[np.bool_]
@@ -132,7 +131,7 @@ def _some(names: list[str]) -> str:
 
 
 def _size(video: Video) -> tuple[int, int]:
-    with open_source(video.path) as source:
+    with video.open() as source:
         return source.info.height, source.info.width
 
 

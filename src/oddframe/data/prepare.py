@@ -40,7 +40,6 @@ from oddframe.data.prepared import (
     read_prepared,
 )
 from oddframe.errors import DatasetError
-from oddframe.sources import open_source
 from oddframe.sources.array import SUFFIX, write_header, write_rate
 
 Progress = Callable[[int, int | None], None]
@@ -212,7 +211,7 @@ class _Writer:
     def _frames(self, video: Video, path: Path, channels: int) -> tuple[int, float]:
         """All frames of a video to a .npy; gives their number and rate."""
         count = 0
-        with open_source(video.path) as source, path.open("wb") as file:
+        with video.open() as source, path.open("wb") as file:
             write_header(file, (0, self.size, self.size, channels))
             for frame in source:
                 image = frame.at(self.size)
@@ -223,7 +222,7 @@ class _Writer:
                 self.done += 1
                 if self.progress is not None:
                     self.progress(self.done, self.total)
-            write_rate(file, source.info.fps)
+            write_rate(file, None if source.info.assumed else source.info.fps)
             file.seek(0)
             write_header(file, (count, self.size, self.size, channels))
             file.flush()
@@ -290,7 +289,7 @@ def _archive(path: Path, arrays: Mapping[str, NDArray[np.uint8]]) -> str:
 
 
 def _survey(video: Video) -> _Surveyed:
-    with open_source(video.path) as source:
+    with video.open() as source:
         first = next(iter(source)).image
         info = source.info
         return _Surveyed(source.frame_hint, is_grey(first), info.width, info.height)

@@ -365,12 +365,11 @@ def _floors(store: Store, dataset: Dataset, tick: Tick) -> list[Method]:
     lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
     if lacking:
         from oddframe.scoring.floors import floor_scores
-        from oddframe.sources import open_source
 
         found: dict[str, dict[str, Floats]] = {f: {} for f in lacking}
         step, done = tick("floors"), 0
         for video in dataset.test:
-            with open_source(video.path) as source:
+            with video.open() as source:
                 values = floor_scores(source, lacking)
             for f in lacking:
                 found[f][video.name] = values[f]

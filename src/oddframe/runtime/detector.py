@@ -11,9 +11,12 @@ files ahead of it, in a thread of their own. A score looks at its own frame and 
 
 from __future__ import annotations
 
+import math
+import time
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,7 +26,7 @@ from numpy.typing import NDArray
 
 from oddframe.data.dataset import Dataset
 from oddframe.data.flow_folder import FlowFolder, VideoFlow, flow_folder, needs_flow
-from oddframe.errors import ConfigError
+from oddframe.errors import ConfigError, OddframeWarning
 from oddframe.models.base import Ranges, Terms, VADModel
 from oddframe.pictures import Plain
 from oddframe.runs import Run, load_run
@@ -34,6 +37,7 @@ from oddframe.scoring.floors import FLOW_LAG
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.scorer import Compared, Greys, Precision, Prepared, Scorer, ScorerState
 from oddframe.sources import Source, open_source
+from oddframe.sources.rate import Pacer, pacer, pacing_text
 from oddframe.types import Frame, Image, Score
 
 SourceLike = Source | str | Path | int
@@ -70,6 +74,9 @@ class DetectorInfo:
     """Which of the training's weights these are, in words."""
     changed: tuple[str, ...]
     """Score settings changed after training, in words."""
+    fps: float | None = None
+    """Frames per second that it learned at; footage of another rate is brought to it
+    (`sources.rate`). None where that is not known."""
 
 
 class Detector:
@@ -102,7 +109,9 @@ class Detector:
             precision=precision,
             weights=run.weights_text,
             changed=run.changed,
+            fps=run.fps,
         )
+        self._said: set[str] = set()
         self.score_config = run.score_config
 
     def paper_of(self, data: str | None = None) -> PaperScore:
@@ -237,39 +246,60 @@ class Detector:
         """
         with _opened(source) as opened, closing(self._prepared(opened, flow)) as frames:
             state = self.init_state()
-            for frame, prepared in frames:
+            score, compared = Score(-1, 0.0, math.nan, math.nan, False), None
+            for frame, looks in frames:
                 if frame.gap:
                     state = self._scorer.restart(state)
-                # The two halves of `Scorer.step`.
-                state, seen = self._scorer.observe(state, prepared)
-                state, score = self._scorer.score(state, seen, frame.pts_s)
-                yield frame, score, None if seen is None else seen.compared
+                scores = []
+                for prepared in looks:
+                    # The two halves of `Scorer.step`.
+                    state, seen = self._scorer.observe(state, prepared)
+                    state, one = self._scorer.score(state, seen, frame.pts_s)
+                    scores.append(one)
+                    compared = None if seen is None else seen.compared
+                if scores:
+                    score = self._scorer.mean(scores)
+                age_s = None if frame.arrived_s is None else time.monotonic() - frame.arrived_s
+                score = replace(
+                    score, index=frame.index, pts_s=frame.pts_s, held=not scores, age_s=age_s
+                )
+                yield frame, score, compared
 
     def _prepared(
         self, source: Source, flow: VideoFlow | None
-    ) -> Generator[tuple[Frame, Prepared], None, None]:
+    ) -> Generator[tuple[Frame, list[Prepared]], None, None]:
         """The frames of a source, prepared; those of files by a thread, ahead of the model.
 
-        Cameras are read when a score is wanted and not before: a frame that waits here is as old
-        as the model is slow, and a thread that waits for a camera cannot be ended.
+        Frames of cameras are prepared when a score is wanted and not before: one that waits here
+        is as old as the model is slow.
         """
-        made = self._prepare_all(source, flow or self.flow_of(source))
+        pace = None if self.info.carried else pacer(self.info.fps, source.info)
+        if pace is not None and self.info.fps is not None:
+            text = pacing_text(self.info.fps, source.info)
+            kind = text.removeprefix(source.info.name)
+            if kind not in self._said:
+                self._said.add(kind)
+                warnings.warn(text, OddframeWarning, stacklevel=2)
+        made = self._prepare_all(source, flow or self.flow_of(source), pace)
         return made if source.live else ahead(made, AHEAD)
 
     def _prepare_all(
-        self, source: Source, flow: VideoFlow | None
-    ) -> Generator[tuple[Frame, Prepared], None, None]:
+        self, source: Source, flow: VideoFlow | None, pace: Pacer | None
+    ) -> Generator[tuple[Frame, list[Prepared]], None, None]:
+        """Every frame with what is to be looked at: once, or as often as its rate asks for."""
         greys: Greys = ()
         frames = 0
         for frame in source:
+            greys = () if frame.gap else greys
             frames = frame.index + 1
             carried = None if flow is None else flow.read(frame.index, self.info.size)
             if isinstance(frame.picture, Plain):  # decoded ones are pictures
                 _picture(frame.image)
-            past = () if frame.gap else greys
-            prepared = self._scorer.prepare(frame.picture, past, carried)
-            greys = prepared.greys
-            yield frame, prepared
+            looks = []
+            for _ in range(1 if pace is None else pace.looks(frame)):
+                looks.append(self._scorer.prepare(frame.picture, greys, carried))
+                greys = looks[-1].greys
+            yield frame, looks
         if flow is not None:  # files left over are of another video
             flow.expect(frames)
 

@@ -47,7 +47,6 @@ from oddframe.scoring.judge import (
 )
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
-from oddframe.sources import open_source
 
 Floats = NDArray[np.float64]
 
@@ -220,13 +219,16 @@ def _score(
     """Score one video with detector and floors in one pass; counts hits in its masks."""
     floors = {name: FLOORS[name]() for name in names}
     found: dict[str, list[float]] = {name: [] for name in floors}
-    with open_source(video.path) as source:
+    with video.open() as source:
         size = (source.info.height, source.info.width)
         collector = Collector(video.name, size, heat=False)
         for frame, score in detector.follow(source, flow):
             if frame.gap:
                 floors = {name: FLOORS[name]() for name in names}
             for name, floor in floors.items():
+                if score.held and found[name]:
+                    found[name].append(found[name][-1])
+                    continue
                 value = floor.step(frame.at(SIZE_PX))
                 found[name].append(float("nan") if value is None else value)
             collector.add(score)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from oddframe.data import Dataset, frame_labels
 from oddframe.data.official import benchmark_of
+from oddframe.errors import ConfigError
 from oddframe.metrics import frame_auc
 from oddframe.models.base import Prediction, motion
 from oddframe.models.m2s2l import M2S2L
@@ -28,7 +29,7 @@ from oddframe.models.memory import Memory, in_use, items_in_use
 from oddframe.runtime.detector import Detector
 from oddframe.runtime.evaluate import VideoScores
 from oddframe.scoring.scorer import ScoreConfig, Scorer, psnr
-from oddframe.sources import open_source
+from oddframe.sources.rate import pacer
 
 Floats = NDArray[np.float64]
 WAYS = ("with", "constant", "without")
@@ -113,11 +114,20 @@ def watching(detector: Detector, dataset: Dataset) -> Iterator[MemoryEffect | No
 
     Raises:
         DatasetError, SourceError: as `evaluate`.
+        ConfigError: footage of another rate than the run's.
     """
     model = detector.model
     if not isinstance(model, M2S2L) or not _banks(model):
         yield None
         return
+    for video in dataset.test:
+        with video.open() as source:
+            if pacer(detector.info.fps, source.info) is not None:
+                raise ConfigError(
+                    f"What memories do is measured frame by frame, and {video.name} has "
+                    f"{source.info.fps:.3g} frames/s where {detector.info.run} learned at "
+                    f"{detector.info.fps:.3g}. Use footage of that rate, or evaluate without it."
+                )
     reads = _mean_reads(detector, dataset)
     if not reads:
         yield None
@@ -193,7 +203,7 @@ def _mean_reads(detector: Detector, dataset: Dataset) -> dict[str, Tensor]:
     scorer = Scorer(detector.model, ScoreConfig(flow=False), device=detector.info.device)
     try:
         for video in dataset.test:
-            with open_source(video.path) as source:
+            with video.open() as source:
                 state = scorer.init_state()
                 for frame in source:
                     if frame.gap:

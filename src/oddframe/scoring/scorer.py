@@ -12,6 +12,7 @@ Letters: h w rows and columns of the working size, c colour.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, cast
@@ -330,6 +331,20 @@ class Scorer:
         level = float("nan") if self.threshold is None else max(value, 0.0) / self.threshold
         state = replace(state, smooth=value)
         return state, Score(index, pts_s, value, level, level >= 1, terms, fuse_maps(fused))
+
+    def mean(self, scores: Sequence[Score]) -> Score:
+        """One score of several looks at a frame; NaN where one of them has none yet."""
+        if len(scores) == 1:
+            return scores[0]
+        value = float(np.mean([s.score for s in scores]))
+        if math.isnan(value):
+            return next(s for s in scores if math.isnan(s.score))
+        last = scores[-1]
+        terms = {name: float(np.mean([s.terms[name] for s in scores])) for name in last.terms}
+        heats = [s.heat for s in scores if s.heat is not None]
+        heat = np.asarray(np.mean(heats, axis=0), np.float32) if heats else None
+        level = math.nan if self.threshold is None else max(value, 0.0) / self.threshold
+        return Score(last.index, last.pts_s, value, level, level >= 1, terms, heat)
 
     def unusual(self, seen: Observation) -> tuple[dict[str, Map], dict[str, float]]:
         """Compare with the scene: maps in standard deviations per stream, and the raw terms."""

@@ -20,7 +20,6 @@ from oddframe.sources.base import (
     Source,
     natural_key,
 )
-from oddframe.sources.decode import DEFAULT_FPS, valid_fps
 from oddframe.sources.images import ImageFolder
 from oddframe.sources.live import NetworkStream, Webcam
 from oddframe.sources.urls import SCHEMES, is_address, shown
@@ -29,11 +28,13 @@ from oddframe.sources.video import VideoFile
 __all__ = [
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "Reading",
     "Source",
     "count_frames",
     "frame_hint",
     "frame_times",
     "natural_key",
+    "open_as",
     "open_source",
 ]
 
@@ -41,10 +42,19 @@ Spec = str | Path | int
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
-    fps: float | None
-    allow_short: bool
-    timeout_s: float
+class Reading:
+    """How sources are read."""
+
+    fps: float | None = None
+    """Rate of a frame folder, which cannot say it itself (25.0 otherwise). Ignored for the other
+    kinds, which do say it."""
+    allow_short: bool = False
+    """Accept a video file that is cut short."""
+    timeout_s: float = 10.0
+    """Limit for opening a network stream, and for every frame of a live source."""
+
+
+DEFAULT = Reading()
 
 
 def _is_camera(spec: Spec) -> bool:
@@ -57,11 +67,11 @@ def _is_url(spec: Spec) -> bool:
     return isinstance(spec, str) and is_address(spec)
 
 
-def _open_camera(spec: Spec, options: _Options) -> Source:
+def _open_camera(spec: Spec, options: Reading) -> Source:
     return Webcam(int(str(spec)), options.timeout_s)
 
 
-def _open_url(spec: Spec, options: _Options) -> Source:
+def _open_url(spec: Spec, options: Reading) -> Source:
     scheme = str(spec).split("://", 1)[0].lower()
     if scheme not in SCHEMES:
         raise SourceError(
@@ -71,12 +81,11 @@ def _open_url(spec: Spec, options: _Options) -> Source:
     return NetworkStream(str(spec), options.timeout_s)
 
 
-def _open_folder(spec: Spec, options: _Options) -> Source:
-    fps = DEFAULT_FPS if options.fps is None else valid_fps(options.fps)
-    return ImageFolder(Path(str(spec)), fps)
+def _open_folder(spec: Spec, options: Reading) -> Source:
+    return ImageFolder(Path(str(spec)), options.fps)
 
 
-def _open_file(spec: Spec, options: _Options) -> Source:
+def _open_file(spec: Spec, options: Reading) -> Source:
     path = Path(str(spec))
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise SourceError(
@@ -93,13 +102,13 @@ def _is_array(spec: Spec) -> bool:
 
 # In this order: a folder named "0" is a folder, the digit 0 alone is the first camera.
 KINDS: tuple[
-    tuple[str, Callable[[Spec], bool], Callable[[Spec, _Options], Source]],
+    tuple[str, Callable[[Spec], bool], Callable[[Spec, Reading], Source]],
     ...,
 ] = (
     ("camera", _is_camera, _open_camera),
     ("network stream", _is_url, _open_url),
     ("frame folder", lambda spec: Path(str(spec)).is_dir(), _open_folder),
-    ("frame array", _is_array, lambda spec, options: ArrayFile(Path(str(spec)))),
+    ("frame array", _is_array, lambda spec, options: ArrayFile(Path(str(spec)), options.fps)),
     ("video file", lambda spec: Path(str(spec)).is_file(), _open_file),
 )
 
@@ -115,16 +124,18 @@ def open_source(
 
     Args:
         spec: path, camera index (3 or "3") or URL (rtsp://, http://, …).
-        fps: rate of a frame folder, which cannot say it itself (25.0 otherwise). Ignored for
-            the other kinds, which do say it.
-        allow_short: accept a video file that ends before its declared number of frames.
-        timeout_s: limit for opening and reading a network stream.
+        fps, allow_short, timeout_s: see `Reading`.
 
     Raises:
-        SourceError: nothing there, not a video, damaged, or not answering; while iterating also
-            for a truncated file and for frames of two sizes.
+        SourceError: nothing there, not a video, not answering; while iterating also for a file
+            that is cut short, for frame folders with frames of two sizes, and for live sources
+            that end or fall silent.
     """
-    options = _Options(fps, allow_short, timeout_s)
+    return open_as(spec, Reading(fps, allow_short, timeout_s))
+
+
+def open_as(spec: str | Path | int, options: Reading) -> Source:
+    """`open_source`, with its options as one value."""
     for _, recognise, opener in KINDS:
         if recognise(spec):
             return opener(spec, options)
@@ -139,15 +150,13 @@ def frame_hint(source: Source) -> int | None:
     return source.frame_hint
 
 
-def frame_times(path: str | Path, fps: float | None = None) -> NDArray[np.float64]:
+def frame_times(path: str | Path, options: Reading = DEFAULT) -> NDArray[np.float64]:
     """Seconds (n,) of all frames of a file or folder since the first: of video files by decoding.
-
-    fps: of a frame folder, as `open_source` takes it.
 
     Raises:
         SourceError: a camera or stream, or the file is cut short.
     """
-    with open_source(path, fps=fps) as source:
+    with open_as(path, options) as source:
         if isinstance(source, VideoFile):
             return source.frame_times()
         if source.info.frames is None:

@@ -29,6 +29,8 @@ DEFAULT_FPS = 25.0
 PAUSE_S = 0.3
 PAUSE_STEPS = 5
 """A step between stamps is a pause where it is longer than both of these."""
+UNEVEN, STEADY = 1.5, 0.9
+"""A video is steady where so large a share of its steps differ by less than this factor."""
 PLACE_S = 2.0
 """Damage that is so near to damage before it is the same place."""
 LOST_STEPS = 1.5
@@ -91,6 +93,16 @@ def typical_step(stamps: Sequence[int], time_base: Fraction) -> float | None:
     known = sorted(set(stamps))
     steps = [b - a for a, b in pairwise(known)]
     return float(statistics.median(steps) * time_base) if steps else None
+
+
+def is_steady(stamps: Sequence[int]) -> bool:
+    """Whether nearly all steps between stamps are like the usual one; pauses do not count."""
+    steps = np.diff(np.unique(np.asarray(stamps, np.float64)))
+    if not steps.size:
+        return True
+    usual = np.median(steps)
+    steps = steps[steps <= PAUSE_STEPS * usual]
+    return bool(np.mean((steps > usual / UNEVEN) & (steps < usual * UNEVEN)) >= STEADY)
 
 
 def valid_fps(fps: float) -> float:

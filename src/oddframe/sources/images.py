@@ -18,7 +18,7 @@ from oddframe.sources.base import (
     quiet_opencv,
     sort_frames,
 )
-from oddframe.sources.decode import DEFAULT_FPS
+from oddframe.sources.decode import DEFAULT_FPS, valid_fps
 from oddframe.types import Frame, Image, SourceInfo
 
 
@@ -54,7 +54,8 @@ def read_image(path: Path) -> Image:
 class ImageFolder(Source):
     """A folder of pictures of one size, one per frame."""
 
-    def __init__(self, folder: Path, fps: float = DEFAULT_FPS) -> None:
+    def __init__(self, folder: Path, fps: float | None = None) -> None:
+        """fps: the rate, if it is known."""
         self._paths = list_images(folder)
         if not self._paths:
             raise SourceError(
@@ -62,7 +63,9 @@ class ImageFolder(Source):
                 f"but {describe_folder(folder)}. Give a folder of frames or one video file."
             )
         height, width = read_image(self._paths[0]).shape[:2]
-        super().__init__(SourceInfo(folder.name, width, height, fps, len(self._paths)))
+        rate = DEFAULT_FPS if fps is None else valid_fps(fps)
+        info = SourceInfo(folder.name, width, height, rate, len(self._paths), assumed=fps is None)
+        super().__init__(info)
 
     def _frames(self) -> Iterator[Frame]:
         expected = (self.info.height, self.info.width)

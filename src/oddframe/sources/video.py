@@ -21,6 +21,7 @@ from oddframe.sources.decode import (
     Decoder,
     Lost,
     Opened,
+    is_steady,
     open_stream,
     quarter_turns,
     typical_step,
@@ -63,6 +64,7 @@ class VideoFile(Source):
             looked = [p.pts for p in islice(opened.packets(), LOOK) if p and p.pts is not None]
             step = typical_step(looked, base) if base else None
             fps = valid_fps(1 / step) if step else opened.rate()
+            steady = base is None or is_steady(looked)
         self._step_s = 1 / fps
         with self._opened() as opened:
             first = next(iter(Decoder(opened, self._step_s)), None)
@@ -74,7 +76,7 @@ class VideoFile(Source):
         width, height = first[0].width, first[0].height
         if quarter_turns(first[0]) % 2:
             width, height = height, width
-        super().__init__(SourceInfo(path.stem, width, height, fps, None))
+        super().__init__(SourceInfo(path.stem, width, height, fps, None, steady=steady))
 
     @contextmanager
     def _opened(self) -> Iterator[Opened]:
