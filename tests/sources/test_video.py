@@ -355,3 +355,38 @@ def test_real_clips_are_complete(real_data, name, frames):
     """The first has no stamps at its end, the second hides 8 frames by an edit list."""
     path = real_data("clips") / name
     assert count_frames(path) == frames
+
+
+# ---- from a time on
+
+
+@pytest.mark.parametrize(("name", "codec", "how"), KINDS, ids=[k[0] + "-" + k[1] for k in KINDS])
+@pytest.mark.parametrize("start_s", [0.0, 0.5, 3.21])
+def test_a_stretch_of_a_file(tmp_path, name, codec, how, start_s):
+    path = encode(tmp_path / name, 150, 25, codec, **how)
+    with open_source(path) as source:
+        wanted = [f for f in source if f.pts_s >= start_s - 1e-3]
+        got = list(source.frames_from(start_s))
+        assert source.length_s == pytest.approx(6.0, abs=0.3)
+    if name.endswith(".mpg"):  # few stamps to seek by: FFmpeg estimates the place
+        assert abs(number_of(got[0].image) - number_of(wanted[0].image)) <= 25
+        return
+    assert [number_of(f.image) for f in got] == [number_of(f.image) for f in wanted]
+    assert [f.pts_s for f in got] == pytest.approx([f.pts_s for f in wanted], abs=2e-3)
+    assert [f.index for f in got] == list(range(len(got)))
+    assert [f.gap for f in got] == [True] + [False] * (len(got) - 1)
+
+
+def test_a_stretch_of_a_file_whose_clock_begins_later(tmp_path):
+    path = encode(tmp_path / "a.mkv", 100, start=10.0)
+    with open_source(path) as source:
+        got = next(source.frames_from(2.0))
+        assert source.length_s == pytest.approx(4.0, abs=0.1)
+    assert (number_of(got.image), got.pts_s) == (50, pytest.approx(2.0, abs=2e-3))
+
+
+def test_a_file_that_does_not_say_how_long_it_is(tmp_path):
+    path = encode(tmp_path / "a.mkv", 100, options={"live": "1"})
+    with open_source(path) as source:
+        assert source.frame_hint is None
+        assert source.length_s == pytest.approx(4.0, abs=0.01)

@@ -7,7 +7,9 @@ stands in a line of JSON behind the numbers, where numpy does not look.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -60,8 +62,17 @@ class ArrayFile(Source):
         info = SourceInfo(path.stem, shape[2], shape[1], rate, shape[0], assumed=known is None)
         super().__init__(info)
 
+    def frames_from(self, start_s: float) -> Iterator[Frame]:
+        """As `Source.frames_from`, without reading those before."""
+        first = min(max(0, math.ceil(start_s * self.info.fps - 1e-6)), len(self._data))
+        for frame in self._read(first):
+            yield replace(frame, index=frame.index - first, gap=frame.index == first)
+
     def _frames(self) -> Iterator[Frame]:
-        for index, stored in enumerate(self._data):
+        return self._read(0)
+
+    def _read(self, first: int) -> Iterator[Frame]:
+        for index, stored in enumerate(self._data[first:], first):
             if self._closed:
                 return
             image = np.array(stored)

@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,6 +55,21 @@ class Source(ABC):
     @abstractmethod
     def _frames(self) -> Iterator[Frame]:
         """Yield the frames; raises SourceError where the source turns out to be damaged."""
+
+    @property
+    def length_s(self) -> float:
+        """Seconds that the source lasts, as far as can be said without decoding it; 0 of live
+        ones."""
+        return 0.0 if self.frame_hint is None else self.frame_hint / self.info.fps
+
+    def frames_from(self, start_s: float) -> Iterator[Frame]:
+        """The frames of a file or folder from a time on, the first of them with `gap`.
+
+        Their `index` counts from that first one.
+        """
+        frames = (frame for frame in self if frame.pts_s >= start_s)
+        for index, frame in enumerate(frames):
+            yield replace(frame, index=index, gap=frame.gap or index == 0)
 
     def __iter__(self) -> Iterator[Frame]:
         if self._closed:

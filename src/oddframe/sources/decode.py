@@ -172,11 +172,14 @@ Found = tuple[av.VideoFrame, float, bool]
 class Decoder:
     """The pictures of one stream in order; `lost` counts what was not to be had."""
 
-    def __init__(self, opened: Opened, step_s: float) -> None:
-        """opened: at its beginning, or after a seek. step_s: the typical step between stamps."""
+    def __init__(self, opened: Opened, step_s: float, zero_s: float | None = None) -> None:
+        """opened: at its beginning, or after a seek. step_s: the typical step between stamps.
+
+        zero_s: the stamp that seconds count from, by default that of the first picture.
+        """
         self._opened = opened
         self._step_s = step_s
-        self._clock = _Clock(float(opened.stream.time_base or 0), step_s)
+        self._clock = _Clock(float(opened.stream.time_base or 0), step_s, zero_s)
         self._waiting: set[int] = set()
         """Stamps of packets whose pictures have not come."""
         self._gone: set[int] = set()
@@ -205,6 +208,11 @@ class Decoder:
         yield from self._decoded(None)
         if self._suspicious and self._waiting and self._clock.began:
             self._note(lost=len(self._waiting))
+
+    @property
+    def zero_s(self) -> float:
+        """The stamp that seconds count from."""
+        return self._clock.zero_s
 
     @property
     def _suspicious(self) -> bool:
@@ -273,9 +281,9 @@ class Decoder:
 class _Clock:
     """Stamps of pictures as seconds since the first, always growing."""
 
-    def __init__(self, base: float, step_s: float) -> None:
+    def __init__(self, base: float, step_s: float, zero_s: float | None = None) -> None:
         self._base, self._step_s = base, step_s
-        self._zero_s = 0.0
+        self._fixed, self.zero_s = zero_s is not None, zero_s or 0.0
         self._last: dict[str, int] = {}
         self._faults = {"pts": 0, "dts": 0}
         self.began = False
@@ -288,14 +296,14 @@ class _Clock:
         if stamp is None:
             now = before + self._step_s
         else:
-            if not self.began:
-                self._zero_s = stamp
-            now = stamp - self._zero_s
+            if not self.began and not self._fixed:
+                self.zero_s = stamp
+            now = stamp - self.zero_s
             if now <= before:
                 jumped = is_pause(before - now, self._step_s)
                 now = before + (self._step_s if jumped else NOTHING_S)
                 if jumped:  # segments set one behind the other, each with a clock of its own
-                    self._zero_s = stamp - now
+                    self.zero_s = stamp - now
         self.began, self.at_s = True, now
         return now, now - before, jumped
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -67,9 +69,18 @@ class ImageFolder(Source):
         info = SourceInfo(folder.name, width, height, rate, len(self._paths), assumed=fps is None)
         super().__init__(info)
 
+    def frames_from(self, start_s: float) -> Iterator[Frame]:
+        """As `Source.frames_from`, without reading those before."""
+        first = min(max(0, math.ceil(start_s * self.info.fps - 1e-6)), len(self._paths))
+        for frame in self._read(first):
+            yield replace(frame, index=frame.index - first, gap=frame.index == first)
+
     def _frames(self) -> Iterator[Frame]:
+        return self._read(0)
+
+    def _read(self, first: int) -> Iterator[Frame]:
         expected = (self.info.height, self.info.width)
-        for index, path in enumerate(self._paths):
+        for index, path in enumerate(self._paths[first:], first):
             if self._closed:
                 return
             image = read_image(path)

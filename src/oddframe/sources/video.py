@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from oddframe.errors import SourceError
 from oddframe.sources.base import Source
 from oddframe.sources.container import is_iso_media, missing_bytes
 from oddframe.sources.decode import (
+    NOTHING_S,
     Converter,
     Decoded,
     Decoder,
+    Found,
     Lost,
     Opened,
     is_steady,
@@ -31,6 +34,8 @@ from oddframe.types import Frame, SourceInfo
 
 LOOK = 2000
 """Packets whose stamps the rate is taken from."""
+SEEK_BACK_S = (0.0, 2.0, 10.0, math.inf)
+"""How far before a wanted time it is sought for, one after the other."""
 SHORT_SHARE = 0.01
 SHORT_FRAMES = 2
 """A file that is cut short must also lack so many of the frames that its header counts."""
@@ -62,12 +67,15 @@ class VideoFile(Source):
             self._counts = bool(stream.frames)
             base = stream.time_base
             looked = [p.pts for p in islice(opened.packets(), LOOK) if p and p.pts is not None]
+            self._stamped = bool(looked)
             step = typical_step(looked, base) if base else None
             fps = valid_fps(1 / step) if step else opened.rate()
             steady = base is None or is_steady(looked)
         self._step_s = 1 / fps
         with self._opened() as opened:
-            first = next(iter(Decoder(opened, self._step_s)), None)
+            decoder = Decoder(opened, self._step_s)
+            first = next(iter(decoder), None)
+            self._zero_s = decoder.zero_s
         if first is None:
             raise SourceError(
                 f"No frame of {path} can be decoded, though it opens as a video. "
@@ -113,6 +121,61 @@ class VideoFile(Source):
     def frame_hint(self) -> int | None:
         """The container's own count: a hint, wrong by a few frames in many files."""
         return self._declared if self._declared > 0 else None
+
+    @property
+    def length_s(self) -> float:
+        """By the header; where it says nothing, by the stamps of all packets."""
+        if self._declared > 0:
+            return self._declared * self._step_s
+        last_s, count = -math.inf, 0
+        with self._opened() as opened:
+            for packet in opened.packets():
+                count += 1
+                if packet is not None and packet.pts is not None and packet.time_base:
+                    last_s = max(last_s, float(packet.pts * packet.time_base))
+        stamped = last_s - self._zero_s + self._step_s
+        return max(stamped, 0.0) if math.isfinite(stamped) else count * self._step_s
+
+    def frames_from(self, start_s: float) -> Iterator[Frame]:
+        """As `Source.frames_from`, from the key frame before it on.
+
+        Where a file cannot be sought in, it is decoded from its beginning.
+        """
+        by = Converter(self.info.width, self.info.height)
+        index = 0
+        with closing(self._sought(start_s)) as found:
+            for frame, pts_s, gap in found:
+                if pts_s >= start_s - NOTHING_S:
+                    yield Frame(index, pts_s, Decoded(frame, by), gap or index == 0)
+                    index += 1
+
+    def _sought(self, start_s: float) -> Generator[Found, None, None]:
+        """Decoded frames from one before `start_s` on."""
+        for back_s in SEEK_BACK_S:  # without an index FFmpeg lands near the place, or behind it
+            with self._opened() as opened:
+                begun = self._seek(opened, start_s - back_s)
+                for frame, pts_s, gap in Decoder(opened, self._step_s, self._zero_s):
+                    if self._closed:
+                        return
+                    if pts_s > start_s + NOTHING_S and begun:
+                        break
+                    begun = False
+                    yield frame, pts_s, gap
+                else:
+                    if not begun:
+                        return
+
+    def _seek(self, opened: Opened, at_s: float) -> bool:
+        """Go to the key frame before a time; False where the file is at its beginning."""
+        base = opened.stream.time_base
+        if not base or at_s <= 0 or not self._stamped:
+            return False
+        try:
+            at = int((at_s + self._zero_s) / base)
+            opened.container.seek(at, stream=opened.stream, backward=True)
+        except (av.error.FFmpegError, ValueError):
+            return False
+        return True
 
     def _frames(self) -> Iterator[Frame]:
         by = Converter(self.info.width, self.info.height)
