@@ -31,8 +31,12 @@ def number_of(image):
 def encode(
     path, frames=30, fps=25, codec="libx264", stamps=None, gop=12, start=0.0, rate=None,
     options=None, b_frames=0, format=None, muxer=None, first=0, size=(160, 96), sound_s=0.0,
+    pictures=None,
 ):  # fmt: skip
-    """Write a video; stamps in seconds (default: the index / fps, from `start` on)."""
+    """Write a video; stamps in seconds (default: the index / fps, from `start` on).
+
+    pictures: what frame i shows, instead of its number.
+    """
     stamps = [start + i / fps for i in range(frames)] if stamps is None else stamps
     base = Fraction(1, 90000)
     with av.open(str(path), "w", format=muxer, options=options or {}) as out:
@@ -48,7 +52,8 @@ def encode(
             stream.options = {"sc_threshold": "0", "crf": "20"}
         sound = out.add_stream("aac", rate=8000) if sound_s else None
         for i, at in enumerate(stamps):
-            frame = av.VideoFrame.from_ndarray(numbered(first + i, *size), "bgr24")
+            image = numbered(first + i, *size) if pictures is None else pictures(i)
+            frame = av.VideoFrame.from_ndarray(image, "bgr24")
             frame.pts, frame.time_base = round(at * 90000), base
             if not free:
                 frame.pts, frame.time_base = round(at * fps), Fraction(1, int(fps))

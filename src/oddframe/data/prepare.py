@@ -23,7 +23,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from oddframe.data.dataset import Dataset, Video
-from oddframe.data.frames import is_grey
+from oddframe.data.footage import is_grey
 from oddframe.data.label_files import Labels
 from oddframe.data.labels import check_lengths, frame_labels, has_labels, known_set, label_source
 from oddframe.data.manifest import manifest, manifest_hash

@@ -22,7 +22,7 @@ class Pacer:
 
     def __init__(self, fps: float, source_fps: float) -> None:
         """fps: of the ticks. source_fps: the usual rate of the footage."""
-        self._fps = fps
+        self.fps = fps
         self._half_s = 0.5 / source_fps
         self._start_s = 0.0
         self._given: int | None = None
@@ -35,7 +35,7 @@ class Pacer:
         if self._given is None or frame.gap:
             self._start_s, self._given = frame.pts_s, -1
         # Half a usual step further on, the frame to come would be nearer.
-        reached = math.floor((frame.pts_s + self._half_s - self._start_s) * self._fps + 1e-6)
+        reached = math.floor((frame.pts_s + self._half_s - self._start_s) * self.fps + 1e-6)
         looks, self._given = max(reached - self._given, 0), max(reached, self._given)
         return min(looks, MOST)
 
