@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -283,13 +283,14 @@ class _Writer:
                 with video.open() as source:
                     yield video, None, source
             return
-        at, source = -1, cast(Source | None, None)
+        at = -1
+        opened: Source | None = None
         for stretch in self.take.stretches:
-            if source is None or stretch.video != at:
-                if source is not None:
-                    source.close()
-                at, source = stretch.video, self.videos[stretch.video].open()
-            yield self.videos[at], stretch, source
+            if opened is None or stretch.video != at:
+                if opened is not None:
+                    opened.close()
+                at, opened = stretch.video, self.videos[stretch.video].open()
+            yield self.videos[at], stretch, opened
 
     def _encode(self, resized: Image, channels: int) -> bytes:
         if channels == 3:
