@@ -29,6 +29,10 @@ FLOW = typer.Option(
     None, "--flow", metavar="FOLDER",
     help="Flow files, for a model that reads them (`oddframe data flow`).",
 )  # fmt: skip
+ALLOW_SHORT = typer.Option(False, "--allow-short", help="Accept video files that are cut short.")
+FPS = typer.Option(
+    None, "--fps", help="Frames per second of folders of frames, which cannot say it."
+)
 SETTINGS = typer.Option(
     [], "--set", metavar="A.B=C",
     help="Change a score setting after training (score.alpha=.6, score.streams=[frame,motion], "

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from oddframe.cli.console import FLOW
+from oddframe.cli.console import ALLOW_SHORT, FLOW
 
 
 def run(
@@ -19,7 +19,7 @@ def run(
     ),
     out: Path = typer.Option(..., "--out", help="RUN folder to make."),
     epochs: int | None = typer.Option(None, "--epochs", help="Passes over the footage."),
-    minutes: float | None = typer.Option(None, "--minutes", help="Stop after this time."),
+    minutes: float | None = typer.Option(None, "--minutes", help="Time for all of it."),
     core_minutes: float | None = typer.Option(
         None,
         "--core-minutes",
@@ -41,17 +41,24 @@ def run(
     seed: int = typer.Option(0, "--seed", help="Of the weights and the order of the footage."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
     flow: Path | None = FLOW,
+    fps: float | None = typer.Option(
+        None,
+        "--fps",
+        help="Frames per second to learn at, and of folders of frames (default: the footage's "
+        "own, up to 30).",
+    ),
+    cache: float = typer.Option(4.0, "--cache", help="Disk for decoded frames, in GiB."),
+    allow_short: bool = ALLOW_SHORT,
 ) -> None:
     """Learn what is normal from unlabelled footage; labels are not read."""
     from oddframe.cli.console import stderr
     from oddframe.models.memory import in_use_text
-    from oddframe.train.run import fit
+    from oddframe.train.run import Budget, Footage, Wanted, fit
 
-    run = fit(
-        model=model, data=data, out=out, epochs=epochs, minutes=minutes, resume=resume,
-        settings=settings, seed=seed, device=device, console=stderr(), flow=flow,
-        core_minutes=core_minutes, ablation=ablation, recipe=recipe,
-    )  # fmt: skip
+    wanted = Wanted(model, settings, seed, ablation, recipe)
+    footage = Footage(data, flow, fps, cache, allow_short)
+    budget = Budget(epochs, minutes, core_minutes)
+    run = fit(wanted, footage, out, budget, resume=resume, device=device, console=stderr())
     facts = run.card.get("training", {})
     row = run.card.get("ablation")
     named = run.name + (f" {row}" if row else "")

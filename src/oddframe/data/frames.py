@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import shutil
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
@@ -109,6 +110,11 @@ class FrameStore:
         if not 0 <= i <= j <= self.frames:
             raise IndexError(f"frames {i} to {j} of a store with {self.frames}")
         return np.array(self._data[i:j])
+
+    def fps_at(self, i: int) -> float:
+        """The rate of the video that frame i is of."""
+        at = bisect_right([video.start for video in self.videos], i) - 1
+        return self.videos[at].fps
 
     def __reduce__(self) -> tuple[Callable[[Path], FrameStore], tuple[Path]]:
         """Workers of a data loader map the file again; pickling a memmap would copy all of it."""
