@@ -15,21 +15,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oddframe import metrics, ops
     from oddframe.data import open_dataset
-    from oddframe.errors import OddframeError
+    from oddframe.errors import OddframeError, OddframeWarning
     from oddframe.ops import selective_scan
     from oddframe.runtime.detector import Detector, load
     from oddframe.runtime.result import Result
     from oddframe.sources import open_source
-    from oddframe.train.run import fit
+    from oddframe.train.run import Budget, Footage, Wanted, fit
     from oddframe.types import Frame, Score
 
 __version__ = "0.1.0"
 __all__ = [
+    "Budget",
     "Detector",
+    "Footage",
     "Frame",
     "OddframeError",
+    "OddframeWarning",
     "Result",
     "Score",
+    "Wanted",
     "__version__",
     "fit",
     "load",
@@ -41,11 +45,15 @@ __all__ = [
 ]
 
 _WHERE = {
+    "Budget": "oddframe.train.progress",
     "Detector": "oddframe.runtime.detector",
+    "Footage": "oddframe.train.take",
     "Frame": "oddframe.types",
     "OddframeError": "oddframe.errors",
+    "OddframeWarning": "oddframe.errors",
     "Result": "oddframe.runtime.result",
     "Score": "oddframe.types",
+    "Wanted": "oddframe.train.wanted",
     "fit": "oddframe.train.run",
     "load": "oddframe.runtime.detector",
     "open_dataset": "oddframe.data",
