@@ -9,18 +9,20 @@ or after the verb, shows the traceback.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
 import typer
 
 from oddframe import __version__, process
-from oddframe.errors import OddframeError
+from oddframe.errors import OddframeError, OddframeWarning
 
 VERBS = (
     "fit",
@@ -112,7 +114,8 @@ def _guarded(run: Callable[..., None], debug: bool) -> Callable[..., None]:
     @functools.wraps(run)
     def guarded(**options: Any) -> None:
         try:
-            run(**options)
+            with _remarks():
+                run(**options)
             sys.stdout.flush()  # a closed pipe shows here, not at the interpreter's exit
         except typer.BadParameter:  # usage: exit code 2, with the line that was to be typed
             raise
@@ -132,6 +135,23 @@ def _guarded(run: Callable[..., None], debug: bool) -> Callable[..., None]:
             raise SystemExit(_fail(text, debug)) from None
 
     return guarded
+
+
+@contextlib.contextmanager
+def _remarks() -> Iterator[None]:
+    """Our own warnings as lines on stderr; everybody else's as Python shows them."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, OddframeWarning):
+                print(f"warning: {message}", file=sys.stderr)
+            else:
+                shown(message, category, *where, **more)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", OddframeWarning)
+        yield
 
 
 def _fail(text: str, debug: bool) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from oddframe.cli.console import DEVICE, FLOW, RUN
+from oddframe.cli.console import ALLOW_SHORT, DEVICE, FLOW, FPS, RUN
 
 
 def run(
@@ -22,21 +22,32 @@ def run(
     ),
     device: str = DEVICE,
     flow: Path | None = FLOW,
+    fps: float | None = FPS,
+    allow_short: bool = ALLOW_SHORT,
+    processes: int | None = typer.Option(
+        None, "--processes", help="How many at a time (default: one per core)."
+    ),
 ) -> None:
-    """Set the alarm threshold for a rate of false alarms, and store it in the RUN."""
+    """Set the alarm threshold for a rate of false alarms, and store it in the RUN.
+
+    Days of footage are worked off in several processes; killed and started again, it goes on.
+    """
+    import os
     import sys
 
-    from oddframe.cli.console import frame_bar
+    from oddframe.cli.console import frame_bar, stretch_bar
     from oddframe.data import footage_hashes, open_dataset
     from oddframe.errors import ConfigError, DatasetError
-    from oddframe.runs import load_run, write_calibration
+    from oddframe.runs import load_run, locked, write_calibration
+    from oddframe.runtime.days import score_days
     from oddframe.runtime.detector import load
     from oddframe.scoring.calibrate import calibrate
+    from oddframe.sources import Reading
 
     if not alarms_per_day > 0:
         raise ConfigError(f"--alarms-per-day must be above 0, found {alarms_per_day:g}.")
     loaded = load_run(run)
-    dataset = open_dataset(path)
+    dataset = open_dataset(path, reading=Reading(fps, allow_short))
     if not dataset.train:
         raise DatasetError(f"{path} holds no normal video (layout {dataset.layout}).")
     known, trained = footage_hashes(dataset), loaded.card.get("data", {})
@@ -47,17 +58,22 @@ def run(
             "so the threshold will be as well: expect more alarms than asked for.",
             file=sys.stderr,
         )
-    detector = load(loaded, device, flow=flow)
-    flows = detector.flows_of(dataset, "train")
-    scores, times = [], []
-    for video in dataset.train:
-        with video.open() as source, frame_bar(video.name) as tick:
-            own = flows.get(video.name)
-            found = detector.score(source, heat=False, progress=tick, flow=own)
-            scores.append(found.score)
-            times.append(found.time_s)
-    calibration = calibrate(scores, times, alarms_per_day)
-    footage = {"name": dataset.name, "videos": len(dataset.train), **known}
-    write_calibration(loaded, {**calibration, "footage": footage})
+    with locked(run, "calibrating"):
+        if device == "cpu" and flow is None:
+            jobs = processes or len(os.sched_getaffinity(0))
+            with stretch_bar("scoring") as done:
+                found = score_days(loaded, dataset.train, jobs, done)
+        else:
+            detector = load(loaded, device, flow=flow)
+            flows = detector.flows_of(dataset, "train")
+            found = []
+            for video in dataset.train:
+                with video.open() as source, frame_bar(video.name) as tick:
+                    own = flows.get(video.name)
+                    result = detector.score(source, heat=False, progress=tick, flow=own)
+                found.append((result.score, result.time_s))
+        calibration = calibrate([s for s, _ in found], [t for _, t in found], alarms_per_day)
+        footage = {"name": dataset.name, "videos": len(dataset.train), **known}
+        write_calibration(loaded, {**calibration, "footage": footage})
     print(calibration["text"])
     print(f"stored in {run}")

@@ -8,9 +8,11 @@ import typer
 
 from oddframe.cli.console import (
     ALIGN_END,
+    ALLOW_SHORT,
     COLUMN,
     CUT,
     DEVICE,
+    FPS,
     JSON,
     ONLY,
     PROTOCOL,
@@ -44,6 +46,8 @@ def run(
     ),
     device: str = DEVICE,
     settings: list[str] = SETTINGS,
+    fps: float | None = FPS,
+    allow_short: bool = ALLOW_SHORT,
 ) -> None:  # fmt: skip
     """Compare methods on one data set: intervals, paired differences, where they disagree."""
     from contextlib import ExitStack
@@ -56,12 +60,13 @@ def run(
     from oddframe.report.page import write_page
     from oddframe.runs import write_json
     from oddframe.runtime.compare import collect, compare
+    from oddframe.scoring import score_files
     from oddframe.scoring.protocols import parse_protocols
-    from oddframe.scoring.score_files import Reading
+    from oddframe.sources import Reading
 
     protocols = parse_protocols(protocol)
-    reading = Reading(column, only, regularity, frames_cut(cut), align_end)
-    dataset = open_dataset(data, labels)
+    reading = score_files.Reading(column, only, regularity, frames_cut(cut), align_end)
+    dataset = open_dataset(data, labels, Reading(fps, allow_short))
     writable_folder(out)
     if json is not None:
         writable_folder(json.parent)

@@ -59,6 +59,8 @@ ALIGN_END = typer.Option(
 COLUMN = typer.Option(None, "--column", help="Column of CSV files to judge.")
 ONLY = typer.Option("", "--only", help="Use the arrays whose names begin with this.")
 
+EVERY_S = 30.0
+"""Between two lines where a bar cannot be drawn."""
 Tick = Callable[[int, int | None], None]
 
 
@@ -89,6 +91,34 @@ def frame_bar(title: str) -> Iterator[Tick]:
     with bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def stretch_bar(title: str) -> Iterator[Callable[[float, float], None]]:
+    """A progress bar over seconds of footage; where stderr is no terminal, a line now and then."""
+    import time
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = stderr()
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"),
+        TextColumn("left"), TimeRemainingColumn(),
+        console=console, disable=not console.is_terminal, transient=True,
+    )  # fmt: skip
+    said = time.monotonic()
+    with bar:
+        task = bar.add_task(title, total=None, text="")
+
+        def tick(done_s: float, total_s: float) -> None:
+            nonlocal said
+            text = f"{done_s / 3600:.1f} of {total_s / 3600:.1f} h"
+            bar.update(task, completed=done_s, total=total_s, text=text)
+            if bar.disable and time.monotonic() - said > EVERY_S:
+                said = time.monotonic()
+                console.print(f"{title}: {text}")
+
+        yield tick
 
 
 def writable_folder(folder: Path) -> None:

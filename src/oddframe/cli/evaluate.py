@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from oddframe.cli.console import DEVICE, FLOW, JSON, PROTOCOL, RUN, SETTINGS, events_text
+from oddframe.cli.console import (
+    ALLOW_SHORT,
+    DEVICE,
+    FLOW,
+    FPS,
+    JSON,
+    PROTOCOL,
+    RUN,
+    SETTINGS,
+    events_text,
+)
 
 if TYPE_CHECKING:
     from oddframe.runtime.evaluate import Evaluation
@@ -35,6 +45,8 @@ def run(
         help="Also run M2S2L with its memories' reads held constant, and without.",
     ),
     settings: list[str] = SETTINGS,
+    fps: float | None = FPS,
+    allow_short: bool = ALLOW_SHORT,
 ) -> None:
     """Evaluate a run on labelled video, floors without learning beside it."""
     import time
@@ -48,9 +60,10 @@ def run(
     from oddframe.runtime.evaluate import evaluate
     from oddframe.runtime.memories import watching
     from oddframe.scoring.protocols import parse_protocols
+    from oddframe.sources import Reading
 
     protocols = parse_protocols(protocol)
-    dataset = open_dataset(data, labels)
+    dataset = open_dataset(data, labels, Reading(fps, allow_short))
     loaded = load_run(run).with_settings(settings)
     detector = load(loaded, device, flow=flow)
     for file in (json, report):

@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
-from oddframe.cli.console import COMPILED, DEVICE, FLOW, PRECISION, RUN, SETTINGS
+from oddframe.cli.console import (
+    ALLOW_SHORT,
+    COMPILED,
+    DEVICE,
+    FLOW,
+    FPS,
+    PRECISION,
+    RUN,
+    SETTINGS,
+)
 
 if TYPE_CHECKING:
     from oddframe.report.maps import MapPictures, MapVideo
     from oddframe.runtime.detector import Detector
     from oddframe.runtime.result import Result
     from oddframe.scoring.scorer import Precision
+    from oddframe.sources import Reading
     from oddframe.types import SourceInfo
 
 
@@ -50,9 +60,8 @@ def run(
     maps_video: bool = typer.Option(
         False, "--maps-video", help="Every frame's maps as a video instead: stem + .maps.webm."
     ),
-    allow_short: bool = typer.Option(
-        False, "--allow-short", help="Accept video files that end before their declared length."
-    ),
+    allow_short: bool = ALLOW_SHORT,
+    fps: float | None = FPS,
     device: str = DEVICE,
     precision: str = PRECISION,
     compiled: bool = COMPILED,
@@ -67,17 +76,18 @@ def run(
     from oddframe.cli.console import writable_folder
     from oddframe.runs import load_run
     from oddframe.runtime.detector import load
-    from oddframe.sources import open_source
+    from oddframe.sources import Reading, open_as
 
     wanted = _Wanted(overlay, maps or maps_video, maps_video, _frames(frames, maps, maps_video))
-    stems = _stems(videos, allow_short)
+    reading = Reading(fps, allow_short)
+    stems = _stems(videos, reading)
     loaded = load_run(run).with_settings(settings)
     detector = load(
         loaded, device, precision=cast("Precision", precision), compiled=compiled, flow=flow
     )
     _check_frames(wanted.frames, detector)
     for spec in stems.values() if detector.info.carried else []:
-        with open_source(spec, allow_short=allow_short) as source:
+        with open_as(spec, reading) as source:
             detector.flow_of(source)  # what is wrong shows before any work
     writable_folder(out)
     if loaded.changed:
@@ -87,7 +97,7 @@ def run(
     elif detector.info.threshold is None:
         print("the run is not calibrated: levels stay empty and no alarm is raised")
     for stem, spec in stems.items():
-        _score(detector, spec, stem, out, wanted, allow_short)
+        _score(detector, spec, stem, out, wanted, reading)
 
 
 def _frames(text: str | None, maps: bool, maps_video: bool) -> tuple[int, ...] | None:
@@ -115,10 +125,10 @@ def _check_frames(frames: tuple[int, ...] | None, detector: Detector) -> None:
         )
 
 
-def _stems(videos: list[str], allow_short: bool) -> dict[str, str]:
+def _stems(videos: list[str], reading: Reading) -> dict[str, str]:
     """Output stem -> what to open; every input is looked at before any work."""
     from oddframe.errors import SourceError
-    from oddframe.sources import open_source
+    from oddframe.sources import open_as
 
     stems: dict[str, str] = {}
     for spec in videos:
@@ -131,7 +141,7 @@ def _stems(videos: list[str], allow_short: bool) -> dict[str, str]:
             )
         stems[stem] = spec
     for spec in videos:
-        with open_source(spec, allow_short=allow_short) as source:
+        with open_as(spec, reading) as source:
             if source.live:
                 raise SourceError(
                     f"{spec} is a live source without an end; expected video files or folders of "
@@ -141,7 +151,7 @@ def _stems(videos: list[str], allow_short: bool) -> dict[str, str]:
 
 
 def _score(
-    detector: Detector, spec: str, stem: str, out: Path, wanted: _Wanted, allow_short: bool
+    detector: Detector, spec: str, stem: str, out: Path, wanted: _Wanted, reading: Reading
 ) -> None:
     import time
     from contextlib import ExitStack, closing
@@ -149,14 +159,14 @@ def _score(
     from oddframe.cli.console import frame_bar
     from oddframe.report.video import OverlayWriter
     from oddframe.runtime.result import Collector, write_csv
-    from oddframe.sources import open_source
+    from oddframe.sources import open_as
 
     started = time.perf_counter()
     target: OverlayWriter | None = None
     maps: MapPictures | MapVideo | None = None
     with ExitStack() as stack:
         tick = stack.enter_context(frame_bar(stem))
-        source = stack.enter_context(open_source(spec, allow_short=allow_short))
+        source = stack.enter_context(open_as(spec, reading))
         info, hint = source.info, source.frame_hint
         if wanted.overlay:
             target = stack.enter_context(OverlayWriter(out, stem, info, detector.info.threshold))
@@ -177,6 +187,10 @@ def _score(
     names = f"{stem}.csv" + (f" and {target.path.name}" if target is not None else "")
     fps = len(result) / (time.perf_counter() - started)
     print(f"{stem}: {len(result)} frames, {_summary(result)}, {fps:.0f} frames/s -> {out}: {names}")
+    if source.lost:
+        print(f"{stem}: {source.lost}; nothing is scored there until the history is full again")
+    if info.assumed:
+        print(f"{stem}: times are for {info.fps:g} frames/s, which nothing says (--fps)")
     if maps is not None:
         print(f"{stem}: maps of {maps.finish()} -> {maps.path}")
 

@@ -37,6 +37,7 @@ from oddframe.scoring.floors import FLOW_LAG
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.scorer import Compared, Greys, Precision, Prepared, Scorer, ScorerState
 from oddframe.sources import Source, open_source
+from oddframe.sources.base import Later
 from oddframe.sources.rate import Pacer, pacer, pacing_text
 from oddframe.types import Frame, Image, Score
 
@@ -236,6 +237,14 @@ class Detector:
         with closing(self.observe(source, flow)) as observed:
             for frame, score, _ in observed:
                 yield frame, score
+
+    def follow_from(
+        self, source: Source, start_s: float
+    ) -> Generator[tuple[Frame, Score], None, None]:
+        """`follow`, from a time on; frames count from there."""
+        from_there = source if start_s <= 0 else Later(source, start_s)
+        with closing(self.follow(from_there)) as followed:
+            yield from followed
 
     def observe(
         self, source: SourceLike, flow: VideoFlow | None = None

@@ -94,6 +94,17 @@ class Source(ABC):
         self.close()
 
 
+class Later(Source):
+    """A source from a time on."""
+
+    def __init__(self, source: Source, start_s: float) -> None:
+        super().__init__(replace(source.info, frames=None))
+        self._source, self._start_s = source, start_s
+
+    def _frames(self) -> Iterator[Frame]:
+        return self._source.frames_from(self._start_s)
+
+
 def is_junk(path: Path) -> bool:
     """True for hidden files and what Windows and macOS leave in folders."""
     return path.name.startswith(".") or path.name.lower() in _JUNK

@@ -142,12 +142,15 @@ class VideoFile(Source):
         Where a file cannot be sought in, it is decoded from its beginning.
         """
         by = Converter(self.info.width, self.info.height)
-        index = 0
+        index, end_s = 0, start_s
         with closing(self._sought(start_s)) as found:
             for frame, pts_s, gap in found:
                 if pts_s >= start_s - NOTHING_S:
                     yield Frame(index, pts_s, Decoded(frame, by), gap or index == 0)
-                    index += 1
+                    index, end_s = index + 1, pts_s + self._step_s
+        if not self._closed:
+            count = round(end_s / self._step_s)
+            self._check_length(count, end_s, count)
 
     def _sought(self, start_s: float) -> Generator[Found, None, None]:
         """Decoded frames from one before `start_s` on."""
