@@ -67,6 +67,12 @@ class Run:
         return None if found is None else float(found)
 
     @property
+    def used(self) -> tuple[int, int] | None:
+        """Values of 16-bit pictures that become 0 and 255, as in training; None of other ones."""
+        found = self.card.get("used")
+        return None if found is None else (int(found[0]), int(found[1]))
+
+    @property
     def settable(self) -> tuple[str, ...]:
         """Settings that need neither new training nor new statistics of the scene."""
         return (*score_settings(self.name), "score.smooth", "score.streams")

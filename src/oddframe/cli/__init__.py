@@ -126,6 +126,13 @@ def _guarded(run: Callable[..., None], debug: bool) -> Callable[..., None]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(BROKEN_PIPE) from None
+        except PermissionError as error:
+            text = (
+                f"{error.filename or 'A file'} may not be opened by this user "
+                f"({error.strerror or 'permission denied'}). Get the right to read (or to write) "
+                "it, or move it away."
+            )
+            raise SystemExit(_fail(text, debug)) from None
         except Exception as error:
             text = (
                 f"something unexpected went wrong inside oddframe: {type(error).__name__}: "

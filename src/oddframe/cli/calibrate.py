@@ -47,7 +47,7 @@ def run(
     if not alarms_per_day > 0:
         raise ConfigError(f"--alarms-per-day must be above 0, found {alarms_per_day:g}.")
     loaded = load_run(run)
-    dataset = open_dataset(path, reading=Reading(fps, allow_short))
+    dataset = open_dataset(path, reading=Reading(fps, allow_short, used=loaded.used))
     if not dataset.train:
         raise DatasetError(f"{path} holds no normal video (layout {dataset.layout}).")
     known, trained = footage_hashes(dataset), loaded.card.get("data", {})

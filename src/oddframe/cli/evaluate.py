@@ -53,30 +53,34 @@ def run(
     from contextlib import ExitStack
 
     from oddframe.cli.console import frame_bar, writable_folder
-    from oddframe.data import open_dataset
+    from oddframe.data import frame_labels, open_dataset
     from oddframe.metrics.rows import format_table
     from oddframe.runs import load_run, write_json
     from oddframe.runtime.detector import load
-    from oddframe.runtime.evaluate import evaluate
+    from oddframe.runtime.evaluate import evaluate, one_class
     from oddframe.runtime.memories import watching
     from oddframe.scoring.protocols import parse_protocols
     from oddframe.sources import Reading
 
     protocols = parse_protocols(protocol)
-    dataset = open_dataset(data, labels, Reading(fps, allow_short))
     loaded = load_run(run).with_settings(settings)
+    dataset = open_dataset(data, labels, Reading(fps, allow_short, used=loaded.used))
     detector = load(loaded, device, flow=flow)
     for file in (json, report):
         if file is not None:
             writable_folder(file.parent)
+    kind = one_class(frame_labels(dataset))
+    if kind is not None:
+        print(f"all frames are {kind}: there is no AUC, and only the alarms are counted")
     started = time.monotonic()
     with frame_bar("evaluating") as tick, ExitStack() as stack:
         effect = stack.enter_context(watching(detector, dataset)) if memory else None
         found = evaluate(detector, dataset, protocols, tick)
     speed = sum(len(v.score) for v in found.videos) / (time.monotonic() - started)
     print(f"{detector.info.model} ({run}) on {dataset.name}\n")
-    print(format_table(found.rows))
-    print("\n" + details(found, LOST if loaded.lost_threshold else NO_THRESHOLD))
+    if found.rows:
+        print(format_table(found.rows) + "\n")
+    print(details(found, LOST if loaded.lost_threshold else NO_THRESHOLD))
     memories = None
     if memory:
         memories = None if effect is None else effect.result(found.videos)
@@ -87,7 +91,9 @@ def run(
         }  # fmt: skip
         write_json(json, {**kept, "memory": memories} if memory else kept)
         print(f"written to {json}")
-    if report is not None:
+    if report is not None and not found.rows:
+        print("no page is made of one class alone")
+    elif report is not None:
         from oddframe.report.build import build_report
         from oddframe.report.page import write_report
 
@@ -125,7 +131,7 @@ LOST = "alarms: the run's threshold was found for another score than the one set
 
 def details(found: Evaluation, no_threshold: str = NO_THRESHOLD) -> str:
     """The worst-judged clips and the localisation, as text."""
-    lines = [f"worst-judged clips ({found.worst_of}):"]
+    lines = [f"worst-judged clips ({found.worst_of}):"] if found.worst else []
     for row in found.worst[:SHOWN]:
         auc = "one class only" if row["auc"] is None else f"own AUC {100 * row['auc']:.1f} %"
         lines.append(

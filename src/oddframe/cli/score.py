@@ -79,9 +79,9 @@ def run(
     from oddframe.sources import Reading, open_as
 
     wanted = _Wanted(overlay, maps or maps_video, maps_video, _frames(frames, maps, maps_video))
-    reading = Reading(fps, allow_short)
-    stems = _stems(videos, reading)
     loaded = load_run(run).with_settings(settings)
+    reading = Reading(fps, allow_short, used=loaded.used)
+    stems = _stems(videos, reading)
     detector = load(
         loaded, device, precision=cast("Precision", precision), compiled=compiled, flow=flow
     )

@@ -21,6 +21,7 @@ from oddframe.data.dataset import Video
 from oddframe.errors import DatasetError
 from oddframe.pictures import Image
 from oddframe.sources import Source
+from oddframe.sources.images import ImageFolder
 from oddframe.types import Frame
 
 FASTEST = 30.0
@@ -52,6 +53,8 @@ class Surveyed:
     """Its first frame has no colours."""
     frame_s: float
     """Seconds that it takes to decode a frame."""
+    used: tuple[int, int] | None = None
+    """Values in use of 16-bit pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,10 @@ def survey(videos: Sequence[Video], size: int, tick: Callable[[int], None]) -> l
                 count += 1
             each_s = (time.perf_counter() - began) / max(1, count)
             info = source.info
-            found.append(Surveyed(video, source.length_s, info.fps, info.assumed, grey, each_s))
+            used = source.used if isinstance(source, ImageFolder) else None
+            found.append(
+                Surveyed(video, source.length_s, info.fps, info.assumed, grey, each_s, used)
+            )
         tick(i + 1)
     return found
 
@@ -106,6 +112,12 @@ def learned_rate(surveyed: Sequence[Surveyed], asked: float | None) -> float | N
     passed = np.cumsum([s.length_s for s in order])
     middle = int(np.searchsorted(passed, passed[-1] / 2))
     return min(FASTEST, order[middle].fps)
+
+
+def range_in_use(surveyed: Sequence[Surveyed]) -> tuple[int, int] | None:
+    """The values in use over all 16-bit footage; None where there is none."""
+    known = [s.used for s in surveyed if s.used is not None]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
 def frames_of(surveyed: Sequence[Surveyed], fps: float | None) -> int:

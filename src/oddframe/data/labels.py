@@ -31,6 +31,7 @@ from oddframe.data.official import LABEL_SETS, known_labels
 from oddframe.errors import DatasetError
 from oddframe.sources import VIDEO_SUFFIXES
 from oddframe.sources.decode import DEFAULT_FPS
+from oddframe.sources.names import naturally, same_text
 
 __all__ = [
     "check_lengths",
@@ -184,7 +185,7 @@ def _npy_concatenated(path: Path, videos: Videos) -> dict[str, Labels]:
 
 def _npy_folder(path: Path, videos: Videos) -> dict[str, Labels]:
     """ShanghaiTech: test_frame_mask/01_0014.npy."""
-    files = {p.stem: p for p in sorted(path.glob("*.npy")) if not p.name.startswith(".")}
+    files = {p.stem: p for p in naturally(path.glob("*.npy")) if not p.name.startswith(".")}
     keys = match_names(videos, list(files), path)
     return {n: as_labels(load_array(files[k]), str(files[k])) for n, k in keys.items()}
 
@@ -230,14 +231,15 @@ def _csv(path: Path, videos: Videos) -> dict[str, Labels]:
 
 def csv_video(text: str, videos: Videos) -> str | None:
     """The video that a cell means: "a/b.mp4", "b.mp4" and "b" all mean the video "a_b"."""
-    path = PurePosixPath(text.replace("\\", "/"))
+    path = PurePosixPath(same_text(text).replace("\\", "/"))
     if path.suffix.lower() in VIDEO_SUFFIXES:
         path = path.with_suffix("")
     parts = [part for part in path.parts if part not in (".", "/")]
     joined = "_".join(parts[1:] if len(parts) > 1 and parts[0] == "test" else parts)
     if any(video.name == joined for video in videos):
         return joined
-    same_end = [v.name for v in videos if joined in (v.path.name, v.path.stem)]
+    ends = {v.name: (same_text(v.path.name), same_text(v.path.stem)) for v in videos}
+    same_end = [name for name, end in ends.items() if joined in end]
     return same_end[0] if len(same_end) == 1 else None
 
 

@@ -28,6 +28,7 @@ from oddframe.errors import DatasetError
 from oddframe.sources import VIDEO_SUFFIXES, Reading
 from oddframe.sources.base import describe_folder
 from oddframe.sources.images import list_images
+from oddframe.sources.names import left_out
 
 __all__ = ["LAYOUTS", "Dataset", "LabelFiles", "Video", "open_dataset"]
 
@@ -167,12 +168,10 @@ def open_dataset(
     found = _detect(folder) if folder.is_dir() else _single(folder)
     if found is None:
         raise DatasetError(_unknown(folder))
+    system, unreadable = left_out(folder, MAX_DEPTH + 1)
+    found = replace(found, left_out=tuple(system), unreadable=tuple(unreadable))
     if reading is not None:
-        train, test = (
-            tuple(replace(video, reading=reading) for video in videos)
-            for videos in (found.train, found.test)
-        )
-        found = replace(found, train=train, test=test)
+        found = found.read_as(reading)
     if labels is None:
         return found
     if str(labels) in LABEL_SETS and not Path(labels).exists():

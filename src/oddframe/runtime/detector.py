@@ -36,7 +36,7 @@ from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.floors import FLOW_LAG
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.scorer import Compared, Greys, Precision, Prepared, Scorer, ScorerState
-from oddframe.sources import Source, open_source
+from oddframe.sources import Reading, Source, open_as
 from oddframe.sources.base import Later
 from oddframe.sources.rate import Pacer, pacer, pacing_text
 from oddframe.types import Frame, Image, Score
@@ -112,6 +112,8 @@ class Detector:
             changed=run.changed,
             fps=run.fps,
         )
+        self.reading = Reading(used=run.used)
+        """How sources are opened that are given by their path."""
         self._said: set[str] = set()
         self.score_config = run.score_config
 
@@ -253,7 +255,10 @@ class Detector:
 
         They are None in the first k frames. Whoever keeps them keeps about 3 MB a frame at 256 px.
         """
-        with _opened(source) as opened, closing(self._prepared(opened, flow)) as frames:
+        with (
+            _opened(source, self.reading) as opened,
+            closing(self._prepared(opened, flow)) as frames,
+        ):
             state = self.init_state()
             score, compared = Score(-1, 0.0, math.nan, math.nan, False), None
             for frame, looks in frames:
@@ -352,7 +357,7 @@ class Detector:
             SourceError: the source cannot be opened, or turns out to be damaged.
             ConfigError, DatasetError: as `flow_of`.
         """
-        with _opened(source) as opened, closing(self.stream(opened, flow)) as scores:
+        with _opened(source, self.reading) as opened, closing(self.stream(opened, flow)) as scores:
             info, hint = opened.info, opened.frame_hint
             collector = Collector(info.name, (info.height, info.width), heat)
             for done, score in enumerate(scores, 1):
@@ -426,10 +431,10 @@ def _picture(image: Image) -> Image:
 
 
 @contextmanager
-def _opened(source: SourceLike) -> Iterator[Source]:
+def _opened(source: SourceLike, reading: Reading) -> Iterator[Source]:
     """A source as it is, or one opened here and closed at the end."""
     if isinstance(source, Source):
         yield source
         return
-    with open_source(source) as opened:
+    with open_as(source, reading) as opened:
         yield opened

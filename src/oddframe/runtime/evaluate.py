@@ -28,7 +28,7 @@ from oddframe.data.label_files import Labels
 from oddframe.data.labels import video_frames
 from oddframe.data.masks import Masks
 from oddframe.data.official import benchmark_of
-from oddframe.errors import DatasetError
+from oddframe.errors import DatasetError, ProtocolError
 from oddframe.metrics.events import EventScore, event_score
 from oddframe.metrics.rows import Row
 from oddframe.runtime.detector import Detector, Progress
@@ -122,12 +122,14 @@ def evaluate(
         floors: which of them, keys of `FLOORS`.
         regions: also judge regions, tracks and pixels (5 ms a frame), where there are masks.
 
+    Where all frames are of one class there are no rows, but `events` counts the alarms.
+
     Raises:
         DatasetError: no test videos, no labels, labels of another length (found before anything
             is scored); likewise flow files of the run.
         SourceError: a video is damaged.
-        ProtocolError: only one class, or nothing left after the dropped frames; the paper's score
-            is not defined under a protocol (found before anything is scored).
+        ProtocolError: only one class and no threshold, or nothing left after the dropped frames;
+            the paper's score is not defined under a protocol (found before anything is scored).
     """
     labels, counts, flows, paper = _checked(detector, dataset, protocols)
     masks = pixel_masks(dataset)
@@ -147,6 +149,11 @@ def evaluate(
             check_lengths(video.name, len(planes), counts[video.name])
         flow = flows.get(video.name)
         videos.append(_score(detector, video, labels[video.name], planes, hits, tick, floors, flow))
+    if one_class(labels) is not None:
+        return Evaluation(
+            [], videos, [], "", {v.name: v.score for v in videos}, True,
+            localisation=None if masks is None else hits.sum(), events=_events(videos),
+        )  # fmt: skip
     rows, rocs = _rows(detector, paper, videos, protocols, label_source(dataset, labels))
     # What the page opens with: `deploy`, else the first protocol.
     first = next((p for p in protocols if p.name == "deploy"), protocols[0])
@@ -162,6 +169,12 @@ def evaluate(
         events=None if detector.info.threshold is None else _events(videos),
         rocs=rocs,
     )  # fmt: skip
+
+
+def one_class(labels: Mapping[str, NDArray[np.uint8]]) -> str | None:
+    """What all frames are, where they are all of one class: normal or abnormal."""
+    kinds = {bool(y) for values in labels.values() for y in np.unique(values)}
+    return None if len(kinds) > 1 else "abnormal" if True in kinds else "normal"
 
 
 def _checked(
@@ -187,6 +200,12 @@ def _checked(
     paper = detector.paper_of(benchmark_of(dataset, counts))
     paper.check(protocols)
     check_scale(protocols, None)
+    if (kind := one_class(labels)) is not None and detector.info.threshold is None:
+        raise ProtocolError(
+            f"All frames of {dataset.root} are {kind}, so there is no AUC: it compares abnormal "
+            "frames with normal ones. Give labels of both, or calibrate the run (oddframe "
+            "calibrate): then its alarms can be counted."
+        )
     return labels, counts, flows, paper
 
 

@@ -23,6 +23,7 @@ from oddframe.metrics.pairs import Wins, bootstrap, pair_wins
 from oddframe.metrics.rows import Row
 from oddframe.metrics.smooth import smooth_video
 from oddframe.scoring.protocol import NO_DROP, Protocol
+from oddframe.sources.names import naturally
 
 FALSE_RATE = 0.01
 """False-positive rate at which a row gives the true-positive rate."""
@@ -190,7 +191,7 @@ def judge(
 ) -> Judged:
     """Steps 1 to 5 of the rule; arguments and errors as in `evaluate_arrays`."""
     _check_keys(scores, labels)
-    names = sorted(labels)
+    names = naturally(labels)
     kept: list[Array] = []
     truth: list[Labels] = []
     frames: list[NDArray[np.intp]] = []

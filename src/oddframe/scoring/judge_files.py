@@ -20,6 +20,7 @@ from oddframe.scoring.judge import evaluate_arrays
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import for_missing
 from oddframe.scoring.score_files import NOT_STATED, Foreign, Reading, named_alike, read_foreign
+from oddframe.sources.names import naturally
 
 
 def evaluate_scores_files(
@@ -120,7 +121,11 @@ def evaluate_region_files(
 
 def _by_video(folder: Path, names: Mapping[str, int]) -> dict[str, Path]:
     """The text files of a folder by the videos' names."""
-    files = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in (".txt", ".csv")}
+    files = {
+        p.stem: p
+        for p in naturally(folder.iterdir(), lambda p: p.name)
+        if p.suffix.lower() in (".txt", ".csv")
+    }
     if not files:
         raise ProtocolError(f"{folder} holds no .txt or .csv file; expected one per video.")
     return named_alike(files, list(names))

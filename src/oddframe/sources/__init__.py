@@ -18,10 +18,10 @@ from oddframe.sources.base import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     Source,
-    natural_key,
 )
-from oddframe.sources.images import ImageFolder
+from oddframe.sources.images import ImageFolder, Range
 from oddframe.sources.live import NetworkStream, Webcam
+from oddframe.sources.names import natural_key
 from oddframe.sources.urls import SCHEMES, is_address, shown
 from oddframe.sources.video import VideoFile
 
@@ -52,6 +52,8 @@ class Reading:
     """Accept a video file that is cut short."""
     timeout_s: float = 10.0
     """Limit for opening a network stream, and for every frame of a live source."""
+    used: Range | None = None
+    """Values of 16-bit pictures that become 0 and 255; by default those in use in each folder."""
 
 
 DEFAULT = Reading()
@@ -82,7 +84,7 @@ def _open_url(spec: Spec, options: Reading) -> Source:
 
 
 def _open_folder(spec: Spec, options: Reading) -> Source:
-    return ImageFolder(Path(str(spec)), options.fps)
+    return ImageFolder(Path(str(spec)), options.fps, options.used)
 
 
 def _open_file(spec: Spec, options: Reading) -> Source:

@@ -16,6 +16,7 @@ import cv2
 
 from oddframe.errors import SourceError
 from oddframe.sources.decode import Lost
+from oddframe.sources.names import entries, is_junk, naturally
 from oddframe.types import Frame, SourceInfo
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -25,7 +26,6 @@ VIDEO_SUFFIXES = frozenset({
     ".mpeg", ".ts", ".mts", ".m2ts", ".mjpg", ".mjpeg", ".h264", ".h265", ".264", ".265", ".hevc",
 })
 # fmt: on
-_JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
 class Source(ABC):
@@ -105,21 +105,6 @@ class Later(Source):
         return self._source.frames_from(self._start_s)
 
 
-def is_junk(path: Path) -> bool:
-    """True for hidden files and what Windows and macOS leave in folders."""
-    return path.name.startswith(".") or path.name.lower() in _JUNK
-
-
-def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that reads digit groups as numbers, so that `10` comes after `2`.
-
-    The text itself comes last, so that `1` and `01` keep a fixed order.
-    """
-    parts = re.findall(r"[0-9]+|[^0-9]+", text.lower())
-    key = [(0, int(p), "") if p[0] in "0123456789" else (1, 0, p) for p in parts]
-    return (*key, (2, 0, text))
-
-
 def sort_frames(paths: Sequence[Path]) -> list[Path]:
     """Sort frame files by the number in their name, or naturally where names have several.
 
@@ -129,12 +114,12 @@ def sort_frames(paths: Sequence[Path]) -> list[Path]:
     if all(len(g) == 1 for g in groups):
         order = {p: int(g[0]) for p, g in zip(paths, groups, strict=True)}
         return sorted(paths, key=lambda p: (order[p], p.name))
-    return sorted(paths, key=lambda p: natural_key(p.name))
+    return naturally(paths, lambda p: p.stem)
 
 
 def describe_folder(folder: Path) -> str:
     """Say in a few words what a folder holds, for error messages."""
-    names = sorted((p for p in folder.iterdir() if not is_junk(p)), key=lambda p: p.name)
+    names = naturally([p for p in entries(folder) if not is_junk(p)], lambda p: p.name)
     if not names:
         return "it is empty"
     shown = ", ".join(p.name + ("/" if p.is_dir() else "") for p in names[:6])

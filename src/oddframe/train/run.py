@@ -96,6 +96,8 @@ def fit(
     )
     if not dataset.train:
         raise DatasetError(f"{footage.data} holds no training video (layout {dataset.layout}).")
+    if dataset.left_out_text:
+        work.console.print(dataset.left_out_text, highlight=False)
     hashes = footage_hashes(dataset)
     flows = None if folder is None else folder.videos(dataset, "train")
     origin = {} if folder is None else {"flow": folder.origin}
@@ -110,7 +112,7 @@ def fit(
         learned = work.learn(dataset, flows)
         card = {
             "seed": wanted.seed, "ablation": wanted.row, "recipe": wanted.recipe,
-            "fps": learned.taken.fps,
+            "fps": learned.taken.fps, "used": learned.taken.used,
             "training": {**learned.facts, **learned.split.frames(), **learned.end.learned()},
             "data": {"name": dataset.name, "layout": dataset.layout, **hashes,
                      "videos": len(dataset.train), "taken": learned.taken.text, **origin},
@@ -159,6 +161,8 @@ class _Work:
         timed = self.budget.minutes is not None
         frame_s = frame_seconds(net, self.chosen.score, self.device) if timed else None
         taken = self._plan(dataset, Speed(net.size, shortest, train.hold_out, frame_s))
+        if taken.used is not None:
+            dataset = dataset.read_as(replace(dataset.train[0].reading, used=taken.used))
         store = self._store(dataset, taken)
         flow = None if flows is None else StoredFlow(store, flows)
         split = _split(store, train.hold_out, shortest, taken)

@@ -25,6 +25,7 @@ from oddframe.data.footage import (
     Surveyed,
     frames_of,
     learned_rate,
+    range_in_use,
     stretches,
     survey,
 )
@@ -78,6 +79,8 @@ class Taken:
     """What is taken, in words."""
     most_held: int = MOST_HELD
     """Frames to keep aside, at most."""
+    used: tuple[int, int] | None = None
+    """Values of 16-bit pictures that become 0 and 255."""
 
     def write(self, folder: Path) -> None:
         """Keep it for a resume."""
@@ -95,7 +98,8 @@ class Taken:
             plan = known["take"]["stretches"]
             parts = None if plan is None else tuple(Stretch(**stretch) for stretch in plan)
             take = Take(known["take"]["fps"], parts)
-            return cls(take, known["fps"], known["text"], known["most_held"])
+            used = None if known["used"] is None else tuple(known["used"])
+            return cls(take, known["fps"], known["text"], known["most_held"], used)
         except (OSError, ValueError, KeyError, TypeError):
             raise RunError(
                 f"{folder / PLAN} is missing or damaged: this run cannot be resumed."
@@ -137,7 +141,7 @@ def plan(
         if total <= room or footage.flow is not None:
             rate = "" if fps is None else f" at {fps:.3g} frames/s"
             text = f"all {total} frames ({hours:.2g} h{rate})"
-            return Taken(Take(fps), fps, text, most_held)
+            return Taken(Take(fps), fps, text, most_held, range_in_use(seen))
         rate_s = fps or seen[0].fps
         length = max(STRETCH, 4 * speed.shortest)
         held = 0 if not speed.share else min(round(speed.share * room), most_held)
@@ -152,7 +156,7 @@ def plan(
         f"at {rate_s:.3g} frames/s, one from every {60 * hours / len(parts):.2g} min, half of them "
         f"where something moves; {sum(s.held for s in parts)} kept aside"
     )
-    return Taken(Take(fps, tuple(parts)), fps, text, most_held)
+    return Taken(Take(fps, tuple(parts)), fps, text, most_held, range_in_use(seen))
 
 
 def _room(seen: Sequence[Surveyed], footage: Footage, budget: Budget, speed: Speed) -> int:
