@@ -102,6 +102,21 @@ def test_no_file_needs_torchvision_or_timm(path):
     assert not roots & {"torchvision", "timm", "mamba_ssm", "causal_conv1d"}
 
 
+WORDS = {"import", "reads", "writes", "works", "was", "version", "that", "runs", "raises", "could",
+         "is", "can", "has", "and", "needs", "alone", "itself", "exists", "knows", "on"}  # fmt: skip
+"""What may follow the name in a sentence."""
+
+
+def test_no_text_names_a_command_that_does_not_exist():
+    from oddframe.cli import GROUPS, VERBS
+
+    known = {v.replace("_", "-") for v in VERBS} | set(GROUPS) | WORDS
+    texts = [*FILES, *REPO.glob("*.md"), *(REPO / "docs").glob("*.md")]
+    for path in texts:
+        named = re.findall(r"\boddframe ([a-z][a-z-]*)", path.read_text("utf-8"))
+        assert set(named) <= known, f"{path}: {sorted(set(named) - known)}"
+
+
 def fresh(code):
     """What a fresh interpreter prints for `code`."""
     done = subprocess.run(

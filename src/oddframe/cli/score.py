@@ -144,8 +144,8 @@ def _stems(videos: list[str], reading: Reading) -> dict[str, str]:
         with open_as(spec, reading) as source:
             if source.live:
                 raise SourceError(
-                    f"{spec} is a live source without an end; expected video files or folders of "
-                    "frames. Use `oddframe watch` for cameras and streams."
+                    f"{source.info.name} is a live source without an end; expected video files or "
+                    "folders of frames. Cameras and streams are for Detector.stream, from Python."
                 )
     return stems
 
