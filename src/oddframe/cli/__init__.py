@@ -22,6 +22,7 @@ from typing import Any
 import typer
 
 from oddframe import __version__, process
+from oddframe.cli.options import grouped
 from oddframe.errors import OddframeError, OddframeWarning
 
 VERBS = (
@@ -85,11 +86,11 @@ def build_app(debug: bool = False) -> typer.Typer:
     app.callback()(_root)
     for verb in VERBS:
         run = import_module(f"oddframe.cli.{verb}").run
-        app.command(verb.replace("_", "-"))(_guarded(run, debug))
+        app.command(verb.replace("_", "-"))(_guarded(grouped(run), debug))
     for group, text in GROUPS.items():
         part = typer.Typer(help=text, no_args_is_help=True)
         for name, run in import_module(f"oddframe.cli.{group}").COMMANDS.items():
-            part.command(name)(_guarded(run, debug))
+            part.command(name)(_guarded(grouped(run), debug))
         app.add_typer(part, name=group)
     return app
 

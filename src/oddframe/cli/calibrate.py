@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from oddframe.cli.console import ALLOW_SHORT, DEVICE, FLOW, FPS, RUN
+from oddframe.cli.console import RUN
+from oddframe.cli.options import Machine, ReadAs
 
 
 def run(
@@ -20,13 +21,12 @@ def run(
     alarms_per_day: float = typer.Option(
         ..., "--alarms-per-day", help="False alarms to accept in 24 hours."
     ),
-    device: str = DEVICE,
-    flow: Path | None = FLOW,
-    fps: float | None = FPS,
-    allow_short: bool = ALLOW_SHORT,
     processes: int | None = typer.Option(
         None, "--processes", help="How many at a time (default: one per core)."
     ),
+    *,
+    read: ReadAs,
+    machine: Machine,
 ) -> None:
     """Set the alarm threshold for a rate of false alarms, and store it in the RUN.
 
@@ -42,12 +42,11 @@ def run(
     from oddframe.runtime.days import score_days
     from oddframe.runtime.detector import load
     from oddframe.scoring.calibrate import calibrate
-    from oddframe.sources import Reading
 
     if not alarms_per_day > 0:
         raise ConfigError(f"--alarms-per-day must be above 0, found {alarms_per_day:g}.")
     loaded = load_run(run)
-    dataset = open_dataset(path, reading=Reading(fps, allow_short, used=loaded.used))
+    dataset = open_dataset(path, reading=read.reading(loaded.used))
     if not dataset.train:
         raise DatasetError(f"{path} holds no normal video (layout {dataset.layout}).")
     known, trained = footage_hashes(dataset), loaded.card.get("data", {})
@@ -59,12 +58,12 @@ def run(
             file=sys.stderr,
         )
     with locked(run, "calibrating"):
-        if device == "cpu" and flow is None:
+        if machine.device == "cpu" and machine.flow is None:
             jobs = processes or len(os.sched_getaffinity(0))
             with stretch_bar("scoring") as done:
                 found = score_days(loaded, dataset.train, jobs, done)
         else:
-            detector = load(loaded, device, flow=flow)
+            detector = load(loaded, machine.device, flow=machine.flow)
             flows = detector.flows_of(dataset, "train")
             found = []
             for video in dataset.train:

@@ -18,21 +18,7 @@ if TYPE_CHECKING:
 RUN = typer.Argument(
     metavar="RUN", help="RUN folder that `oddframe fit --out` wrote.", show_default=False
 )
-PRECISION = typer.Option(
-    "float32", "--precision", help="float32 or bfloat16 (faster for large sizes where it pays)."
-)
-COMPILED = typer.Option(
-    False, "--compile", help="Rewrite the model by torch.compile: slow to start, then faster."
-)
 DEVICE = typer.Option("cpu", "--device", help="cpu, cuda, cuda:N, or auto.")
-FLOW = typer.Option(
-    None, "--flow", metavar="FOLDER",
-    help="Flow files, for a model that reads them (`oddframe data flow`).",
-)  # fmt: skip
-ALLOW_SHORT = typer.Option(False, "--allow-short", help="Accept video files that are cut short.")
-FPS = typer.Option(
-    None, "--fps", help="Frames per second of folders of frames, which cannot say it."
-)
 SETTINGS = typer.Option(
     [], "--set", metavar="A.B=C",
     help="Change a score setting after training (score.alpha=.6, score.streams=[frame,motion], "
@@ -45,19 +31,6 @@ PROTOCOL = typer.Option(
     help="all (paper, deploy), peers, every, or a comma list of names; a name may be "
     "changed: deploy+drop=4. `oddframe protocols` lists them.",
 )
-
-# How scores made elsewhere are to be read (`oddframe.scoring.score_files.Reading`).
-REGULARITY = typer.Option(
-    False, "--regularity", help="Foreign scores are regularity: larger = more normal."
-)
-CUT = typer.Option(
-    None, "--cut", metavar="F:L", help="Their file lacks the first F and last L frames of videos."
-)
-ALIGN_END = typer.Option(
-    False, "--align-end", help="Videos with fewer scores than labels: they are of the last frames."
-)
-COLUMN = typer.Option(None, "--column", help="Column of CSV files to judge.")
-ONLY = typer.Option("", "--only", help="Use the arrays whose names begin with this.")
 
 EVERY_S = 30.0
 """Between two lines where a bar cannot be drawn."""
@@ -154,13 +127,3 @@ def events_text(found: EventScore) -> str:
         f"{found.false_alarms_per_hour:.0f} false alarms per hour, {share} of the normal frames in "
         "alarm"
     )
-
-
-def frames_cut(text: str | None) -> tuple[int, int] | None:
-    """`--cut F:L` as two numbers of frames."""
-    if text is None:
-        return None
-    parts = text.split(":")
-    if len(parts) != 2 or not all(p.isdecimal() for p in parts):
-        raise typer.BadParameter(f"--cut is F:L, two numbers of frames, found {text!r}.")
-    return int(parts[0]), int(parts[1])

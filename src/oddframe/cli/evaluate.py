@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from oddframe.cli.console import (
-    ALLOW_SHORT,
-    DEVICE,
-    FLOW,
-    FPS,
-    JSON,
-    PROTOCOL,
-    RUN,
-    SETTINGS,
-    events_text,
-)
+from oddframe.cli.console import JSON, PROTOCOL, RUN, SETTINGS, events_text
+from oddframe.cli.options import Machine, ReadAs
 
 if TYPE_CHECKING:
     from oddframe.runtime.evaluate import Evaluation
@@ -26,27 +18,32 @@ SHOWN = 5
 """Clips printed of those that the method is worst at."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is written of an evaluation."""
+
+    json: Path | None = JSON
+    report: Path | None = typer.Option(
+        None, "--report", metavar="F", help="Also write a page with curves, scores and moments."
+    )
+    memory: bool = typer.Option(
+        False, "--memory",
+        help="Also run M2S2L with its memories' reads held constant, and without.",
+    )  # fmt: skip
+
+
 def run(
     run: Path = RUN,
     data: Path = typer.Option(..., "--data", help="Root of a data set with labels."),
     protocol: str = PROTOCOL,
-    json: Path | None = JSON,
     labels: Path | None = typer.Option(
         None, "--labels", help="Use these frame labels: a file, or a label set (mask, ffp, …)."
     ),
-    report: Path | None = typer.Option(
-        None, "--report", metavar="F", help="Also write a page with curves, scores and moments."
-    ),
-    device: str = DEVICE,
-    flow: Path | None = FLOW,
-    memory: bool = typer.Option(
-        False,
-        "--memory",
-        help="Also run M2S2L with its memories' reads held constant, and without.",
-    ),
     settings: list[str] = SETTINGS,
-    fps: float | None = FPS,
-    allow_short: bool = ALLOW_SHORT,
+    *,
+    written: Written,
+    read: ReadAs,
+    machine: Machine,
 ) -> None:
     """Evaluate a run on labelled video, floors without learning beside it."""
     import time
@@ -60,12 +57,12 @@ def run(
     from oddframe.runtime.evaluate import evaluate, one_class
     from oddframe.runtime.memories import watching
     from oddframe.scoring.protocols import parse_protocols
-    from oddframe.sources import Reading
 
     protocols = parse_protocols(protocol)
     loaded = load_run(run).with_settings(settings)
-    dataset = open_dataset(data, labels, Reading(fps, allow_short, used=loaded.used))
-    detector = load(loaded, device, flow=flow)
+    dataset = open_dataset(data, labels, read.reading(loaded.used))
+    json, report, memory = written.json, written.report, written.memory
+    detector = load(loaded, machine.device, flow=machine.flow)
     for file in (json, report):
         if file is not None:
             writable_folder(file.parent)

@@ -241,6 +241,20 @@ Tick = Callable[[str], Callable[[int, int | None], None]]
 """Gives a progress callback for a title."""
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """How methods are scored and read."""
+
+    reading: Reading = field(default_factory=Reading)
+    """Of scores made elsewhere."""
+    device: str = "cpu"
+    settings: Sequence[str] = ()
+    """Score settings changed after training."""
+
+
+USUAL = How()
+
+
 def collect(
     runs: Sequence[Path],
     scores: Mapping[str, Path],
@@ -248,15 +262,13 @@ def collect(
     protocols: Sequence[Protocol],
     folder: Path,
     tick: Tick,
-    reading: Reading | None = None,
-    device: str = "cpu",
-    settings: Sequence[str] = (),
+    how: How = USUAL,
 ) -> list[Method]:
     """Score the data set with each run and the floors; read the scores made elsewhere.
 
     What a run gave is kept in `folder` as NAME.npz, which `evaluate-scores` reads too, and as
     NAME.terms.npz (its raw terms), and taken from there where run and data are still the same: an
-    interrupted comparison goes on with the next run, and other score settings (`settings`, see
+    interrupted comparison goes on with the next run, and other score settings (`How.settings`, see
     `Run.with_settings`; each goes to all runs that know it) need no second pass over the videos.
 
     Raises:
@@ -268,7 +280,7 @@ def collect(
     source = label_source(dataset, labels)
     # Files that do not fit must show before an hour of scoring, not after it.
     others = {
-        name: foreign_scores(path, dict(labels), source, protocols, reading or Reading())
+        name: foreign_scores(path, dict(labels), source, protocols, how.reading)
         for name, path in scores.items()
     }
     store = Store(folder, manifest_hash(manifest(dataset)))
@@ -280,13 +292,13 @@ def collect(
             PaperScore(changed.outline(), changed.name, changed.score_config, data),
             store.key((run.path / WEIGHTS).read_bytes() + (run.path / CARD).read_bytes()),
         )
-        for name, (run, changed) in _opened(runs, settings).items()
+        for name, (run, changed) in _opened(runs, how.settings).items()
     ]  # fmt: skip
     for one in trained:
         one.paper.check(protocols)
         if store.get(one.name, one.key) is None:
             _check_flow(one.run)
-    methods = [_of_run(one, store, dataset, tick, device) for one in trained]
+    methods = [_of_run(one, store, dataset, tick, how.device) for one in trained]
     for name, other in others.items():
         methods.append(Method(name, other.scores, missing_end=other.cut[1]))
     return methods + _floors(store, dataset, tick)

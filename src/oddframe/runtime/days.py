@@ -118,6 +118,8 @@ def score_days(
         scores, times = (np.concatenate([k[name] for k in kept]) for name in ("score", "time_s"))
         out.append((scores, times))
     shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()  # where nothing else is in it
     return out
 
 

@@ -31,7 +31,6 @@ def evaluate_scores_files(
     drop: int | None = None,
     method: str | None = None,
     select: str | None = None,
-    label_source: str | None = None,
     reading: Reading | None = None,
     train: Path | str | None = None,
 ) -> list[Row]:
@@ -39,7 +38,7 @@ def evaluate_scores_files(
 
     drop: frames to leave out at the start of every video instead of the protocols' own number.
     A method that has no score for more frames than a protocol drops loses these as well.
-    method, label_source: default to the names of the two files.
+    method: defaults to the name of the file of scores.
     select: how weights were chosen; default: not stated, or what the protocol says of its peer.
     train: .npy or .npz of scores on training video, for protocols that scale by them.
 
@@ -58,7 +57,7 @@ def evaluate_scores_files(
         rows.append(
             evaluate_arrays(
                 method or Path(scores).stem, found.scores, found.labels, applied,
-                label_source or found.source, known,
+                found.source, known,
             )
         )  # fmt: skip
     return rows

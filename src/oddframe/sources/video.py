@@ -217,7 +217,7 @@ class VideoFile(Source):
         said = f"declares {self._declared} frames" if self._declared > 0 else "was longer"
         raise SourceError(
             f"{self._path} {said}, but only {decoded} can be decoded: {missing} bytes are missing "
-            "at its end, the file is truncated. Copy it again; to use what is there, say "
+            "at its end, the file is truncated or damaged. Copy it again; to use what is there, say "
             "--allow-short (in Python allow_short=True)."
         )
 
