@@ -47,6 +47,7 @@ from oddframe.scoring.judge import (
 )
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
+from oddframe.sources.decode import DEFAULT_FPS
 
 Floats = NDArray[np.float64]
 
@@ -221,8 +222,8 @@ def _events(videos: Sequence[VideoScores]) -> EventScore:
 
 
 def _fps(time_s: Floats) -> float:
-    """Frames per second of a video, from when its frames were shown."""
-    return float((len(time_s) - 1) / (time_s[-1] - time_s[0])) if len(time_s) > 1 else 25.0
+    """Frames per second of a video, from when its frames were shown; pauses do not count."""
+    return float(1 / np.median(np.diff(time_s))) if len(time_s) > 1 else DEFAULT_FPS
 
 
 def _score(

@@ -217,8 +217,8 @@ class VideoFile(Source):
         said = f"declares {self._declared} frames" if self._declared > 0 else "was longer"
         raise SourceError(
             f"{self._path} {said}, but only {decoded} can be decoded: {missing} bytes are missing "
-            "at its end, the file is truncated or damaged. Copy it again; to use what is there, say "
-            "--allow-short (in Python allow_short=True)."
+            "at its end, the file is truncated or damaged. Copy it again; to use what is there, "
+            "say --allow-short (in Python allow_short=True)."
         )
 
 
