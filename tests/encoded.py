@@ -4,6 +4,7 @@ The number of a frame is drawn into it as 10 blocks, black or white, so that a t
 which frame it was given.
 """
 
+import contextlib
 from fractions import Fraction
 
 import av
@@ -74,21 +75,24 @@ def _noise(out, sound, seconds):
 
 
 def decodable(path):
-    """How many frames PyAV decodes of a file, errors passed over: what `ffprobe` counts."""
-    count = 0
+    """How many frames PyAV decodes of a file when it reads on behind every error."""
+    count, errors = 0, 0
     with av.open(f"file:{path}") as container:
         stream = container.streams.video[0]
-        packets = container.demux(stream)
-        while True:
+        while errors < 64:
             try:
-                packet = next(packets)
-                if packet.size:
-                    count += len(stream.decode(packet))
-            except StopIteration:
+                for packet in container.demux(stream):
+                    errors = 0
+                    if packet.size:
+                        with contextlib.suppress(av.error.FFmpegError):
+                            count += len(stream.decode(packet))
                 break
-            except av.error.FFmpegError:
-                continue
-        count += len(stream.decode(None))
+            except (av.error.FFmpegError, ValueError):
+                errors += 1
+            except IndexError:
+                pass
+        with contextlib.suppress(av.error.FFmpegError):
+            count += len(stream.decode(None))
     return count
 
 

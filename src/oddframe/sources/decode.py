@@ -129,6 +129,9 @@ def open_stream(address: str, timeout_s: float | None, options: dict[str, str]) 
         container.close()
         raise SourceError("it holds no video")
     video = cast(av.VideoStream, stream)
+    if cast(Any, video.codec_context) is None:
+        container.close()
+        raise SourceError("its pictures are in a codec that is not known here")
     video.thread_type = "AUTO" if timeout_s is None else "SLICE"  # frame threads run behind
     threads = os.environ.get("OMP_NUM_THREADS", "")
     video.codec_context.thread_count = int(threads) if threads.isdecimal() else 0
@@ -153,6 +156,8 @@ class Opened:
                         errors = 0
                         yield packet
                 return
+            except IndexError:  # PyAV knows no streams that turn up later, as in a broken table
+                yield None
             except (av.error.FFmpegError, ValueError) as error:
                 if self.live and not isinstance(error, av.error.InvalidDataError):
                     raise  # the connection, and not what came over it
