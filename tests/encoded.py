@@ -79,6 +79,7 @@ def decodable(path):
     count, errors = 0, 0
     with av.open(f"file:{path}") as container:
         stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
         while errors < 64:
             try:
                 for packet in container.demux(stream):

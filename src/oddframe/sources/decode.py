@@ -132,7 +132,8 @@ def open_stream(address: str, timeout_s: float | None, options: dict[str, str]) 
     if cast(Any, video.codec_context) is None:
         container.close()
         raise SourceError("its pictures are in a codec that is not known here")
-    video.thread_type = "AUTO" if timeout_s is None else "SLICE"  # frame threads run behind
+    # Frame threads run behind the stream; slice threads give up broken VP8 too early.
+    video.thread_type = "AUTO" if timeout_s is None else "NONE"
     threads = os.environ.get("OMP_NUM_THREADS", "")
     video.codec_context.thread_count = int(threads) if threads.isdecimal() else 0
     return Opened(container, video, live=timeout_s is not None)
