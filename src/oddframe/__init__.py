@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oddframe import metrics, ops
     from oddframe.data import open_dataset
-    from oddframe.errors import OddframeError, OddframeWarning
+    from oddframe.errors import OddframeError
     from oddframe.ops import selective_scan
     from oddframe.runtime.detector import Detector, load
     from oddframe.runtime.result import Result
     from oddframe.sources import open_source
-    from oddframe.train.run import Budget, Footage, Wanted, fit
+    from oddframe.train.run import Budget, Footage, fit
     from oddframe.types import Frame, Score
 
 __version__ = "0.1.0"
@@ -30,10 +30,8 @@ __all__ = [
     "Footage",
     "Frame",
     "OddframeError",
-    "OddframeWarning",
     "Result",
     "Score",
-    "Wanted",
     "__version__",
     "fit",
     "load",
@@ -50,10 +48,8 @@ _WHERE = {
     "Footage": "oddframe.train.take",
     "Frame": "oddframe.types",
     "OddframeError": "oddframe.errors",
-    "OddframeWarning": "oddframe.errors",
     "Result": "oddframe.runtime.result",
     "Score": "oddframe.types",
-    "Wanted": "oddframe.train.wanted",
     "fit": "oddframe.train.run",
     "load": "oddframe.runtime.detector",
     "open_dataset": "oddframe.data",

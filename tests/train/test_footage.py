@@ -14,7 +14,7 @@ from test_fit import QUIET, TINY, curve, tiny_fit
 import oddframe
 from encoded import encode, numbered
 from oddframe.data import open_dataset
-from oddframe.errors import ConfigError, RunError
+from oddframe.errors import ConfigError, OddframeWarning, RunError
 from oddframe.runs import locked
 from oddframe.train import take
 from oddframe.train.progress import Budget
@@ -76,6 +76,7 @@ def test_more_than_the_cache_holds_is_taken_in_stretches(long, tmp_path, monkeyp
     assert run.threshold is not None
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_plan_that_it_began_with(long, tmp_path, monkeypatch):
     monkeypatch.setattr(take, "STRETCH", 40)
     options = {"cache_gib": SMALL, "epochs": 2, "settings": [*TINY, "train.batch=8"]}
@@ -100,6 +101,7 @@ def test_a_resumed_run_has_the_plan_that_it_began_with(long, tmp_path, monkeypat
         tiny_fit(long, out, resume=True, **options | {"cache_gib": 1.0})
 
 
+@pytest.mark.slow
 def test_what_fits_is_taken_whole(long, tmp_path):
     lines, options = told(settings=[*TINY, "train.batch=16"])
     run = tiny_fit(long, tmp_path / "run", **options)
@@ -138,6 +140,7 @@ def test_the_plan_survives_the_disk(long, tmp_path, monkeypatch):
         Taken.read(tmp_path)
 
 
+@pytest.mark.slow
 def test_minutes_are_the_whole_time(long, tmp_path):
     began = time.monotonic()
     tiny_fit(long, tmp_path / "run", epochs=None, minutes=0.4)
@@ -151,6 +154,7 @@ def test_nonsense_is_refused(long, tmp_path, option, value):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "rate", "frames"), [(None, 30.0, 90), (10.0, 10.0, 30)])
 def test_the_rate_of_the_run(tmp_path, asked, rate, frames):
     """Footage of 60 frames/s is learned at 30, or at what was asked for."""
@@ -161,11 +165,12 @@ def test_the_rate_of_the_run(tmp_path, asked, rate, frames):
     facts = run.card["training"]
     assert run.fps == rate
     assert facts["frames"] + facts["held_out"] == frames
-    with pytest.warns(oddframe.OddframeWarning, match="60 frames/s"):
+    with pytest.warns(OddframeWarning, match="60 frames/s"):
         result = oddframe.load(run).score(path)
     assert len(result) == 180
 
 
+@pytest.mark.slow
 def test_folders_of_frames_have_the_rate_that_is_given_or_none(make_frames, tmp_path):
     make_frames(tmp_path / "f", frames=60)
     run = tiny_fit(tmp_path / "f", tmp_path / "a", settings=[*TINY, "train.targets=1"])
@@ -175,6 +180,7 @@ def test_folders_of_frames_have_the_rate_that_is_given_or_none(make_frames, tmp_
     assert run.card["training"]["frames"] + run.card["training"]["held_out"] == 60
 
 
+@pytest.mark.slow
 def test_pauses_are_not_learned_across(tmp_path):
     stamps = [i / 25 + 600 * (i // 40) for i in range(120)]
     path = encode(tmp_path / "motion.mp4", stamps=stamps, rate=25, pictures=lambda i: numbered(i))
