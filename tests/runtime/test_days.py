@@ -15,13 +15,13 @@ from oddframe.runtime.days import pieces, score_days
 
 @pytest.fixture
 def videos(tmp_path, make_frames, monkeypatch):
-    """Two files and a folder, of 4 s, 3 s with a pause, and 2 s; pieces of about a second."""
-    monkeypatch.setattr(days, "PIECE_S", 1.0)
+    """Two files and a folder, one with a pause of a minute; pieces of about half a second."""
+    monkeypatch.setattr(days, "PIECE_S", 0.6)
     root = tmp_path / "days"
     root.mkdir()
-    encode(root / "a.mp4", 100)
-    encode(root / "b.mkv", stamps=[i / 25 + 600 * (i >= 30) for i in range(75)], rate=25)
-    make_frames(root / "c", frames=50)
+    encode(root / "a.mp4", 60)
+    encode(root / "b.mkv", stamps=[i / 25 + 60 * (i >= 20) for i in range(40)], rate=25)
+    make_frames(root / "c", frames=30)
     return (*open_dataset(root).train, Video("c", root / "c"))
 
 

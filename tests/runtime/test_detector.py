@@ -168,7 +168,7 @@ def test_a_source_that_gives_no_picture_is_refused(detector, monkeypatch):
 @pytest.mark.parametrize("verb", ["score", "stream", "follow"])
 def test_a_source_is_not_closed_while_it_is_read(detector, monkeypatch, verb):
     source = Made(frames=50, pause_s=0.01)
-    monkeypatch.setattr("oddframe.runtime.detector.open_as", lambda _: source)
+    monkeypatch.setattr("oddframe.runtime.detector.open_as", lambda *_: source)
 
     def enough(done, _):
         if done == 3:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 from fitting import fit_with
 from rich.console import Console
@@ -231,4 +230,3 @@ def test_one_process_writes_to_a_run(long, tmp_path):
     with locked(out, "it"):
         pass
     assert not list(out.iterdir())
-    assert np.isfinite(tiny_fit(long, out, settings=[*TINY, "train.batch=16"]).threshold)

@@ -191,7 +191,7 @@ class Watch(L.Callback):
 
     def on_before_backward(self, trainer: L.Trainer, module: Any, loss: Any) -> None:
         """A loss that is not finite spoils the weights with its first step."""
-        if not math.isfinite(float(loss)):
+        if not math.isfinite(float(loss.detach())):
             raise self._diverged(module, trainer.global_step)
 
     def _diverged(self, module: FitModule, step: int) -> RunError:
