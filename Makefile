@@ -10,9 +10,13 @@ export GOMP_SPINCOUNT := 2000
 
 setup: .venv/ready
 
-# torch first: in place, it is the CPU build that every other package is content with.
+# torch first, and where there is no GPU its CPU build, which every other package is content with:
+# PyPI's own brings gigabytes of CUDA. Where its index cannot be reached, whatever pip finds.
+CPU_TORCH := https://download.pytorch.org/whl/cpu
 .venv/ready: pyproject.toml constraints.txt setup.py $(wildcard src/oddframe/ops/native/*.[ch])
 	$(PY) -m venv .venv
+	command -v nvidia-smi >/dev/null || $(V)/pip install -q --retries 0 --timeout 10 \
+	    -c constraints.txt torch --index-url $(CPU_TORCH) 2>/dev/null || true
 	$(V)/pip install -q -c constraints.txt torch
 	$(V)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@

@@ -13,6 +13,7 @@ REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "src" / "oddframe"
 
 LAYERS = [
+    {"pictures"},
     {"types", "errors", "process"},
     {"config"},
     {"ops"},
@@ -101,6 +102,23 @@ def test_no_file_needs_torchvision_or_timm(path):
     assert not roots & {"torchvision", "timm", "mamba_ssm", "causal_conv1d"}
 
 
+WORDS = {
+    "import", "reads", "writes", "works", "was", "version", "that", "runs", "raises", "could", "is",
+    "can", "has", "and", "needs", "alone", "itself", "exists", "knows", "on",
+}  # fmt: skip
+"""What may follow the name in a sentence."""
+
+
+def test_no_text_names_a_command_that_does_not_exist():
+    from oddframe.cli import GROUPS, VERBS
+
+    known = {v.replace("_", "-") for v in VERBS} | set(GROUPS) | WORDS
+    texts = [*FILES, *REPO.glob("*.md"), *(REPO / "docs").glob("*.md")]
+    for path in texts:
+        named = re.findall(r"\boddframe ([a-z][a-z-]*)", path.read_text("utf-8"))
+        assert set(named) <= known, f"{path}: {sorted(set(named) - known)}"
+
+
 def fresh(code):
     """What a fresh interpreter prints for `code`."""
     done = subprocess.run(
@@ -153,3 +171,16 @@ def test_a_model_of_a_paper_lists_its_deviations():
         path = PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
         doc = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
         assert "DEVIATION" in doc, f"{path.name} equals its paper in everything?"
+
+
+def test_no_public_function_takes_more_than_eight_arguments():
+    """The scan's are the reference's, kernels' and a chart's are what they draw."""
+    for path in FILES:
+        if part_of(path) == "ops" or label(path) == "report/plot.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                a = node.args
+                names = [x.arg for x in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
+                names = [n for n in names if n not in ("self", "cls")]
+                assert len(names) <= 8, f"{label(path)}: {node.name} takes {', '.join(names)}"

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from oddframe.runtime.detector import Detector, load
     from oddframe.runtime.result import Result
     from oddframe.sources import open_source
-    from oddframe.train.run import fit
+    from oddframe.train.run import Budget, Footage, fit
     from oddframe.types import Frame, Score
 
 __version__ = "0.1.0"
 __all__ = [
+    "Budget",
     "Detector",
+    "Footage",
     "Frame",
     "OddframeError",
     "Result",
@@ -41,7 +43,9 @@ __all__ = [
 ]
 
 _WHERE = {
+    "Budget": "oddframe.train.progress",
     "Detector": "oddframe.runtime.detector",
+    "Footage": "oddframe.train.take",
     "Frame": "oddframe.types",
     "OddframeError": "oddframe.errors",
     "Result": "oddframe.runtime.result",

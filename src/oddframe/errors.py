@@ -29,3 +29,7 @@ class RunError(OddframeError):
 
 class ProtocolError(OddframeError):
     """Scores and labels cannot be evaluated together (lengths, keys, values)."""
+
+
+class OddframeWarning(UserWarning):
+    """Something that a user should know of, though the work goes on."""

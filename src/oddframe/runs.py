@@ -10,10 +10,11 @@ Every file is written under a temporary name and renamed, so a RUN is never half
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -58,6 +59,18 @@ class Run:
     def threshold(self) -> float | None:
         """Score of the alarm, None before calibration."""
         return None if self.calibration is None else float(self.calibration["threshold"])
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second of the footage that it learned from; None where nothing said it."""
+        found = self.card.get("fps")
+        return None if found is None else float(found)
+
+    @property
+    def used(self) -> tuple[int, int] | None:
+        """Values of 16-bit pictures that become 0 and 255, as in training; None of other ones."""
+        found = self.card.get("used")
+        return None if found is None else (int(found[0]), int(found[1]))
 
     @property
     def settable(self) -> tuple[str, ...]:
@@ -159,6 +172,39 @@ def _plain(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(str, value))}]" if value else "all"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@contextlib.contextmanager
+def locked(path: Path, doing: str) -> Iterator[None]:
+    """While open, no other process writes to a RUN folder, which is made where it is missing.
+
+    doing: in words, for whoever comes second.
+
+    Raises:
+        RunError: somebody does, or the folder cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise RunError(
+            f"Cannot write to {path}: {error.strerror or error}. Choose another folder, or get the "
+            "right to write there."
+        ) from None
+    try:
+        with contextlib.suppress(ImportError):  # where there are no such locks, nobody is kept out
+            import fcntl
+
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"Another process is writing to {path}, so {doing} has to wait: let it end or "
+                    "stop it, and give the command again."
+                ) from None
+        yield
+    finally:
+        os.close(folder)
 
 
 def save_run(

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-"""A picture as OpenCV delivers it: (h, w, 3), BGR, uint8."""
+from oddframe.pictures import Image, Picture, as_picture
+
+__all__ = ["Frame", "Image", "Map", "Score", "SourceInfo"]
 
 Map = NDArray[np.float32]
 """A map over the picture: (h, w) float32."""
@@ -27,21 +28,45 @@ class SourceInfo:
     height: int
     """Size of the delivered frames in pixels."""
     fps: float
-    """Frames per second (25.0 where the source does not say: frame folders)."""
+    """Frames per second: 1 / the median step between stamps (25.0 where there are none: frame
+    folders whose rate was not given)."""
     frames: int | None
     """Number of frames where it is known for certain, None for cameras and streams."""
+    assumed: bool = False
+    """Nothing says the rate: `fps` is what is usual."""
+    steady: bool = True
+    """Nearly all steps between stamps are like the usual one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture of one source."""
+    """One picture of one source.
+
+    Made of a picture or of plain numbers, (h, w, 3) BGR uint8.
+    """
 
     index: int
     """Number of the frame in its source, from 0."""
     pts_s: float
-    """Position in the stream in seconds."""
-    image: Image
-    """(h, w, 3) BGR uint8."""
+    """Position in the stream in seconds, by its stamps."""
+    picture: Picture
+    gap: bool = False
+    """What came just before is missing or damaged (a pause, lost packets), or the picture itself
+    is: nothing of the past may be compared with it."""
+    arrived_s: float | None = None
+    """When a live source gave it, by `time.monotonic`; None of files."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "picture", as_picture(self.picture))
+
+    @property
+    def image(self) -> Image:
+        """(h, w, 3) BGR uint8, as large as its source."""
+        return self.picture.whole()
+
+    def at(self, size: int) -> Image:
+        """(size, size, 3) BGR uint8: what models see."""
+        return self.picture.at(size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +87,7 @@ class Score:
     """The raw terms behind the score, one CSV column each, in the units of model and streams."""
     heat: Map | None = None
     """(h, w) at the working size: how unusual each place is, in units of `score`."""
+    held: bool = False
+    """The frame lies between two of the RUN's rate and was not looked at: the score before it."""
+    age_s: float | None = None
+    """Of live sources, seconds from the arrival of the frame to its score; None of files."""

@@ -6,7 +6,7 @@ import pytest
 from layout_trees import LENGTHS, own
 
 from oddframe.cli import main
-from oddframe.data import open_dataset, resize_bgr
+from oddframe.data import open_dataset
 from oddframe.data.flow import read_flow, write_flow, write_flows
 from oddframe.errors import DatasetError
 from oddframe.ops.flow import dis_flow
@@ -71,7 +71,7 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path):
 
 def greys(path):
     with open_source(path) as source:
-        small = [resize_bgr(frame.image, SIZE) for frame in source]
+        small = [frame.at(SIZE) for frame in source]
     return [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in small]
 
 

@@ -3,16 +3,19 @@
 import errno
 import json
 import pickle
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from encoded import encode, numbered
 from oddframe.data import frames as module
 from oddframe.data.dataset import Video
-from oddframe.data.frames import FrameStore, from_store, resize_bgr, to_model
+from oddframe.data.footage import Stretch, Surveyed, learned_rate, stretches, survey
+from oddframe.data.frames import FrameStore, Take, from_store, resize_bgr, to_model
 from oddframe.errors import RunError, SourceError
-from oddframe.sources import open_source
+from oddframe.sources import Reading, open_source
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def test_stored_frames_equal_the_way_of_inference(kind, request, tmp_path):
     store = FrameStore.build(clips, tmp_path / "store", 32)
     assert store.channels == (3 if kind == "videos" else 1)
     for clip, stored in zip(clips, store.videos, strict=True):
-        expected = [to_model(f.image, 32) for f in open_source(clip.path)]
+        expected = [to_model(f.at(32), 32) for f in open_source(clip.path)]
         found = from_store(store.read(stored.start, stored.stop))
         np.testing.assert_array_equal(found, np.stack(expected))
 
@@ -108,7 +111,8 @@ def test_a_damaged_video_leaves_nothing(videos, make_video, tmp_path):
     with pytest.raises(SourceError, match="declares 60 frames"):
         FrameStore.build(videos, tmp_path / "s", 16)
     assert list((tmp_path / "s").iterdir()) == []
-    assert FrameStore.build(videos, tmp_path / "s", 16, allow_short=True).frames < 50
+    short = [replace(video, reading=Reading(allow_short=True)) for video in videos]
+    assert FrameStore.build(short, tmp_path / "s", 16).frames < 50
 
 
 def test_a_full_disk_is_told_before_decoding(videos, tmp_path, monkeypatch):
@@ -177,3 +181,97 @@ def test_real_ped2_is_stored_in_one_channel(real_data, tmp_path):
     path = real_data("ped2") / "testing/01.mp4"
     store = FrameStore.build([Video("01", path)], tmp_path / "s", 64)
     assert (store.channels, store.frames, store.videos[0].fps) == (1, 180, 10.0)
+
+
+# ---- what of long footage is taken
+
+
+@pytest.fixture
+def days(tmp_path):
+    """Three videos of 40 s at 25 frames/s; something moves from 20 s on in the second only."""
+    videos = []
+    for name in "abc":
+        path = tmp_path / f"{name}.mp4"
+        still = None if name == "b" else 0
+        moves = {i: i for i in range(500, 1000)} if name == "b" else {}
+        encode(path, 1000, 25, pictures=lambda i, m=moves, s=still: numbered(m.get(i, s or 0)))
+        videos.append(Video(name, path))
+    return videos
+
+
+def plan_of(videos, frames, held, seed=0, length=50):
+    seen = survey(videos, 32, lambda done: None)
+    return stretches(seen, 25.0, frames, held, seed, lambda done, total: None, length)
+
+
+def test_stretches_are_spread_over_all_of_the_time(days):
+    plan = plan_of(days, 1500, 200)
+    assert len(plan) == 30
+    whole = [40 * s.video + s.start_s for s in plan]
+    assert whole == sorted(whole)
+    parts = np.digitize([38 * s.video + s.start_s for s in plan], np.linspace(0, 114, 31))
+    assert parts.tolist() == list(range(1, 31))  # one in every equal part
+    assert all(0 <= s.start_s <= 38 for s in plan)
+    held = [i for i, s in enumerate(plan) if s.held]
+    assert 2 <= len(held) <= 4
+    assert max(np.diff([-1, *held, 30])) <= 12
+    assert plan == plan_of(days, 1500, 200)
+    assert plan != plan_of(days, 1500, 200, seed=1)
+
+
+def test_half_of_the_parts_prefer_where_something_moves(days):
+    plan = plan_of(days[1:2], 700, 100)
+    lively = [s for s in plan if s.lively]
+    anywhere = [s for s in plan if not s.lively]
+    assert abs(len(lively) - len(anywhere)) <= len([s for s in plan if s.held]) + 1
+    assert all(s.activity is not None for s in lively)
+    assert not any(s.held for s in lively)
+    # In the part across which the quiet half ends, the liveliest place is behind its end.
+    assert {s.start_s >= 18 for s in lively if s.activity > 0.5} == {True}
+    assert [s for s in anywhere if s.start_s < 15]  # quiet ones keep their share
+
+
+def test_a_store_of_stretches_holds_these_and_no_more(days, tmp_path):
+    plan = [Stretch(0, 3.0, 40, False), Stretch(1, 21.0, 50, True), Stretch(1, 39.4, 50, False)]
+    store = FrameStore.build(days, tmp_path / "s", 32, take=Take(stretches=tuple(plan)))
+    got = [(v.name, v.stop - v.start, v.start_s, v.held) for v in store.videos]
+    assert got == [
+        ("a", 40, pytest.approx(3.0), False), ("b", 50, pytest.approx(21.0), True),
+        ("b", 15, pytest.approx(39.4), False),
+    ]  # fmt: skip
+    with open_source(days[1].path) as source:
+        wanted = [to_model(f.at(32), 32) for f in source][525:575]
+    found = from_store(store.read(store.videos[1].start, store.videos[1].stop))
+    np.testing.assert_array_equal(found, np.stack(wanted))
+    other = Take(stretches=tuple(plan[:2]))
+    assert FrameStore.obtain(days, tmp_path / "s", 32, take=other).frames == 90
+
+
+def test_a_store_is_thinned_to_a_rate_and_cut_at_pauses(tmp_path):
+    fast = encode(tmp_path / "fast.mp4", 100, 50)
+    paused = encode(
+        tmp_path / "paused.mp4", stamps=[i / 25 + 60 * (i >= 30) for i in range(50)], rate=25
+    )
+    videos = [Video("fast", fast), Video("paused", paused)]
+    store = FrameStore.build(videos, tmp_path / "s", 32, take=Take(fps=25.0))
+    got = [(v.name, v.stop - v.start, v.fps) for v in store.videos]
+    assert got == [("fast", 50, 25.0), ("paused", 30, 25.0), ("paused", 20, 25.0)]
+    assert store.videos[2].start_s == pytest.approx(61.2)
+    as_it_is = FrameStore.obtain(videos, tmp_path / "s", 32)
+    assert [v.stop - v.start for v in as_it_is.videos] == [100, 30, 20]
+
+
+def test_the_rate_that_is_learned_at(days, make_frames, tmp_path):
+    def of(*rates):
+        return [
+            Surveyed(days[0], length, fps, assumed, True, 0.001) for length, fps, assumed in rates
+        ]
+
+    assert learned_rate(of((60, 25.0, False)), None) == 25.0
+    assert learned_rate(of((60, 60.0, False)), None) == 30.0
+    assert learned_rate(of((60, 60.0, False)), 50.0) == 50.0
+    assert learned_rate(of((60, 25.0, True)), None) is None
+    assert learned_rate(of((600, 10.0, False), (60, 25.0, False), (90, 25.0, True)), None) == 10.0
+    seen = survey([*days, Video("f", make_frames(tmp_path / "f", grey=True))], 32, lambda i: None)
+    assert [(s.assumed, s.grey) for s in seen] == [(False, False)] * 3 + [(True, True)]
+    assert [s.length_s for s in seen] == pytest.approx([40, 40, 40, 6 / 25], abs=0.05)

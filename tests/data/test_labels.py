@@ -199,7 +199,7 @@ def test_csv_finds_a_nested_video_by_its_own_name(own):
         ("video,start_s,end_s\na,0,\n", "line 2.*end_s ''"),
         ("video,start_s,end_s\na,-1,1\n", "line 2"),
         ("video,start_s,end_s\nzzz,0,1\n", r"not in the test split: zzz \(line 2\).*a, b_c"),
-        ("video,start_s,end_s\na,0,9\n", r"line 2: .*0 to 9.*12 frames = 1\.20 s at 10 fps"),
+        ("video,start_s,end_s\na,0,9\n", r"line 2: .*0 to 9.*12 frames and ends at 1\.20 s"),
         ("video,start_frame,end_frame\na,3,13\n", "line 2: .*3 to 13"),
     ],
 )
@@ -290,3 +290,24 @@ def test_real_avenue_part(real_data):
     whole = real_data("labels") / "avenue_frame_labels.npz"
     with pytest.raises(DatasetError, match=r"Labels without a video: 01, 02"):
         frame_labels(open_dataset(data.root, labels=whole))
+
+
+def test_seconds_are_those_of_the_stamps(tmp_path):
+    """A phone's 30, 10, 30 frames a second; a browser's file that knows no rate."""
+    from encoded import encode
+
+    stamps = [i / 30 for i in range(60)] + [2 + i / 10 for i in range(20)]
+    stamps += [4 + i / 30 for i in range(60)]
+    (tmp_path / "normal").mkdir()
+    (tmp_path / "test").mkdir()
+    encode(tmp_path / "normal" / "n.mp4", 20)
+    encode(tmp_path / "test" / "phone.mp4", stamps=stamps, rate=30)
+    encode(tmp_path / "test" / "web.webm", 100, 25, "libvpx", rate=1000)
+    (tmp_path / "labels.csv").write_text(
+        "video,start_s,end_s\nphone,1.5,3\nphone.mp4,4.5,5\nweb,1,2.48\nweb,3.2,3.201\n"
+    )
+    found = frame_labels(open_dataset(tmp_path))
+    at = np.array(stamps)
+    wanted = ((at >= 1.4999) & (at < 2.9999)) | ((at >= 4.4999) & (at < 4.9999))
+    np.testing.assert_array_equal(found["phone"], wanted)
+    assert np.flatnonzero(found["web"]).tolist() == [*range(25, 62), 80]

@@ -27,7 +27,6 @@ from oddframe.data import (
     open_dataset,
     pixel_masks,
     prepare,
-    resize_bgr,
     source_hash,
 )
 from oddframe.data.prepare import resize_mask
@@ -37,9 +36,10 @@ from oddframe.sources import count_frames, open_source
 SIZE = 32
 
 
-def pictures(path):
+def pictures(path, size=SIZE):
+    """All frames as a model of that size sees them."""
     with open_source(path) as source:
-        return [frame.image for frame in source], source.info
+        return [frame.at(size) for frame in source], source.info
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -55,7 +55,7 @@ def test_every_form_is_the_same_bit_for_bit(form, tmp_path):
         (images, info), (stored, kept) = pictures(one.path), pictures(other.path)
         assert len(images) == len(stored) == count_frames(other.path)
         for image, same in zip(images, stored, strict=True):
-            assert np.array_equal(resize_bgr(image, SIZE), same)
+            assert np.array_equal(image, same)
         assert (kept.fps, kept.width, kept.height) == (info.fps, SIZE, SIZE)
     assert [v.tolist() for v in frame_labels(small).values()] == LABELS
     masks, before = pixel_masks(small), pixel_masks(data)
@@ -107,7 +107,7 @@ def test_grey_takes_a_third(tmp_path):
     }  # fmt: skip
     for one, other in zip(data.train, small.train, strict=True):
         for image, same in zip(pictures(one.path)[0], pictures(other.path)[0], strict=True):
-            assert np.array_equal(resize_bgr(image, SIZE), same)
+            assert np.array_equal(image, same)
     assert ticks[-1] == (11, 11)
 
 
@@ -277,6 +277,6 @@ def test_real_ped2(real_data, tmp_path):
     assert done.bytes == pytest.approx(300 * 256 * 256, rel=1e-4)
     for one, other in zip(data.test, open_dataset(tmp_path / "out").test, strict=True):
         for image, same in itertools.islice(
-            zip(pictures(one.path)[0], pictures(other.path)[0], strict=True), 0, None, 20
+            zip(pictures(one.path, 256)[0], pictures(other.path, 256)[0], strict=True), 0, None, 20
         ):
-            assert np.array_equal(resize_bgr(image, 256), same)
+            assert np.array_equal(image, same)

@@ -16,7 +16,7 @@ import pytest
 from stub_run import HISTORY, street, write_stub
 
 import oddframe
-from oddframe.data import resize_bgr, to_model
+from oddframe.data import to_model
 from oddframe.errors import ConfigError, RunError, SourceError
 from oddframe.metrics import psnr
 from oddframe.runtime.detector import AHEAD
@@ -106,7 +106,7 @@ def test_what_was_held_against_what_comes_with_the_same_scores(detector, write_s
                 assert psnr(y.numpy(), x.numpy(), max_value=2.0) == pytest.approx(one.terms[name])
     frame, _, pictures = seen[-1]
     size = detector.info.size
-    np.testing.assert_array_equal(pictures.shown, to_model(resize_bgr(frame.image, size), size))
+    np.testing.assert_array_equal(pictures.shown, to_model(frame.at(size), size))
 
 
 def test_a_live_score_comes_before_the_next_frame_is_read(detector):
@@ -168,7 +168,7 @@ def test_a_source_that_gives_no_picture_is_refused(detector, monkeypatch):
 @pytest.mark.parametrize("verb", ["score", "stream", "follow"])
 def test_a_source_is_not_closed_while_it_is_read(detector, monkeypatch, verb):
     source = Made(frames=50, pause_s=0.01)
-    monkeypatch.setattr("oddframe.runtime.detector.open_source", lambda _: source)
+    monkeypatch.setattr("oddframe.runtime.detector.open_as", lambda *_: source)
 
     def enough(done, _):
         if done == 3:

@@ -15,7 +15,7 @@ from oddframe.errors import ConfigError, ProtocolError
 from oddframe.metrics import frame_auc
 from oddframe.runs import load_run
 from oddframe.runtime import compare as module
-from oddframe.runtime.compare import collect, compare
+from oddframe.runtime.compare import How, collect, compare
 from oddframe.runtime.evaluate import evaluate
 from oddframe.scoring.fuse import fuse
 from oddframe.scoring.protocols import parse_protocols
@@ -188,7 +188,7 @@ def test_compare_needs_no_second_pass_and_reuses_nothing_wrongly(
     runs = [shared_run, added_runs["stnmamba"]]
 
     def rows(settings=()):
-        methods = collect(runs, {}, dataset, asked, tmp_path / "k", silent, settings=settings)
+        methods = collect(runs, {}, dataset, asked, tmp_path / "k", silent, How(settings=settings))
         found = compare(methods, dict(np.load(labelled / "labels.npz")), asked)
         return {(r["method"], r["protocol"]): r for r in found.rows}, methods
 

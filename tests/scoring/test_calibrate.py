@@ -26,11 +26,16 @@ def slow_peaks(scores: np.ndarray, gap: float) -> list[float]:
     return found
 
 
+def peaks_of(scores: np.ndarray) -> np.ndarray:
+    """At one frame a second, ten seconds apart."""
+    return separate_peaks(scores, np.arange(len(scores)) / 1.0, 10)
+
+
 @pytest.mark.parametrize("gap", [0.5, 1, 3.7, 200])
 def test_separate_peaks_are_the_largest_left_each_time(gap):
     scores = np.round(normal(0.05, 3), 1)  # rounded: with ties
     scores[:7] = np.nan
-    got = separate_peaks(scores, gap)
+    got = separate_peaks(scores, np.arange(len(scores)) / 1.0, gap)
     assert got.tolist() == slow_peaks(scores, gap)
 
 
@@ -49,14 +54,14 @@ def test_the_rate_holds_on_other_footage():
     assert found["method"] == "tail"
     assert found["hours"] == pytest.approx(12)
     assert not found["provisional"]
-    alarms = separate_peaks(normal(1200, 99), 10) > found["threshold"]
+    alarms = peaks_of(normal(1200, 99)) > found["threshold"]
     per_day = np.count_nonzero(alarms) / 50
     assert 1 < per_day < 12
     assert found["low"] < found["threshold"] < found["high"]
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
-    truth = np.sort(separate_peaks(normal(1200, 7), 10))[-50 * 4]  # 4 a day
+    truth = np.sort(peaks_of(normal(1200, 7)))[-50 * 4]  # 4 a day
     inside = 0
     for seed in range(16):
         found = calibrate([normal(8, 1000 + seed)], 1.0, 4)
@@ -105,6 +110,26 @@ def test_clips_of_different_rates_and_leading_nan():
     assert "provisional, because it is less than 8 hours" in found["text"]
 
 
+def test_time_comes_from_stamps_and_pauses_are_not_counted():
+    """A camera that records on motion: 4 bursts of 100 frames, an hour between."""
+    times = np.concatenate([i * 3600 + np.arange(100) / 25 for i in range(4)])
+    scores = np.random.default_rng(0).normal(size=400)
+    for i in range(4):
+        scores[100 * i : 100 * i + 16] = np.nan
+    found = calibrate([scores], [times], 1)
+    assert found["hours"] * 3600 == pytest.approx(4 * 84 / 25, abs=0.1)
+    assert found["peaks"] == 4
+    assert found["method"] == "maximum"
+    same = calibrate([scores[100 * i : 100 * i + 100] for i in range(4)], 25.0, 1)
+    assert same == found | {"hours": same["hours"], "text": same["text"]}
+
+
+def test_a_variable_rate_is_counted_by_its_stamps():
+    times = np.concatenate([np.arange(900) / 30, 30 + np.arange(300) / 10])
+    found = calibrate([np.random.default_rng(0).normal(size=1200)], [times], 1)
+    assert found["hours"] * 3600 == pytest.approx(60, abs=0.1)
+
+
 def test_what_comes_out_is_json_and_repeats():
     found = calibrate([normal(5)], 1.0, 1)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -121,6 +146,8 @@ def test_what_comes_out_is_json_and_repeats():
         ([np.ones(20)], 0.0, 1.0, "fps must be above 0"),
         ([np.ones(20)], [25.0, 25.0], 1.0, "as many fps"),
         ([np.array([1.0, np.inf])], 25.0, 1.0, "infinite"),
+        ([np.ones(20)], [np.zeros(20)], 1.0, "each later than the one before"),
+        ([np.ones(20)], [np.arange(19.0)], 1.0, "as many times in seconds"),
     ],
 )
 def test_unfit_input_is_refused(scores, fps, rate, message):

@@ -111,3 +111,19 @@ def test_a_single_picture_is_refused(make_frames, tmp_path):
     make_frames(tmp_path, frames=1)
     with pytest.raises(SourceError, match="single picture"):
         open_source(tmp_path / "000.png")
+
+
+def test_a_stretch_of_a_folder(make_frames, tmp_path):
+    source = open_source(make_frames(tmp_path / "f", frames=20), fps=10)
+    got = list(source.frames_from(1.2))
+    assert [f.pts_s for f in got] == pytest.approx([i / 10 for i in range(12, 20)])
+    assert [(f.index, f.gap) for f in got] == [(i, i == 0) for i in range(8)]
+    assert (got[0].image == list(source)[12].image).all()
+    assert source.length_s == 2.0
+    assert not list(source.frames_from(5))
+
+
+@pytest.mark.parametrize(("fps", "rate"), [(None, 25.0), (8, 8.0)])
+def test_it_is_told_whether_the_rate_was_assumed(make_frames, tmp_path, fps, rate):
+    info = open_source(make_frames(tmp_path / "f"), fps=fps).info
+    assert (info.fps, info.assumed) == (rate, fps is None)

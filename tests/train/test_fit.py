@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fitting import fit_with
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -21,7 +22,7 @@ from oddframe.errors import ConfigError, DatasetError, RunError, SourceError
 from oddframe.runs import load_run
 from oddframe.sources import open_source
 from oddframe.train import progress
-from oddframe.train.run import configs, fit
+from oddframe.train.run import configs
 
 TINY = [
     "model.size=64", "model.width=16", "model.depths=[1,1,1]", "model.history=4",
@@ -32,7 +33,7 @@ QUIET = Console(quiet=True)
 
 def tiny_fit(data, out, **options):
     options = {"epochs": 1, "settings": TINY, "console": QUIET} | options
-    return fit(model="m2s2l-edge", data=data, out=out, **options)
+    return fit_with("m2s2l-edge", data, out, **options)
 
 
 WINDOWED = {
@@ -72,8 +73,9 @@ def test_a_prepared_set_gives_the_same_run_and_names_its_source(normal, tmp_path
 def test_a_baseline_is_fitted_and_scores(normal, tmp_path, model, term):
     from oddframe import load
 
-    run = fit(model=model, data=normal, out=tmp_path / "run", epochs=1, settings=WINDOWED[model],
-              console=QUIET)  # fmt: skip
+    run = fit_with(
+        model, normal, tmp_path / "run", epochs=1, settings=WINDOWED[model], console=QUIET
+    )
     result = load(run.path).score(normal)
     history = run.model().history
     scored = np.isfinite(result.score)
@@ -97,9 +99,7 @@ def test_a_literal_model_is_fitted_and_streams_as_literal_from_its_file(
     from oddframe import load
 
     settings = [*PRINTED[model], "model.literal=true", "train.batch=8"]
-    run = fit(
-        model=model, data=normal, out=tmp_path / "run", epochs=1, settings=settings, console=QUIET
-    )
+    run = fit_with(model, normal, tmp_path / "run", epochs=1, settings=settings, console=QUIET)
     net = load_run(run.path).model()
     again = net.config
     assert again == configs(model, settings).model
@@ -129,13 +129,12 @@ def test_fit_leaves_a_run_that_loads(normal, tmp_path):
 
 @pytest.mark.parametrize("model", ["mnad-128", "memae-128"])
 def test_the_card_says_how_well_the_footage_kept_aside_is_drawn(model, normal, tmp_path):
-    run = fit(
-        model=model, data=normal, out=tmp_path / "run", epochs=1, settings=WINDOWED[model],
-        console=QUIET,
-    )  # fmt: skip
+    run = fit_with(
+        model, normal, tmp_path / "run", epochs=1, settings=WINDOWED[model], console=QUIET
+    )
     facts, net = run.card["training"], run.model().eval()
     with open_source(normal) as source:
-        clip = torch.from_numpy(np.stack([to_model(f.image, 32) for f in source]))
+        clip = torch.from_numpy(np.stack([to_model(f.at(32), 32) for f in source]))
     held = clip[len(clip) - facts["held_out"] :]  # of one video, its tail
     with torch.inference_mode():
         drawn = net(held[None, :-1]).frame[0]
@@ -166,11 +165,11 @@ def test_the_loss_falls(normal, tmp_path):
 KILLED = """
 import sys
 import oddframe.train.progress as progress
-from oddframe.train.run import fit
+from oddframe.train.run import Budget, Wanted, fit
 from rich.console import Console
 progress.SAVE_EVERY_S = 0.2
-fit(model="m2s2l-edge", data=sys.argv[1], out=sys.argv[2], epochs=12,
-    settings=sys.argv[3:], console=Console(quiet=True))
+fit(Wanted("m2s2l-edge", sys.argv[3:]), sys.argv[1], sys.argv[2], Budget(epochs=12),
+    console=Console(quiet=True))
 """
 
 

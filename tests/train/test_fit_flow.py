@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+from fitting import fit_with
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -19,7 +20,6 @@ from oddframe.errors import ConfigError, DatasetError, RunError
 from oddframe.scoring.scorer import Scorer
 from oddframe.train import progress
 from oddframe.train.module import Batches
-from oddframe.train.run import fit
 from oddframe.train.split import Span
 
 SIZE = 32
@@ -42,7 +42,7 @@ def tiny_fit(normal, out, **options):
     options = {"epochs": 1, "settings": TINY, "flow": flows, "console": Console(quiet=True)} | (
         options
     )
-    return fit(model="msti-net-128", data=data.root, out=out, **options)
+    return fit_with("msti-net-128", data.root, out, **options)
 
 
 def curve(out):

@@ -22,8 +22,9 @@ from oddframe.models import memory
 from oddframe.models.memory import Memory
 from oddframe.train.module import Batches, FitModule, TrainConfig
 from oddframe.train.progress import Budget, Watch
-from oddframe.train.run import _differences, configs
+from oddframe.train.run import configs
 from oddframe.train.split import Span, hold_out
+from oddframe.train.started import differences
 
 
 @pytest.fixture
@@ -228,12 +229,12 @@ def test_what_differs_of_a_resumed_run_is_named_with_both_values():
         "model": "mnad", "seed": 0, "data": "ab" * 32, "ablation": None, "flow": "dis at [64, 64]",
         "config": {"model": {"width": 8, "gone": 1}, "train": {"lr": 0.1}},
     }  # fmt: skip
-    assert _differences(before, before) == []
+    assert differences(before, before) == []
     now = {
         **before, "seed": 5, "data": "cd" * 32, "ablation": "M1", "flow": "files made elsewhere",
         "config": {"model": {"width": 16, "new": [1, 2]}, "train": {"lr": 0.1}}, "epochs": 3,
     }  # fmt: skip
-    assert _differences(before, now) == [
+    assert differences(before, now) == [
         "--seed 0, now 5",
         "footage of --data abababababab, now cdcdcdcdcdcd",
         "--ablation none, now M1",
@@ -243,7 +244,7 @@ def test_what_differs_of_a_resumed_run_is_named_with_both_values():
         "model.new none, now [1, 2]",
         "model.gone 1, now none",
     ]
-    assert _differences(before, {**now, "model": "ffp"}) == ["--model mnad, now ffp"]
+    assert differences(before, {**now, "model": "ffp"}) == ["--model mnad, now ffp"]
 
 
 # ---- clocks
@@ -275,11 +276,11 @@ def test_core_minutes_stop_on_processor_time(normal, tmp_path):
 KILLED = """
 import sys
 import oddframe.train.progress as progress
-from oddframe.train.run import fit
+from oddframe.train.run import Budget, Wanted, fit
 from rich.console import Console
 progress.SAVE_EVERY_S = 0.2
-fit(model="m2s2l-edge", data=sys.argv[1], out=sys.argv[2], core_minutes=10,
-    settings=sys.argv[3:], console=Console(quiet=True))
+fit(Wanted("m2s2l-edge", sys.argv[3:]), sys.argv[1], sys.argv[2], Budget(core_minutes=10),
+    console=Console(quiet=True))
 """
 
 

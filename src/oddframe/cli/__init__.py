@@ -9,18 +9,21 @@ or after the verb, shows the traceback.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
 import typer
 
 from oddframe import __version__, process
-from oddframe.errors import OddframeError
+from oddframe.cli.options import grouped
+from oddframe.errors import OddframeError, OddframeWarning
 
 VERBS = (
     "fit",
@@ -83,11 +86,11 @@ def build_app(debug: bool = False) -> typer.Typer:
     app.callback()(_root)
     for verb in VERBS:
         run = import_module(f"oddframe.cli.{verb}").run
-        app.command(verb.replace("_", "-"))(_guarded(run, debug))
+        app.command(verb.replace("_", "-"))(_guarded(grouped(run), debug))
     for group, text in GROUPS.items():
         part = typer.Typer(help=text, no_args_is_help=True)
         for name, run in import_module(f"oddframe.cli.{group}").COMMANDS.items():
-            part.command(name)(_guarded(run, debug))
+            part.command(name)(_guarded(grouped(run), debug))
         app.add_typer(part, name=group)
     return app
 
@@ -112,7 +115,8 @@ def _guarded(run: Callable[..., None], debug: bool) -> Callable[..., None]:
     @functools.wraps(run)
     def guarded(**options: Any) -> None:
         try:
-            run(**options)
+            with _remarks():
+                run(**options)
             sys.stdout.flush()  # a closed pipe shows here, not at the interpreter's exit
         except typer.BadParameter:  # usage: exit code 2, with the line that was to be typed
             raise
@@ -123,6 +127,13 @@ def _guarded(run: Callable[..., None], debug: bool) -> Callable[..., None]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(BROKEN_PIPE) from None
+        except PermissionError as error:
+            text = (
+                f"{error.filename or 'A file'} may not be opened by this user "
+                f"({error.strerror or 'permission denied'}). Get the right to read (or to write) "
+                "it, or move it away."
+            )
+            raise SystemExit(_fail(text, debug)) from None
         except Exception as error:
             text = (
                 f"something unexpected went wrong inside oddframe: {type(error).__name__}: "
@@ -132,6 +143,23 @@ def _guarded(run: Callable[..., None], debug: bool) -> Callable[..., None]:
             raise SystemExit(_fail(text, debug)) from None
 
     return guarded
+
+
+@contextlib.contextmanager
+def _remarks() -> Iterator[None]:
+    """Our own warnings as lines on stderr; everybody else's as Python shows them."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, OddframeWarning):
+                print(f"warning: {message}", file=sys.stderr)
+            else:
+                shown(message, category, *where, **more)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", OddframeWarning)
+        yield
 
 
 def _fail(text: str, debug: bool) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from oddframe.cli.console import DEVICE, FLOW, RUN
+from oddframe.cli.console import RUN
+from oddframe.cli.options import Machine, ReadAs
 
 
 def run(
@@ -20,24 +21,32 @@ def run(
     alarms_per_day: float = typer.Option(
         ..., "--alarms-per-day", help="False alarms to accept in 24 hours."
     ),
-    device: str = DEVICE,
-    flow: Path | None = FLOW,
+    processes: int | None = typer.Option(
+        None, "--processes", help="How many at a time (default: one per core)."
+    ),
+    *,
+    read: ReadAs,
+    machine: Machine,
 ) -> None:
-    """Set the alarm threshold for a rate of false alarms, and store it in the RUN."""
+    """Set the alarm threshold for a rate of false alarms, and store it in the RUN.
+
+    Days of footage are worked off in several processes; killed and started again, it goes on.
+    """
+    import os
     import sys
 
-    from oddframe.cli.console import frame_bar
+    from oddframe.cli.console import frame_bar, stretch_bar
     from oddframe.data import footage_hashes, open_dataset
     from oddframe.errors import ConfigError, DatasetError
-    from oddframe.runs import load_run, write_calibration
+    from oddframe.runs import load_run, locked, write_calibration
+    from oddframe.runtime.days import score_days
     from oddframe.runtime.detector import load
     from oddframe.scoring.calibrate import calibrate
-    from oddframe.sources import open_source
 
     if not alarms_per_day > 0:
         raise ConfigError(f"--alarms-per-day must be above 0, found {alarms_per_day:g}.")
     loaded = load_run(run)
-    dataset = open_dataset(path)
+    dataset = open_dataset(path, reading=read.reading(loaded.used))
     if not dataset.train:
         raise DatasetError(f"{path} holds no normal video (layout {dataset.layout}).")
     known, trained = footage_hashes(dataset), loaded.card.get("data", {})
@@ -48,16 +57,22 @@ def run(
             "so the threshold will be as well: expect more alarms than asked for.",
             file=sys.stderr,
         )
-    detector = load(loaded, device, flow=flow)
-    flows = detector.flows_of(dataset, "train")
-    scores, rates = [], []
-    for video in dataset.train:
-        with open_source(video.path) as source, frame_bar(video.name) as tick:
-            own = flows.get(video.name)
-            scores.append(detector.score(source, heat=False, progress=tick, flow=own).score)
-            rates.append(source.info.fps)
-    found = calibrate(scores, rates, alarms_per_day)
-    footage = {"name": dataset.name, "videos": len(dataset.train), **known}
-    write_calibration(loaded, {**found, "footage": footage})
-    print(found["text"])
+    with locked(run, "calibrating"):
+        if machine.device == "cpu" and machine.flow is None:
+            jobs = processes or len(os.sched_getaffinity(0))
+            with stretch_bar("scoring") as done:
+                found = score_days(loaded, dataset.train, jobs, done)
+        else:
+            detector = load(loaded, machine.device, flow=machine.flow)
+            flows = detector.flows_of(dataset, "train")
+            found = []
+            for video in dataset.train:
+                with video.open() as source, frame_bar(video.name) as tick:
+                    own = flows.get(video.name)
+                    result = detector.score(source, heat=False, progress=tick, flow=own)
+                found.append((result.score, result.time_s))
+        calibration = calibrate([s for s, _ in found], [t for _, t in found], alarms_per_day)
+        footage = {"name": dataset.name, "videos": len(dataset.train), **known}
+        write_calibration(loaded, {**calibration, "footage": footage})
+    print(calibration["text"])
     print(f"stored in {run}")

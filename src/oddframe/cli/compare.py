@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from oddframe.cli.console import (
-    ALIGN_END,
-    COLUMN,
-    CUT,
-    DEVICE,
-    JSON,
-    ONLY,
-    PROTOCOL,
-    REGULARITY,
-    SETTINGS,
-    frames_cut,
-)
+from oddframe.cli.console import DEVICE, JSON, PROTOCOL, SETTINGS
+from oddframe.cli.options import Foreign, ReadAs, many
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What is compared on which labels, and where that is written."""
+
+    scores: list[str] = many(
+        "--scores", metavar="[NAME=]F", help="Scores made elsewhere, as evaluate-scores reads."
+    )
+    labels: str | None = typer.Option(
+        None, "--labels", help="Use these frame labels instead of those beside the videos."
+    )
+    out: Path = typer.Option(
+        Path("compare"), "--out", help="Folder for compare.html, .svg, .json and the scores."
+    )
+    json: Path | None = JSON
 
 
 def run(
@@ -26,24 +33,13 @@ def run(
         show_default=False,
     ),
     data: Path = typer.Option(..., "--data", help="Root of a data set with labels."),
-    scores: list[str] = typer.Option(
-        [], "--scores", metavar="[NAME=]F", help="Scores made elsewhere, as evaluate-scores reads."
-    ),
-    regularity: bool = REGULARITY,
-    cut: str | None = CUT,
-    align_end: bool = ALIGN_END,
-    column: str | None = COLUMN,
-    only: str = ONLY,
-    out: Path = typer.Option(
-        Path("compare"), "--out", help="Folder for compare.html, .svg, .json and the scores."
-    ),
     protocol: str = PROTOCOL,
-    json: Path | None = JSON,
-    labels: str | None = typer.Option(
-        None, "--labels", help="Use these frame labels instead of those beside the videos."
-    ),
-    device: str = DEVICE,
     settings: list[str] = SETTINGS,
+    device: str = DEVICE,
+    *,
+    compared: Compared,
+    foreign: Foreign,
+    read: ReadAs,
 ) -> None:  # fmt: skip
     """Compare methods on one data set: intervals, paired differences, where they disagree."""
     from contextlib import ExitStack
@@ -55,21 +51,20 @@ def run(
     from oddframe.report.dots import dots_svg
     from oddframe.report.page import write_page
     from oddframe.runs import write_json
-    from oddframe.runtime.compare import collect, compare
+    from oddframe.runtime.compare import How, collect, compare
     from oddframe.scoring.protocols import parse_protocols
-    from oddframe.scoring.score_files import Reading
 
     protocols = parse_protocols(protocol)
-    reading = Reading(column, only, regularity, frames_cut(cut), align_end)
-    dataset = open_dataset(data, labels)
+    out, json = compared.out, compared.json
+    dataset = open_dataset(data, compared.labels, read.reading())
     writable_folder(out)
     if json is not None:
         writable_folder(json.parent)
+    how = How(foreign.reading(), device, settings)
     with ExitStack() as bars:
         methods = collect(
-            runs or [], _named(scores), dataset, protocols, out / "scores",
-            lambda title: bars.enter_context(frame_bar(title)), reading, device=device,
-            settings=settings,
+            runs or [], _named(compared.scores), dataset, protocols, out / "scores",
+            lambda title: bars.enter_context(frame_bar(title)), how,
         )  # fmt: skip
     truth = frame_labels(dataset)
     found = compare(methods, truth, protocols, label_source(dataset, truth))

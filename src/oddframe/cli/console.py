@@ -18,17 +18,7 @@ if TYPE_CHECKING:
 RUN = typer.Argument(
     metavar="RUN", help="RUN folder that `oddframe fit --out` wrote.", show_default=False
 )
-PRECISION = typer.Option(
-    "float32", "--precision", help="float32 or bfloat16 (faster for large sizes where it pays)."
-)
-COMPILED = typer.Option(
-    False, "--compile", help="Rewrite the model by torch.compile: slow to start, then faster."
-)
 DEVICE = typer.Option("cpu", "--device", help="cpu, cuda, cuda:N, or auto.")
-FLOW = typer.Option(
-    None, "--flow", metavar="FOLDER",
-    help="Flow files, for a model that reads them (`oddframe data flow`).",
-)  # fmt: skip
 SETTINGS = typer.Option(
     [], "--set", metavar="A.B=C",
     help="Change a score setting after training (score.alpha=.6, score.streams=[frame,motion], "
@@ -42,19 +32,8 @@ PROTOCOL = typer.Option(
     "changed: deploy+drop=4. `oddframe protocols` lists them.",
 )
 
-# How scores made elsewhere are to be read (`oddframe.scoring.score_files.Reading`).
-REGULARITY = typer.Option(
-    False, "--regularity", help="Foreign scores are regularity: larger = more normal."
-)
-CUT = typer.Option(
-    None, "--cut", metavar="F:L", help="Their file lacks the first F and last L frames of videos."
-)
-ALIGN_END = typer.Option(
-    False, "--align-end", help="Videos with fewer scores than labels: they are of the last frames."
-)
-COLUMN = typer.Option(None, "--column", help="Column of CSV files to judge.")
-ONLY = typer.Option("", "--only", help="Use the arrays whose names begin with this.")
-
+EVERY_S = 30.0
+"""Between two lines where a bar cannot be drawn."""
 Tick = Callable[[int, int | None], None]
 
 
@@ -85,6 +64,34 @@ def frame_bar(title: str) -> Iterator[Tick]:
     with bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def stretch_bar(title: str) -> Iterator[Callable[[float, float], None]]:
+    """A progress bar over seconds of footage; where stderr is no terminal, a line now and then."""
+    import time
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = stderr()
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"),
+        TextColumn("left"), TimeRemainingColumn(),
+        console=console, disable=not console.is_terminal, transient=True,
+    )  # fmt: skip
+    said = time.monotonic()
+    with bar:
+        task = bar.add_task(title, total=None, text="")
+
+        def tick(done_s: float, total_s: float) -> None:
+            nonlocal said
+            text = f"{done_s / 3600:.1f} of {total_s / 3600:.1f} h"
+            bar.update(task, completed=done_s, total=total_s, text=text)
+            if bar.disable and time.monotonic() - said > EVERY_S:
+                said = time.monotonic()
+                console.print(f"{title}: {text}")
+
+        yield tick
 
 
 def writable_folder(folder: Path) -> None:
@@ -120,13 +127,3 @@ def events_text(found: EventScore) -> str:
         f"{found.false_alarms_per_hour:.0f} false alarms per hour, {share} of the normal frames in "
         "alarm"
     )
-
-
-def frames_cut(text: str | None) -> tuple[int, int] | None:
-    """`--cut F:L` as two numbers of frames."""
-    if text is None:
-        return None
-    parts = text.split(":")
-    if len(parts) != 2 or not all(p.isdecimal() for p in parts):
-        raise typer.BadParameter(f"--cut is F:L, two numbers of frames, found {text!r}.")
-    return int(parts[0]), int(parts[1])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from oddframe.cli.console import JSON
+from oddframe.cli.options import ReadAs
 
 if TYPE_CHECKING:
     from oddframe.data import Report
@@ -46,13 +47,15 @@ def check(
     ),
     labels: Path | None = LABELS,
     json: Path | None = JSON,
+    *,
+    read: ReadAs,
 ) -> None:
     """Read every frame, label and mask of a data set and name all that is wrong (exit code 1)."""
     from oddframe.cli.console import frame_bar, writable_folder
     from oddframe.data import check_dataset, open_dataset
     from oddframe.runs import write_json
 
-    dataset = open_dataset(path, labels)
+    dataset = open_dataset(path, labels, read.reading())
     if json is not None:
         writable_folder(json.parent)
     with frame_bar("reading") as tick:
@@ -107,13 +110,15 @@ def prepare(
     out: Path = typer.Option(..., "--out", help="Folder to make, or to go on with."),
     size: int = typer.Option(256, "--size", help="Rows and columns, those of the model."),
     labels: Path | None = LABELS,
+    *,
+    read: ReadAs,
 ) -> None:
     """Write a data set as frames of the model's size that need no decoding; can be resumed."""
     from oddframe.cli.console import frame_bar
     from oddframe.data import open_dataset
     from oddframe.data import prepare as write
 
-    dataset = open_dataset(root, labels)
+    dataset = open_dataset(root, labels, read.reading())
     with frame_bar("preparing") as tick:
         done = write(dataset, out, size, tick)
     print(
@@ -127,14 +132,17 @@ def flow(
     root: Path = typer.Argument(metavar="ROOT", help="A data set.", show_default=False),
     out: Path = typer.Option(..., "--out", help="Folder to make, or to go on with."),
     size: int = typer.Option(256, "--size", help="Rows and columns of the frames it is made of."),
+    *,
+    read: ReadAs,
 ) -> None:
     """Write the optical flow (DIS) of neighbouring frames, one .npy per pair; can be resumed."""
     from oddframe.cli.console import frame_bar
     from oddframe.data import open_dataset
     from oddframe.data.flow import write_flows
 
+    dataset = open_dataset(root, reading=read.reading())
     with frame_bar("flow") as tick:
-        done = write_flows(open_dataset(root), out, size, tick)
+        done = write_flows(dataset, out, size, tick)
     print(
         f"{out}: {done.written} videos written, {done.kept} were there; {done.flows} flows of "
         f"{size}x{size} now, {done.bytes / 1e6:.0f} MB"

@@ -65,7 +65,7 @@ def run(
     from oddframe.runtime.evaluate import evaluate
     from oddframe.scoring.calibrate import calibrate
     from oddframe.scoring.protocols import parse_protocols
-    from oddframe.train.run import fit
+    from oddframe.train.run import Budget, Wanted, fit
 
     console = stderr()
     if (out / "run").exists():
@@ -81,12 +81,13 @@ def run(
     with frame_bar("drawing what is hard to see") as tick:
         write_dataset(out / "hard", hard, tick)
     trained = fit(
-        model=model, data=out / "scene", out=out / "run", minutes=minutes, seed=seed,
-        settings=SETTINGS, device=device, console=console,
+        Wanted(model, SETTINGS, seed), out / "scene", out / "run", Budget(minutes=minutes),
+        device=device, console=console,
     )  # fmt: skip
     detector = load(trained, device)
     normal = [detector.score(v.path, heat=False) for v in open_dataset(out / "spare").train]
-    write_calibration(trained, calibrate([r.score for r in normal], spare.fps, 1.0))
+    times = [r.time_s for r in normal]
+    write_calibration(trained, calibrate([r.score for r in normal], times, 1.0))
     trained = load_run(out / "run")
     detector = load(trained, device)
     console.print(str(trained.calibration and trained.calibration["text"]))

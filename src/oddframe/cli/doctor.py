@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 
 def run() -> None:
     """Versions, threads, device, scan backends and video codecs of this machine."""
@@ -12,11 +14,13 @@ def run() -> None:
     import torch
 
     print(f"{'python':>12}  {platform.python_version()}, {platform.system()} {platform.machine()}")
-    for name in ("oddframe", "torch", "numpy", "opencv-python-headless", "lightning"):
+    for name in ("oddframe", "torch", "numpy", "av", "lightning"):
         try:
             print(f"{name:>12}  {version(name)}")
         except PackageNotFoundError:
             print(f"{name:>12}  not installed from a wheel of this name")
+    for line in _opencv():
+        print(f"{'opencv':>12}  {line}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     wait = os.environ.get("OMP_WAIT_POLICY", "not set")
     print(f"{'cpu':>12}  {cores} cores, {torch.backends.cpu.get_cpu_capability()}")
@@ -26,6 +30,38 @@ def run() -> None:
         print(f"{'scan':>12}  {line}")
     for line in _codecs():
         print(f"{'video':>12}  {line}")
+
+
+OPENCV = (
+    "opencv-python-headless", "opencv-python", "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)  # fmt: skip
+"""Packages that all bring one `cv2`: two of them overwrite each other's files."""
+MEND = (
+    f"pip uninstall -y {' '.join(OPENCV)} && pip install --force-reinstall --no-deps "
+    "opencv-python-headless"
+)
+
+
+def _opencv() -> list[str]:
+    """Which OpenCV there is, and whether it can be imported."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for name in OPENCV:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    lines = [", ".join(found) or "not installed from a wheel of a known name"]
+    if len(found) > 1:
+        lines.append(f"WRONG: {len(found)} packages share the module cv2. {MEND}")
+    try:
+        import cv2
+        import numpy as np
+
+        cv2.cvtColor(np.zeros((8, 8, 3), np.uint8), cv2.COLOR_BGR2GRAY)
+    except Exception as error:  # a missing libGL, a half-removed package, another module `cv2`
+        lines.append(f"WRONG: cv2 does not work ({type(error).__name__}: {error}). {MEND}")
+    return lines
 
 
 def _cuda() -> str:
@@ -77,9 +113,13 @@ def _codecs() -> list[str]:
     import tempfile
     from pathlib import Path
 
-    import numpy as np
-
+    try:
+        import cv2 as _  # noqa: F401
+        import numpy as np
+    except Exception:
+        return ["none without OpenCV"]
     from oddframe.errors import OddframeError
+    from oddframe.pictures import Plain
     from oddframe.report.video import OverlayWriter
     from oddframe.types import Frame, Score, SourceInfo
 
@@ -88,7 +128,7 @@ def _codecs() -> list[str]:
         try:
             with OverlayWriter(Path(folder), "probe", info, None) as writer:
                 for i in range(3):
-                    frame = Frame(i, i / 25, np.zeros((48, 64, 3), np.uint8))
+                    frame = Frame(i, i / 25, Plain(np.zeros((48, 64, 3), np.uint8)))
                     writer.write(frame, Score(i, i / 25, float("nan"), float("nan"), False))
         except OddframeError as error:
             return [str(error)]

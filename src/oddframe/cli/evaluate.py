@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from oddframe.cli.console import DEVICE, FLOW, JSON, PROTOCOL, RUN, SETTINGS, events_text
+from oddframe.cli.console import JSON, PROTOCOL, RUN, SETTINGS, events_text
+from oddframe.cli.options import Machine, ReadAs
 
 if TYPE_CHECKING:
     from oddframe.runtime.evaluate import Evaluation
@@ -16,54 +18,66 @@ SHOWN = 5
 """Clips printed of those that the method is worst at."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is written of an evaluation."""
+
+    json: Path | None = JSON
+    report: Path | None = typer.Option(
+        None, "--report", metavar="F", help="Also write a page with curves, scores and moments."
+    )
+    memory: bool = typer.Option(
+        False, "--memory",
+        help="Also run M2S2L with its memories' reads held constant, and without.",
+    )  # fmt: skip
+
+
 def run(
     run: Path = RUN,
     data: Path = typer.Option(..., "--data", help="Root of a data set with labels."),
     protocol: str = PROTOCOL,
-    json: Path | None = JSON,
     labels: Path | None = typer.Option(
         None, "--labels", help="Use these frame labels: a file, or a label set (mask, ffp, …)."
     ),
-    report: Path | None = typer.Option(
-        None, "--report", metavar="F", help="Also write a page with curves, scores and moments."
-    ),
-    device: str = DEVICE,
-    flow: Path | None = FLOW,
-    memory: bool = typer.Option(
-        False,
-        "--memory",
-        help="Also run M2S2L with its memories' reads held constant, and without.",
-    ),
     settings: list[str] = SETTINGS,
+    *,
+    written: Written,
+    read: ReadAs,
+    machine: Machine,
 ) -> None:
     """Evaluate a run on labelled video, floors without learning beside it."""
     import time
     from contextlib import ExitStack
 
     from oddframe.cli.console import frame_bar, writable_folder
-    from oddframe.data import open_dataset
+    from oddframe.data import frame_labels, open_dataset
     from oddframe.metrics.rows import format_table
     from oddframe.runs import load_run, write_json
     from oddframe.runtime.detector import load
-    from oddframe.runtime.evaluate import evaluate
+    from oddframe.runtime.evaluate import evaluate, one_class
     from oddframe.runtime.memories import watching
     from oddframe.scoring.protocols import parse_protocols
 
     protocols = parse_protocols(protocol)
-    dataset = open_dataset(data, labels)
     loaded = load_run(run).with_settings(settings)
-    detector = load(loaded, device, flow=flow)
+    dataset = open_dataset(data, labels, read.reading(loaded.used))
+    json, report, memory = written.json, written.report, written.memory
+    detector = load(loaded, machine.device, flow=machine.flow)
     for file in (json, report):
         if file is not None:
             writable_folder(file.parent)
+    kind = one_class(frame_labels(dataset))
+    if kind is not None:
+        print(f"all frames are {kind}: there is no AUC, and only the alarms are counted")
     started = time.monotonic()
     with frame_bar("evaluating") as tick, ExitStack() as stack:
         effect = stack.enter_context(watching(detector, dataset)) if memory else None
         found = evaluate(detector, dataset, protocols, tick)
     speed = sum(len(v.score) for v in found.videos) / (time.monotonic() - started)
     print(f"{detector.info.model} ({run}) on {dataset.name}\n")
-    print(format_table(found.rows))
-    print("\n" + details(found, LOST if loaded.lost_threshold else NO_THRESHOLD))
+    if found.rows:
+        print(format_table(found.rows) + "\n")
+    print(details(found, LOST if loaded.lost_threshold else NO_THRESHOLD))
     memories = None
     if memory:
         memories = None if effect is None else effect.result(found.videos)
@@ -74,7 +88,9 @@ def run(
         }  # fmt: skip
         write_json(json, {**kept, "memory": memories} if memory else kept)
         print(f"written to {json}")
-    if report is not None:
+    if report is not None and not found.rows:
+        print("no page is made of one class alone")
+    elif report is not None:
         from oddframe.report.build import build_report
         from oddframe.report.page import write_report
 
@@ -112,7 +128,7 @@ LOST = "alarms: the run's threshold was found for another score than the one set
 
 def details(found: Evaluation, no_threshold: str = NO_THRESHOLD) -> str:
     """The worst-judged clips and the localisation, as text."""
-    lines = [f"worst-judged clips ({found.worst_of}):"]
+    lines = [f"worst-judged clips ({found.worst_of}):"] if found.worst else []
     for row in found.worst[:SHOWN]:
         auc = "one class only" if row["auc"] is None else f"own AUC {100 * row['auc']:.1f} %"
         lines.append(

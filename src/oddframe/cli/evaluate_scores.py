@@ -2,20 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from oddframe.cli.console import (
-    ALIGN_END,
-    COLUMN,
-    CUT,
-    JSON,
-    ONLY,
-    PROTOCOL,
-    REGULARITY,
-    frames_cut,
-)
+from oddframe.cli.console import JSON, PROTOCOL
+from oddframe.cli.options import Foreign, many
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How the rows are made and what they say."""
+
+    drop: int | None = typer.Option(
+        None, "--drop", help="Frames left out at the start of every video, whatever the protocol."
+    )
+    method: str | None = typer.Option(None, "--method", help="Name of the row.")
+    select: str | None = typer.Option(
+        None, "--select", help="How checkpoint and weights were chosen, for the protocol's text."
+    )
+    train: Path | None = typer.Option(
+        None, "--train", help="Scores on training video, for protocols that scale by them."
+    )
+    also: list[Path] = many("--also", metavar="LABELS", help="Judge by these labels as well.")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Files that say where."""
+
+    regions: Path | None = typer.Option(
+        None, "--regions", metavar="DIR",
+        help="Detections per video, lines of frame,x1,y1,x2,y2,score: RBDC, TBDC (with --tracks).",
+    )  # fmt: skip
+    tracks: Path | None = typer.Option(
+        None, "--tracks", metavar="DIR", help="True tracks, lines of track,frame,x1,y1,x2,y2."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """Alarms judged by events."""
+
+    threshold: float | None = typer.Option(
+        None, "--threshold", help="Also judge alarms (score at or above it) by events."
+    )
+    fps: float = typer.Option(25.0, "--fps", help="Frames per second, for --threshold.")
+    tolerance: float = typer.Option(
+        0.0, "--tolerance", help="Seconds by which an alarm may miss an event, for --threshold."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is written."""
+
+    json: Path | None = JSON
+    pictures: Path | None = typer.Option(
+        None, "--pictures", metavar="DIR", help="Also draw each video's scores over its labels."
+    )
 
 
 def run(
@@ -30,42 +76,12 @@ def run(
         metavar="LABELS", show_default=False,
     ),
     protocol: str = PROTOCOL,
-    json: Path | None = JSON,
-    drop: int | None = typer.Option(
-        None, "--drop", help="Frames left out at the start of every video, whatever the protocol."
-    ),
-    method: str | None = typer.Option(None, "--method", help="Name of the row."),
-    select: str | None = typer.Option(
-        None, "--select", help="How checkpoint and weights were chosen, for the protocol's text."
-    ),
-    regularity: bool = REGULARITY,
-    cut: str | None = CUT,
-    align_end: bool = ALIGN_END,
-    column: str | None = COLUMN,
-    only: str = ONLY,
-    train: Path | None = typer.Option(
-        None, "--train", help="Scores on training video, for protocols that scale by them."
-    ),
-    also: list[Path] = typer.Option(
-        [], "--also", metavar="LABELS", help="Judge by these labels as well."
-    ),
-    regions: Path | None = typer.Option(
-        None, "--regions", metavar="DIR",
-        help="Detections per video, lines of frame,x1,y1,x2,y2,score: RBDC, TBDC (with --tracks).",
-    ),
-    tracks: Path | None = typer.Option(
-        None, "--tracks", metavar="DIR", help="True tracks, lines of track,frame,x1,y1,x2,y2."
-    ),
-    threshold: float | None = typer.Option(
-        None, "--threshold", help="Also judge alarms (score at or above it) by events."
-    ),
-    fps: float = typer.Option(25.0, "--fps", help="Frames per second, for --threshold."),
-    tolerance: float = typer.Option(
-        0.0, "--tolerance", help="Seconds by which an alarm may miss an event, for --threshold."
-    ),
-    pictures: Path | None = typer.Option(
-        None, "--pictures", metavar="DIR", help="Also draw each video's scores over its labels."
-    ),
+    *,
+    row: Row,
+    foreign: Foreign,
+    places: Places,
+    alarms: Alarms,
+    written: Written,
 ) -> None:  # fmt: skip
     """Evaluate frame scores that another program made."""
     from dataclasses import asdict
@@ -78,36 +94,42 @@ def run(
         evaluate_scores_files,
     )
     from oddframe.scoring.protocols import parse_protocols
-    from oddframe.scoring.score_files import Reading, read_foreign
+    from oddframe.scoring.score_files import read_foreign
 
     protocols = parse_protocols(protocol)
-    reading = Reading(column, only, regularity, frames_cut(cut), align_end)
+    reading, json, pictures = foreign.reading(), written.json, written.pictures
     for folder in (json.parent if json else None, pictures):
         if folder is not None:
             writable_folder(folder)
     rows = [
-        row
-        for truth in (labels, *also)
-        for row in evaluate_scores_files(
-            scores, truth, protocols, drop=drop, method=method, select=select, reading=reading,
-            train=train,
+        made
+        for truth in (labels, *row.also)
+        for made in evaluate_scores_files(
+            scores,
+            truth,
+            protocols,
+            drop=row.drop,
+            method=row.method,
+            select=row.select,
+            reading=reading,
+            train=row.train,
         )
-    ]  # fmt: skip
+    ]
     print(format_table(rows))
     shown = read_foreign(scores, labels, protocols, reading)
-    if threshold is not None:
-        events = evaluate_events(shown, threshold, fps, tolerance)
+    if alarms.threshold is not None:
+        events = evaluate_events(shown, alarms.threshold, alarms.fps, alarms.tolerance)
         print(f"\n{events_text(events)}")
-        rows = [{**row, "events": asdict(events)} for row in rows]
-    if regions is not None or tracks is not None:
-        found = evaluate_region_files(regions, tracks, shown.labels)
+        rows = [{**one, "events": asdict(events)} for one in rows]
+    if places.regions is not None or places.tracks is not None:
+        found = evaluate_region_files(places.regions, places.tracks, shown.labels)
         print(f"\nRBDC {100 * found['rbdc']:.2f}, TBDC {100 * found['tbdc']:.2f} ({found['text']})")
-        rows = [{**row, "rbdc": found["rbdc"], "tbdc": found["tbdc"]} for row in rows]
+        rows = [{**one, "rbdc": found["rbdc"], "tbdc": found["tbdc"]} for one in rows]
     if json is not None:
         write_rows_json(json, rows)
         print(f"written to {json}")
     if pictures is not None:
         from oddframe.report.scores import draw_scores
 
-        made = draw_scores(pictures, {method or scores.stem: shown.scores}, shown.labels)
+        made = draw_scores(pictures, {row.method or scores.stem: shown.scores}, shown.labels)
         print(f"{len(made)} pictures written to {pictures}")

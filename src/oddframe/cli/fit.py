@@ -2,12 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from oddframe.cli.console import FLOW
+from oddframe.cli.options import many
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """When a training ends."""
+
+    epochs: int | None = typer.Option(None, "--epochs", help="Passes over the footage.")
+    minutes: float | None = typer.Option(None, "--minutes", help="Time for all of it.")
+    core_minutes: float | None = typer.Option(
+        None, "--core-minutes",
+        help="Stop after this processor time: about as many steps beside other work.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of a model is trained, and how."""
+
+    ablation: str | None = typer.Option(
+        None, "--ablation", metavar="ROW",
+        help="A row of the paper's ablations, e.g. M1: oddframe info MODEL lists them.",
+    )  # fmt: skip
+    recipe: str = typer.Option(
+        "size", "--recipe", help="size (what suits it), or paper: trained as its paper says."
+    )
+    settings: list[str] = many(
+        "--set", metavar="A.B=C", help="Change a setting (model., train., score.); repeatable."
+    )
+    seed: int = typer.Option(0, "--seed", help="Of the weights and the order of the footage.")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What is read of the footage."""
+
+    flow: Path | None = typer.Option(
+        None, "--flow", metavar="FOLDER",
+        help="Flow files, for a model that reads them (`oddframe data flow`).",
+    )  # fmt: skip
+    fps: float | None = typer.Option(
+        None, "--fps",
+        help="Frames per second to learn at, and of folders of frames (default: the footage's "
+        "own, up to 30).",
+    )  # fmt: skip
+    cache: float = typer.Option(4.0, "--cache", help="Disk for decoded frames, in GiB.")
+    allow_short: bool = typer.Option(
+        False, "--allow-short", help="Accept video files that are cut short."
+    )
 
 
 def run(
@@ -18,40 +67,22 @@ def run(
         ..., "--data", help="Data-set root, folder of videos or of frame folders, or one video."
     ),
     out: Path = typer.Option(..., "--out", help="RUN folder to make."),
-    epochs: int | None = typer.Option(None, "--epochs", help="Passes over the footage."),
-    minutes: float | None = typer.Option(None, "--minutes", help="Stop after this time."),
-    core_minutes: float | None = typer.Option(
-        None,
-        "--core-minutes",
-        help="Stop after this processor time: about as many steps beside other work.",
-    ),
-    ablation: str | None = typer.Option(
-        None,
-        "--ablation",
-        metavar="ROW",
-        help="A row of the paper's ablations, e.g. M1: oddframe info MODEL lists them.",
-    ),
-    recipe: str = typer.Option(
-        "size", "--recipe", help="size (what suits it), or paper: trained as its paper says."
-    ),
     resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in --out."),
-    settings: list[str] = typer.Option(
-        [], "--set", metavar="A.B=C", help="Change a setting (model., train., score.); repeatable."
-    ),
-    seed: int = typer.Option(0, "--seed", help="Of the weights and the order of the footage."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
-    flow: Path | None = FLOW,
+    *,
+    time: Time,
+    asked: Asked,
+    taken: Taken,
 ) -> None:
     """Learn what is normal from unlabelled footage; labels are not read."""
     from oddframe.cli.console import stderr
     from oddframe.models.memory import in_use_text
-    from oddframe.train.run import fit
+    from oddframe.train.run import Budget, Footage, Wanted, fit
 
-    run = fit(
-        model=model, data=data, out=out, epochs=epochs, minutes=minutes, resume=resume,
-        settings=settings, seed=seed, device=device, console=stderr(), flow=flow,
-        core_minutes=core_minutes, ablation=ablation, recipe=recipe,
-    )  # fmt: skip
+    wanted = Wanted(model, asked.settings, asked.seed, asked.ablation, asked.recipe)
+    footage = Footage(data, taken.flow, taken.fps, taken.cache, taken.allow_short)
+    budget = Budget(time.epochs, time.minutes, time.core_minutes)
+    run = fit(wanted, footage, out, budget, resume=resume, device=device, console=stderr())
     facts = run.card.get("training", {})
     row = run.card.get("ablation")
     named = run.name + (f" {row}" if row else "")
@@ -61,7 +92,7 @@ def run(
         print(f"items in use: {in_use_text(facts['memory'])}")
     if run.calibration is not None:
         print(run.calibration["text"])
-    more = "" if flow is None else " --flow FOLDER"
+    more = "" if taken.flow is None else " --flow FOLDER"
     print(f"next: oddframe score {run.path} VIDEO --out DIR{more}")
 
 

@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
+from oddframe.cli.options import many
 from oddframe.errors import ConfigError, RunError
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which runs of a table."""
+
+    data: list[str] = many("--data", metavar="NAME=PATH", help="Only these data sets; repeatable.")
+    minutes: float | None = typer.Option(
+        None, "--minutes", help="Of training per run: of one core's time, on a GPU by the clock."
+    )
+    seeds: str | None = typer.Option(None, "--seeds", metavar="0,1,2", help="Seeds.")
+    only: str | None = typer.Option(None, "--only", metavar="ROW,…", help="Only these rows.")
+    size: str | None = typer.Option(
+        None, "--size", help="Another size of the table's model; paper: the paper's."
+    )
+    recipe: str = typer.Option("size", "--recipe", help="size, or paper: as `oddframe fit`.")
+    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda.")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How they are worked off."""
+
+    jobs: int = typer.Option(2, "--jobs", min=1, help="Runs at a time; on a GPU one.")
+    out: Path = typer.Option(Path("results"), "--out", help="Folder of the results.")
+    work: Path = typer.Option(Path("runs"), "--work", help="Folder of RUNs while they train.")
+    keep: bool = typer.Option(False, "--keep", help="Keep the RUNs.")
+    render: bool = typer.Option(
+        False, "--render", help="Train nothing: Markdown and pictures of the results there are."
+    )
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only say what would be done.")
 
 
 def run(
@@ -18,27 +51,9 @@ def run(
     root: Path | None = typer.Option(
         None, "--root", help="Folder of the data sets (ped2, avenue, …); else ODDFRAME_DATA."
     ),
-    data: list[str] = typer.Option(
-        [], "--data", metavar="NAME=PATH", help="Only these data sets; repeatable."
-    ),
-    minutes: float | None = typer.Option(
-        None, "--minutes", help="Of training per run: of one core's time, on a GPU by the clock."
-    ),
-    seeds: str | None = typer.Option(None, "--seeds", metavar="0,1,2", help="Seeds."),
-    only: str | None = typer.Option(None, "--only", metavar="ROW,…", help="Only these rows."),
-    size: str | None = typer.Option(
-        None, "--size", help="Another size of the table's model; paper: the paper's."
-    ),
-    recipe: str = typer.Option("size", "--recipe", help="size, or paper: as `oddframe fit`."),
-    jobs: int = typer.Option(2, "--jobs", min=1, help="Runs at a time; on a GPU one."),
-    out: Path = typer.Option(Path("results"), "--out", help="Folder of the results."),
-    work: Path = typer.Option(Path("runs"), "--work", help="Folder of RUNs while they train."),
-    keep: bool = typer.Option(False, "--keep", help="Keep the RUNs."),
-    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
-    only_render: bool = typer.Option(
-        False, "--render", help="Train nothing: Markdown and pictures of the results there are."
-    ),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Only say what would be done."),
+    *,
+    chosen: Chosen,
+    done: Done,
 ) -> None:
     """Train and evaluate every row of a table; can be stopped and given again at any time."""
     from oddframe.cli.console import stderr, writable_folder
@@ -49,13 +64,17 @@ def run(
     from oddframe.reproduce.tables import table as looked_up
 
     asked = looked_up(table)
-    if only_render:
+    out, work = done.out, done.work
+    if done.render:
         print(f"written to {render(asked, out / table)}")
         return
-    kind = _device(device)
-    options = Options(minutes, _numbers(seeds), size, recipe, tuple(_words(only)), kind)
-    todo = plan(asked, data_sets(data, root), options)
-    if dry_run:
+    kind = _device(chosen.device)
+    options = Options(
+        chosen.minutes, _numbers(chosen.seeds), chosen.size, chosen.recipe,
+        tuple(_words(chosen.only)), kind,
+    )  # fmt: skip
+    todo = plan(asked, data_sets(chosen.data, root), options)
+    if done.dry_run:
         left = undone(out, todo)
         for job in todo:
             print(f"{job.name}: {' '.join((*job.rows, *(v.row for v in job.variants)))}"
@@ -64,8 +83,8 @@ def run(
         return
     writable_folder(out / table)
     writable_folder(work / table)
-    at_once = 1 if kind == "cuda" else jobs
-    failures = perform(todo, out, work, at_once=at_once, keep=keep, console=stderr())
+    at_once = 1 if kind == "cuda" else done.jobs
+    failures = perform(todo, out, work, at_once=at_once, keep=done.keep, console=stderr())
     if len(failures) < len(todo):
         print(f"written to {render(asked, out / table)}")
     if failures:

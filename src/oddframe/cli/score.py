@@ -8,26 +8,62 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
-from oddframe.cli.console import COMPILED, DEVICE, FLOW, PRECISION, RUN, SETTINGS
+from oddframe.cli.console import RUN, SETTINGS
+from oddframe.cli.options import Machine, ReadAs
 
 if TYPE_CHECKING:
     from oddframe.report.maps import MapPictures, MapVideo
     from oddframe.runtime.detector import Detector
     from oddframe.runtime.result import Result
     from oddframe.scoring.scorer import Precision
+    from oddframe.sources import Reading
     from oddframe.types import SourceInfo
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Pictures:
     """What is written beside the CSV file of a video."""
 
-    overlay: bool
-    maps: bool
-    video: bool
-    """The maps as a video and not as pictures."""
-    frames: tuple[int, ...] | None
-    """Which frames' maps; None: chosen by their scores."""
+    overlay: bool = typer.Option(
+        False, "--overlay", help="Also write a video with the heat map (WebM, plays in browsers)."
+    )
+    maps: bool = typer.Option(
+        False, "--maps",
+        help="Also write frame, prediction and errors side by side: the frames of the highest "
+        "separate scores and a quiet one, stem + .maps/000120.png.",
+    )  # fmt: skip
+    frames: str | None = typer.Option(
+        None, "--frames", metavar="120,240", help="Of these frames instead (--maps), from 0."
+    )
+    maps_video: bool = typer.Option(
+        False, "--maps-video", help="Every frame's maps as a video instead: stem + .maps.webm."
+    )
+
+    @property
+    def numbers(self) -> tuple[int, ...] | None:
+        """`--frames 120,240` as numbers; None: chosen by their scores."""
+        if self.frames is None:
+            return None
+        if not self.maps or self.maps_video:
+            raise typer.BadParameter("--frames says of which frames --maps makes pictures.")
+        parts = [part.strip() for part in self.frames.split(",")]
+        if not all(part.isdecimal() for part in parts):
+            raise typer.BadParameter(
+                f"--frames is a list of numbers as 120,240; found {self.frames!r}."
+            )
+        return tuple(int(part) for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Exactness:
+    """How a RUN is computed."""
+
+    precision: str = typer.Option(
+        "float32", "--precision", help="float32 or bfloat16 (faster for large sizes)."
+    )
+    compiled: bool = typer.Option(
+        False, "--compile", help="Rewrite the model by torch.compile: slow to start, then faster."
+    )
 
 
 def run(
@@ -36,29 +72,13 @@ def run(
         metavar="VIDEO...", help="Video files or folders of frames.", show_default=False
     ),
     out: Path = typer.Option(..., "--out", help="Folder for VIDEO's stem + .csv."),
-    overlay: bool = typer.Option(
-        False, "--overlay", help="Also write a video with the heat map (WebM, plays in browsers)."
-    ),
-    maps: bool = typer.Option(
-        False, "--maps",
-        help="Also write frame, prediction and errors side by side: the frames of the highest "
-        "separate scores and a quiet one, stem + .maps/000120.png.",
-    ),
-    frames: str | None = typer.Option(
-        None, "--frames", metavar="120,240", help="Of these frames instead (--maps), from 0."
-    ),
-    maps_video: bool = typer.Option(
-        False, "--maps-video", help="Every frame's maps as a video instead: stem + .maps.webm."
-    ),
-    allow_short: bool = typer.Option(
-        False, "--allow-short", help="Accept video files that end before their declared length."
-    ),
-    device: str = DEVICE,
-    precision: str = PRECISION,
-    compiled: bool = COMPILED,
-    flow: Path | None = FLOW,
     settings: list[str] = SETTINGS,
-) -> None:  # fmt: skip
+    *,
+    pictures: Pictures,
+    read: ReadAs,
+    machine: Machine,
+    exactness: Exactness,
+) -> None:
     """Score videos: one CSV each, `frame,time_s,score,level,alarm` and the raw terms.
 
     The last column, paper_curve, is the curve that the model's paper plots: rescaled by the
@@ -67,17 +87,19 @@ def run(
     from oddframe.cli.console import writable_folder
     from oddframe.runs import load_run
     from oddframe.runtime.detector import load
-    from oddframe.sources import open_source
+    from oddframe.sources import open_as
 
-    wanted = _Wanted(overlay, maps or maps_video, maps_video, _frames(frames, maps, maps_video))
-    stems = _stems(videos, allow_short)
+    frames = pictures.numbers
     loaded = load_run(run).with_settings(settings)
+    reading = read.reading(loaded.used)
+    stems = _stems(videos, reading)
     detector = load(
-        loaded, device, precision=cast("Precision", precision), compiled=compiled, flow=flow
-    )
-    _check_frames(wanted.frames, detector)
+        loaded, machine.device, precision=cast("Precision", exactness.precision),
+        compiled=exactness.compiled, flow=machine.flow,
+    )  # fmt: skip
+    _check_frames(frames, detector)
     for spec in stems.values() if detector.info.carried else []:
-        with open_source(spec, allow_short=allow_short) as source:
+        with open_as(spec, reading) as source:
             detector.flow_of(source)  # what is wrong shows before any work
     writable_folder(out)
     if loaded.changed:
@@ -87,19 +109,7 @@ def run(
     elif detector.info.threshold is None:
         print("the run is not calibrated: levels stay empty and no alarm is raised")
     for stem, spec in stems.items():
-        _score(detector, spec, stem, out, wanted, allow_short)
-
-
-def _frames(text: str | None, maps: bool, maps_video: bool) -> tuple[int, ...] | None:
-    """`--frames 120,240` as numbers."""
-    if text is None:
-        return None
-    if not maps or maps_video:
-        raise typer.BadParameter("--frames says of which frames --maps makes pictures.")
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise typer.BadParameter(f"--frames is a list of numbers as 120,240; found {text!r}.")
-    return tuple(int(part) for part in parts)
+        _score(detector, spec, stem, out, pictures, reading)
 
 
 def _check_frames(frames: tuple[int, ...] | None, detector: Detector) -> None:
@@ -115,10 +125,10 @@ def _check_frames(frames: tuple[int, ...] | None, detector: Detector) -> None:
         )
 
 
-def _stems(videos: list[str], allow_short: bool) -> dict[str, str]:
+def _stems(videos: list[str], reading: Reading) -> dict[str, str]:
     """Output stem -> what to open; every input is looked at before any work."""
     from oddframe.errors import SourceError
-    from oddframe.sources import open_source
+    from oddframe.sources import open_as
 
     stems: dict[str, str] = {}
     for spec in videos:
@@ -131,17 +141,17 @@ def _stems(videos: list[str], allow_short: bool) -> dict[str, str]:
             )
         stems[stem] = spec
     for spec in videos:
-        with open_source(spec, allow_short=allow_short) as source:
+        with open_as(spec, reading) as source:
             if source.live:
                 raise SourceError(
-                    f"{spec} is a live source without an end; expected video files or folders of "
-                    "frames. Use `oddframe watch` for cameras and streams."
+                    f"{source.info.name} is a live source without an end; expected video files or "
+                    "folders of frames. Cameras and streams are for Detector.stream, from Python."
                 )
     return stems
 
 
 def _score(
-    detector: Detector, spec: str, stem: str, out: Path, wanted: _Wanted, allow_short: bool
+    detector: Detector, spec: str, stem: str, out: Path, wanted: Pictures, reading: Reading
 ) -> None:
     import time
     from contextlib import ExitStack, closing
@@ -149,18 +159,18 @@ def _score(
     from oddframe.cli.console import frame_bar
     from oddframe.report.video import OverlayWriter
     from oddframe.runtime.result import Collector, write_csv
-    from oddframe.sources import open_source
+    from oddframe.sources import open_as
 
     started = time.perf_counter()
     target: OverlayWriter | None = None
     maps: MapPictures | MapVideo | None = None
     with ExitStack() as stack:
         tick = stack.enter_context(frame_bar(stem))
-        source = stack.enter_context(open_source(spec, allow_short=allow_short))
+        source = stack.enter_context(open_as(spec, reading))
         info, hint = source.info, source.frame_hint
         if wanted.overlay:
             target = stack.enter_context(OverlayWriter(out, stem, info, detector.info.threshold))
-        if wanted.maps:
+        if wanted.maps or wanted.maps_video:
             maps = _maps(out, stem, info, wanted)
             stack.enter_context(maps)
         collector = Collector(stem, (info.height, info.width), heat=False)
@@ -177,16 +187,20 @@ def _score(
     names = f"{stem}.csv" + (f" and {target.path.name}" if target is not None else "")
     fps = len(result) / (time.perf_counter() - started)
     print(f"{stem}: {len(result)} frames, {_summary(result)}, {fps:.0f} frames/s -> {out}: {names}")
+    if source.lost:
+        print(f"{stem}: {source.lost}; nothing is scored there until the history is full again")
+    if info.assumed:
+        print(f"{stem}: times are for {info.fps:g} frames/s, which nothing says (--fps)")
     if maps is not None:
         print(f"{stem}: maps of {maps.finish()} -> {maps.path}")
 
 
-def _maps(out: Path, stem: str, info: SourceInfo, wanted: _Wanted) -> MapPictures | MapVideo:
+def _maps(out: Path, stem: str, info: SourceInfo, wanted: Pictures) -> MapPictures | MapVideo:
     from oddframe.report.maps import MapPictures, MapVideo
 
-    if wanted.video:
+    if wanted.maps_video:
         return MapVideo(out, stem, info)
-    return MapPictures(out, stem, info, wanted.frames)
+    return MapPictures(out, stem, info, wanted.numbers)
 
 
 def _summary(result: Result) -> str:

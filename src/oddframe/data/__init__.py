@@ -2,13 +2,14 @@
 
 from oddframe.data.check import Finding, Report, check_dataset
 from oddframe.data.dataset import Dataset, Video
-from oddframe.data.frames import FrameStore, from_store, resize_bgr, to_model
+from oddframe.data.frames import FrameStore, from_store, to_model
 from oddframe.data.labels import check_lengths, frame_labels, has_labels, label_source
 from oddframe.data.layouts import open_dataset
 from oddframe.data.manifest import footage_hashes, manifest, manifest_hash, source_hash
 from oddframe.data.masks import pixel_masks
 from oddframe.data.official import OFFICIAL, Official, label_set, recognise
 from oddframe.data.prepare import PrepareResult, prepare
+from oddframe.pictures import resize_bgr
 
 __all__ = [
     "OFFICIAL",

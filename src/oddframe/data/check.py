@@ -6,7 +6,7 @@ Training and evaluation stop at the first fault; this reads every frame, label a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,11 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> Report:
         progress: called after each frame.
     """
     book = _Notebook()
+    if dataset.left_out:
+        book.notes.append(replace(dataset, unreadable=()).left_out_text)
+    for path in dataset.unreadable:
+        book.say("unreadable", "", f"{path} may not be read by this user. Get the right to, or "
+                 "move it away.")  # fmt: skip
     looked: dict[str, Looked] = {}
     splits = []
     for split, videos in (("train", dataset.train), ("test", dataset.test)):
@@ -163,6 +168,7 @@ def _look_all(
         except SourceError as error:
             book.say("undecodable", name, str(error))
             continue
+        book.notes += [f"{name}: {note}" for note in found[name].notes]
         if found[name].repeats and video.path.is_file():
             book.notes.append(
                 f"{name}: {len(found[name].repeats)} of {found[name].frames} frames equal the one "

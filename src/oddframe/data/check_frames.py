@@ -14,7 +14,6 @@ import numpy as np
 
 from oddframe.data.dataset import Video
 from oddframe.errors import SourceError
-from oddframe.sources import open_source
 from oddframe.sources.images import list_images, read_image
 from oddframe.types import Image
 
@@ -41,6 +40,8 @@ class Looked:
     """Number of the first frame of a frame folder, None where files have no single number."""
     repeats: tuple[int, ...]
     """Frames, from 0, that equal the one before them."""
+    notes: tuple[str, ...] = ()
+    """What is worth knowing and no fault."""
 
 
 def look(video: Video, say: Say, tick: Tick) -> Looked:
@@ -48,7 +49,7 @@ def look(video: Video, say: Say, tick: Tick) -> Looked:
 
     Raises SourceError where it cannot be opened or ends early.
     """
-    looked = _folder(video, say, tick) if video.path.is_dir() else _file(video, tick)
+    looked = _folder(video, say, tick) if video.path.is_dir() else _file(video, say, tick)
     if looked.repeats and video.path.is_dir():
         say("repeated", _repeats(looked, list_images(video.path)))
     elif len(looked.repeats) >= MANY_REPEATS * looked.frames:
@@ -56,29 +57,37 @@ def look(video: Video, say: Say, tick: Tick) -> Looked:
     return looked
 
 
-def _file(video: Video, tick: Tick) -> Looked:
+def _file(video: Video, say: Say, tick: Tick) -> Looked:
     digest = hashlib.blake2b(digest_size=12)
     before: Image | None = None
     thin_before = b""
     repeats: list[int] = []
     count = 0
-    with open_source(video.path) as source:
+    with video.open() as source:
         kind = f"{source.info.width}x{source.info.height} {source.info.fps:g} fps"
         for frame in source:
-            thin = frame.image[::THIN, ::THIN].tobytes()
+            image = frame.image
+            thin = image[::THIN, ::THIN].tobytes()
             # The thinned picture first: nearly all frames differ there already.
-            if thin == thin_before and before is not None and np.array_equal(frame.image, before):
+            if thin == thin_before and before is not None and np.array_equal(image, before):
                 repeats.append(count)
-            before, thin_before = frame.image, thin
+            before, thin_before = image, thin
             digest.update(thin)
             count += 1
             tick()
-    return Looked(count, kind, digest.hexdigest(), None, tuple(repeats))
+        lost, notes = source.lost, []
+        if lost.places:
+            say("damaged", f"{lost}. What is behind the damage is used; copy the file again.")
+        elif lost.pauses:
+            notes.append(f"{lost}: nothing is scored behind a pause until the history is full")
+        if not source.info.steady:
+            notes.append("its frames come unevenly: times are those of the stamps")
+    return Looked(count, kind, digest.hexdigest(), None, tuple(repeats), tuple(notes))
 
 
 def _folder(video: Video, say: Say, tick: Tick) -> Looked:
     files = list_images(video.path)
-    with open_source(video.path) as source:  # decodes the first picture
+    with video.open() as source:  # decodes the first picture
         width, height = source.info.width, source.info.height
         kind = f"{width}x{height} {source.info.fps:g} fps"
     numbered = frame_numbers(files)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from oddframe.errors import DatasetError
-from oddframe.sources import VIDEO_SUFFIXES, count_frames, natural_key
-from oddframe.sources.base import is_junk
+from oddframe.sources import VIDEO_SUFFIXES, Reading, Source, frame_times, open_as
 from oddframe.sources.images import list_images
+from oddframe.sources.names import entries, is_file, is_folder, is_junk, naturally, same_text
 
 _NOT_VIDEOS = re.compile(r".*_gt$|ground_truth.*|.*_mask$|.*_masks$", re.IGNORECASE)
 MAX_DEPTH = 4
@@ -24,7 +27,13 @@ class Video:
     name: str
     """Unique within its split; file stem or folder name, sub-folders joined by `_`."""
     path: Path
-    """A video file or a folder of frames: `open_source(video.path)` reads it."""
+    """A video file or a folder of frames."""
+    reading: Reading = field(default=Reading(), compare=False)
+    """How it is to be read."""
+
+    def open(self) -> Source:
+        """Open it; errors as `open_source`."""
+        return open_as(self.path, self.reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,37 @@ class Dataset:
     """Pixel masks of the test videos, read by `masks.pixel_masks`."""
     label_files: tuple[LabelFiles, ...] = ()
     """All frame labels that were found, the first being those in use unless others were named."""
+    left_out: tuple[Path, ...] = ()
+    """System folders and files that nobody looked into: thumbnails, waste baskets."""
+    unreadable: tuple[Path, ...] = ()
+    """Files and folders that may not be read."""
+
+    def read_as(self, reading: Reading) -> Dataset:
+        """The same, its videos read otherwise."""
+        train, test = (
+            tuple(replace(video, reading=reading) for video in videos)
+            for videos in (self.train, self.test)
+        )
+        return replace(self, train=train, test=test)
+
+    @property
+    def left_out_text(self) -> str:
+        """What was not looked at, in words; "" where there is nothing of it."""
+        said = []
+        if self.left_out:
+            names = dict.fromkeys(path.name for path in self.left_out)
+            said.append(f"left out {len(self.left_out)} system entries ({_few(names)})")
+        if self.unreadable:
+            said.append(
+                f"{len(self.unreadable)} may not be read by this user and are left out "
+                f"({_few(map(str, self.unreadable))})"
+            )
+        return "; ".join(said)
+
+
+def _few(names: Iterable[str]) -> str:
+    known = list(names)
+    return ", ".join(known[:4]) + " …" * (len(known) > 4)
 
 
 def numbers(name: str) -> tuple[int, ...]:
@@ -64,34 +104,42 @@ def video_frames(video: Video) -> int:
 
     Raises SourceError where the video is damaged.
     """
+    return len(video_times(video))
+
+
+def video_times(video: Video) -> NDArray[np.float64]:
+    """When each frame is shown, in seconds since the first (n,): by decoding (kept in memory).
+
+    Raises SourceError where the video is cut short.
+    """
     if video.path.is_dir():
-        return count_frames(video.path)
-    return _decoded_frames(video.path, video.path.stat().st_mtime_ns)
+        return frame_times(video.path, video.reading)
+    return _decoded_times(video.path, video.reading, video.path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
-def _decoded_frames(path: Path, mtime_ns: int) -> int:
-    del mtime_ns  # part of the key, so that a file that was replaced is counted again
-    return count_frames(path)
+def _decoded_times(path: Path, reading: Reading, mtime_ns: int) -> NDArray[np.float64]:
+    del mtime_ns  # part of the key, so that a file that was replaced is read again
+    return frame_times(path, reading)
 
 
 def subfolders(folder: Path) -> list[Path]:
     """The folders directly in `folder` which may hold videos, in natural order."""
-    found = [p for p in folder.iterdir() if p.is_dir() and not is_junk(p)]
+    found = [p for p in entries(folder) if is_folder(p) and not is_junk(p)]
     kept = [p for p in found if not _NOT_VIDEOS.fullmatch(p.name)]
-    return sorted(kept, key=lambda p: natural_key(p.name))
+    return naturally(kept, lambda p: p.name)
 
 
 def video_files(folder: Path) -> list[Path]:
     """The video files directly in `folder`, in natural order."""
-    found = [p for p in folder.iterdir() if p.is_file() and not is_junk(p)]
+    found = [p for p in entries(folder) if is_file(p) and not is_junk(p)]
     kept = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES]
-    return sorted(kept, key=lambda p: natural_key(p.name))
+    return naturally(kept, lambda p: p.stem)
 
 
 def child(folder: Path, *names: str) -> Path | None:
     """The first entry of `folder` with one of these names, upper or lower case, or None."""
-    present = {p.name.lower(): p for p in sorted(folder.iterdir())} if folder.is_dir() else {}
+    present = {p.name.lower(): p for p in sorted(entries(folder))} if is_folder(folder) else {}
     return next((present[n.lower()] for n in names if n.lower() in present), None)
 
 
@@ -106,7 +154,7 @@ def find_videos(folder: Path, depth: int = 1) -> tuple[Video, ...]:
     """
     if list_images(folder) and not video_files(folder):
         return (Video(folder.name, folder),)
-    paths = sorted(_walk(folder, depth), key=lambda p: natural_key(str(p.relative_to(folder))))
+    paths = naturally(_walk(folder, depth), lambda p: str(p.relative_to(folder)))
     return name_videos(paths, folder)
 
 
@@ -126,7 +174,7 @@ def name_videos(paths: Iterable[Path], folder: Path) -> tuple[Video, ...]:
         relative = path.relative_to(folder)
         # A frame folder keeps the dots of its name: "cam.1" has no suffix.
         stem = relative.with_suffix("") if path.is_file() else relative
-        name = "_".join(stem.parts)
+        name = same_text("_".join(stem.parts))
         if name in videos:
             raise DatasetError(
                 f"Two videos of {folder} have the same name {name!r}: {videos[name].path.name} and "

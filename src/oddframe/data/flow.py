@@ -22,10 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.data.dataset import Dataset, Video
-from oddframe.data.frames import resize_bgr
 from oddframe.data.manifest import manifest, manifest_hash
 from oddframe.errors import DatasetError
-from oddframe.sources import frame_hint, open_source
+from oddframe.sources import frame_hint
 
 Progress = Callable[[int, int | None], None]
 """Called with the frames done and the frames expected (None where unknown)."""
@@ -191,7 +190,7 @@ def _claim(dataset: Dataset, out: Path, size: int) -> None:
 
 
 def _hint(video: Video) -> int | None:
-    with open_source(video.path) as source:
+    with video.open() as source:
         return frame_hint(source)
 
 
@@ -200,10 +199,9 @@ def _video(video: Video, folder: Path, size: int, done: int) -> Iterator[int]:
     from oddframe.ops.flow import dis_flow  # torch comes with its package
 
     past: NDArray[np.uint8] | None = None
-    with open_source(video.path) as source:
+    with video.open() as source:
         for index, frame in enumerate(source):
-            small = resize_bgr(frame.image, size)
-            grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+            grey = np.asarray(cv2.cvtColor(frame.at(size), cv2.COLOR_BGR2GRAY), np.uint8)
             if past is not None:
                 write_flow(folder / f"{index:06d}.npy", np.moveaxis(dis_flow(grey, past), -1, 0))
             past = grey

@@ -9,41 +9,33 @@ Every picture enters a model by `to_model`; the store keeps the picture between 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.data.dataset import Video
+from oddframe.data.footage import Stretch, is_grey
 from oddframe.data.manifest import videos_hash
 from oddframe.errors import RunError
-from oddframe.sources import open_source
-from oddframe.types import Image
+from oddframe.pictures import resize_bgr
+from oddframe.sources import Source
+from oddframe.sources.rate import pacer
+from oddframe.types import Frame, Image
 
 Progress = Callable[[int, int | None], None]
 """Called with the frames done and the frames expected (a hint, or None)."""
 
 DATA, INDEX = "frames.u8", "frames.json"
-VERSION = 1
-
-
-def resize_bgr(image: Image, size: int) -> Image:
-    """(h, w, 3) -> (size, size, 3) by area; the aspect ratio is not kept, as in the papers.
-
-    Area means, not the bilinear samples of the older code: from 720p those skip two pixels of
-    three, and the aliasing flickers in every frame difference.
-    """
-    if image.shape[:2] == (size, size):
-        return image
-    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(resized, np.uint8)
+VERSION = 2
 
 
 def to_model(image: Image, size: int) -> NDArray[np.float32]:
@@ -62,12 +54,29 @@ def from_store(frames_thwc: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class StoredVideo:
-    """Where one video lies in the store: frames `start` to `stop` (excluded)."""
+    """Frames of one video without a gap between: `start` to `stop` (excluded) in the store."""
 
     name: str
     start: int
     stop: int
     fps: float
+    start_s: float = 0.0
+    """When the first of them is shown in the video."""
+    held: bool | None = None
+    """Whether the plan keeps them aside; None where there is no plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """What of some videos is stored."""
+
+    fps: float | None = None
+    """Faster videos are thinned to this rate by their stamps; None: all as it is."""
+    stretches: tuple[Stretch, ...] | None = None
+    """These alone; None: all of it."""
+
+
+ALL = Take()
 
 
 class _NotGreyError(Exception):
@@ -102,6 +111,11 @@ class FrameStore:
             raise IndexError(f"frames {i} to {j} of a store with {self.frames}")
         return np.array(self._data[i:j])
 
+    def fps_at(self, i: int) -> float:
+        """The rate of the video that frame i is of."""
+        at = bisect_right([video.start for video in self.videos], i) - 1
+        return self.videos[at].fps
+
     def __reduce__(self) -> tuple[Callable[[Path], FrameStore], tuple[Path]]:
         """Workers of a data loader map the file again; pickling a memmap would copy all of it."""
         return FrameStore.open, (self.folder,)
@@ -113,7 +127,7 @@ class FrameStore:
         folder: Path,
         size: int,
         progress: Progress | None = None,
-        allow_short: bool = False,
+        take: Take = ALL,
     ) -> FrameStore:
         """Decode and resize all videos once, and write them to `folder`.
 
@@ -122,7 +136,7 @@ class FrameStore:
             folder: made where it is missing; a store already in it is replaced at the end.
             size: rows and columns of the stored frames.
             progress: called after each frame.
-            allow_short: accept video files that end early (see `open_source`).
+            take: what of them, where not all as it is.
 
         Raises:
             SourceError: a video cannot be read to its end.
@@ -130,12 +144,12 @@ class FrameStore:
         """
         if not videos:
             raise RunError(f"No videos to store in {folder}: the data set's split is empty.")
-        writer = _Writer(videos, folder, size, progress, allow_short)
+        writer = _Writer(videos, folder, size, progress, take)
         temporary = folder / (DATA + ".tmp")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             channels, stored = writer.write(temporary)
-            content = videos_hash(videos)
+            content = _content(videos, take)
             _replace(folder, temporary, size, channels, stored, content)
         except OSError as error:
             raise _write_error(folder, error) from error
@@ -180,16 +194,25 @@ class FrameStore:
         folder: Path,
         size: int,
         progress: Progress | None = None,
-        allow_short: bool = False,
+        take: Take = ALL,
     ) -> FrameStore:
-        """The store in `folder` if it was made of these videos at this size, else a new one."""
+        """The store in `folder` if it was made of the same at this size, else a new one."""
         try:
             store = cls.open(folder)
         except RunError:
-            return cls.build(videos, folder, size, progress, allow_short)
-        if store.size == size and store.content == videos_hash(videos):
+            return cls.build(videos, folder, size, progress, take)
+        if store.size == size and store.content == _content(videos, take):
             return store
-        return cls.build(videos, folder, size, progress, allow_short)
+        return cls.build(videos, folder, size, progress, take)
+
+
+def _content(videos: Sequence[Video], take: Take) -> str:
+    """A hash of all that decides what is in a store, but its size."""
+    known = videos_hash(videos)
+    if take == ALL:
+        return known
+    text = json.dumps([known, take.fps, [astuple(s) for s in take.stretches or ()]])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(slots=True)
@@ -200,7 +223,7 @@ class _Writer:
     folder: Path
     size: int
     progress: Progress | None
-    allow_short: bool
+    take: Take
 
     def write(self, path: Path) -> tuple[int, tuple[StoredVideo, ...]]:
         """Write all frames to `path`; gives the channels and where each video lies."""
@@ -216,9 +239,11 @@ class _Writer:
         """Whether the first frame of every video is grey, and how many frames to expect."""
         grey, hints = True, []
         for video in self.videos:
-            with open_source(video.path, allow_short=self.allow_short) as source:
+            with video.open() as source:
                 hints.append(source.frame_hint)
-                grey = grey and is_grey(resize_bgr(next(iter(source)).image, self.size))
+                grey = grey and is_grey(next(iter(source)).at(self.size))
+        if self.take.stretches is not None:
+            return grey, sum(stretch.frames for stretch in self.take.stretches)
         known = [hint for hint in hints if hint is not None]
         return grey, sum(known) if len(known) == len(hints) else None
 
@@ -226,32 +251,59 @@ class _Writer:
         if hint is not None:
             _check_space(self.folder, hint * self.size**2 * channels)
         stored: list[StoredVideo] = []
-        done = 0
         with _create(path) as file:
-            for video in self.videos:
-                start = done
-                with open_source(video.path, allow_short=self.allow_short) as source:
-                    for frame in source:
-                        file.write(self._encode(frame.image, channels))
-                        done += 1
-                        if self.progress is not None:
-                            self.progress(done, hint)
-                    stored.append(StoredVideo(video.name, start, done, source.info.fps))
+            for video, stretch, source in self._wanted():
+                held = None if stretch is None else stretch.held
+                for frame, fps, begins in self._taken(source, stretch):
+                    file.write(self._encode(frame.at(self.size), channels))
+                    at = stored[-1].stop if stored else 0
+                    if begins:
+                        start_s = round(frame.pts_s, 6)
+                        stored.append(StoredVideo(video.name, at, at + 1, fps, start_s, held))
+                    else:
+                        stored[-1] = replace(stored[-1], stop=at + 1)
+                    if self.progress is not None:
+                        self.progress(at + 1, hint)
         return tuple(stored)
 
-    def _encode(self, image: Image, channels: int) -> bytes:
-        resized = resize_bgr(image, self.size)
+    def _taken(
+        self, source: Source, stretch: Stretch | None
+    ) -> Iterator[tuple[Frame, float, bool]]:
+        """The frames to store, their rate, and whether something begins with them."""
+        pace = pacer(self.take.fps, source.info)
+        fps = source.info.fps if pace is None else min(source.info.fps, pace.fps)
+        done = 0
+        for frame in source if stretch is None else source.frames_from(stretch.start_s):
+            if pace is not None and not pace.looks(frame):
+                continue
+            begins = done == 0 or frame.gap
+            if stretch is not None and (done == stretch.frames or (begins and done)):
+                return
+            yield frame, fps, begins
+            done += 1
+
+    def _wanted(self) -> Iterator[tuple[Video, Stretch | None, Source]]:
+        """Videos in their order, or the stretches of the plan, opened."""
+        if self.take.stretches is None:
+            for video in self.videos:
+                with video.open() as source:
+                    yield video, None, source
+            return
+        at = -1
+        opened: Source | None = None
+        for stretch in self.take.stretches:
+            if opened is None or stretch.video != at:
+                if opened is not None:
+                    opened.close()
+                at, opened = stretch.video, self.videos[stretch.video].open()
+            yield self.videos[at], stretch, opened
+
+    def _encode(self, resized: Image, channels: int) -> bytes:
         if channels == 3:
             return resized[..., ::-1].tobytes()  # RGB
         if not is_grey(resized):
             raise _NotGreyError
         return resized[..., 0].tobytes()
-
-
-def is_grey(image: Image) -> bool:
-    """True where the three channels of a picture are equal everywhere."""
-    blue, green, red = image[..., 0], image[..., 1], image[..., 2]
-    return bool(np.array_equal(blue, green) and np.array_equal(green, red))
 
 
 def _create(path: Path) -> IO[bytes]:

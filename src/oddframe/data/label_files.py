@@ -5,7 +5,6 @@ Intervals are (start, stop) in frames from 0, stop excluded, whatever the file c
 
 from __future__ import annotations
 
-import csv
 import re
 import zipfile
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.data.tables import Table
 from oddframe.errors import DatasetError
 
 Labels = NDArray[np.uint8]
@@ -186,32 +186,27 @@ def read_csv(path: Path) -> tuple[bool, list[CsvRow]]:
     Raises:
         DatasetError: another header, or a line that is no interval, with its number.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        head = file.readline()
-        file.seek(0)
-        # Spreadsheets in half of Europe write semicolons.
-        reader = csv.DictReader(file, delimiter=";" if ";" in head and "," not in head else ",")
-        names = [name.strip().lower() for name in reader.fieldnames or []]
-        reader.fieldnames = names
-        for start, end in (("start_s", "end_s"), ("start_frame", "end_frame")):
-            if {"video", start, end} <= set(names):
-                rows = [_csv_row(path, reader.line_num, row, start, end) for row in reader]
-                return start == "start_s", [row for row in rows if row is not None]
+    table = Table(path)
+    for start, end in (("start_s", "end_s"), ("start_frame", "end_frame")):
+        if {"video", start, end} <= set(table.names):
+            rows = [_csv_row(path, table, line, row, start, end) for line, row in table.rows()]
+            return start == "start_s", [row for row in rows if row is not None]
     raise DatasetError(
-        f"{path} begins with {head.strip()!r}; expected the header video,start_s,end_s or "
+        f"{path} begins with {table.head.strip()!r}; expected the header video,start_s,end_s or "
         "video,start_frame,end_frame."
     )
 
 
-def _csv_row(path: Path, line: int, row: dict[str, Any], start: str, end: str) -> CsvRow | None:
-    video = (row["video"] or "").strip()
-    texts = [(row[start] or "").strip(), (row[end] or "").strip()]
+def _csv_row(
+    path: Path, table: Table, line: int, row: dict[str, str], start: str, end: str
+) -> CsvRow | None:
+    video, texts = row["video"], [row[start], row[end]]
     if not video and not any(texts):
         return None  # an empty line
     if video and not any(texts):
         return CsvRow(line, video, 0.0, 0.0)
     try:
-        begin, stop = (float(text) for text in texts)
+        begin, stop = (table.number(text) for text in texts)
     except ValueError:
         begin, stop = 1.0, 0.0
     if not video or not 0 <= begin < stop < float("inf"):

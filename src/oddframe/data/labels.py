@@ -6,7 +6,6 @@ A new form of labels is one reader and one row in `READERS`.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from oddframe.data import masks
-from oddframe.data.dataset import Dataset, LabelFiles, Video, video_frames
+from oddframe.data.dataset import Dataset, LabelFiles, Video, video_frames, video_times
 from oddframe.data.label_files import (
     CsvRow,
     Intervals,
@@ -30,7 +29,9 @@ from oddframe.data.label_files import (
 from oddframe.data.masks import match_names, pixel_masks
 from oddframe.data.official import LABEL_SETS, known_labels
 from oddframe.errors import DatasetError
-from oddframe.sources import VIDEO_SUFFIXES, open_source
+from oddframe.sources import VIDEO_SUFFIXES
+from oddframe.sources.decode import DEFAULT_FPS
+from oddframe.sources.names import naturally, same_text
 
 __all__ = [
     "check_lengths",
@@ -42,6 +43,10 @@ __all__ = [
 ]
 
 Videos = Sequence[Video]
+
+PAST_END_S = 0.5
+ROUNDED_S = 5e-3
+"""Written times are rounded to a hundredth: 1.24 means the frame that is shown at 1.236."""
 
 ACCEPTED = (
     "labels.npz (one array of 0 and 1 per video), labels.csv (video,start_s,end_s), "
@@ -180,7 +185,7 @@ def _npy_concatenated(path: Path, videos: Videos) -> dict[str, Labels]:
 
 def _npy_folder(path: Path, videos: Videos) -> dict[str, Labels]:
     """ShanghaiTech: test_frame_mask/01_0014.npy."""
-    files = {p.stem: p for p in sorted(path.glob("*.npy")) if not p.name.startswith(".")}
+    files = {p.stem: p for p in naturally(path.glob("*.npy")) if not p.name.startswith(".")}
     keys = match_names(videos, list(files), path)
     return {n: as_labels(load_array(files[k]), str(files[k])) for n, k in keys.items()}
 
@@ -226,34 +231,43 @@ def _csv(path: Path, videos: Videos) -> dict[str, Labels]:
 
 def csv_video(text: str, videos: Videos) -> str | None:
     """The video that a cell means: "a/b.mp4", "b.mp4" and "b" all mean the video "a_b"."""
-    path = PurePosixPath(text.replace("\\", "/"))
+    path = PurePosixPath(same_text(text).replace("\\", "/"))
     if path.suffix.lower() in VIDEO_SUFFIXES:
         path = path.with_suffix("")
     parts = [part for part in path.parts if part not in (".", "/")]
     joined = "_".join(parts[1:] if len(parts) > 1 and parts[0] == "test" else parts)
     if any(video.name == joined for video in videos):
         return joined
-    same_end = [v.name for v in videos if joined in (v.path.name, v.path.stem)]
+    ends = {v.name: (same_text(v.path.name), same_text(v.path.stem)) for v in videos}
+    same_end = [name for name, end in ends.items() if joined in end]
     return same_end[0] if len(same_end) == 1 else None
 
 
 def csv_labels(path: Path, video: Video, rows: Iterable[CsvRow], in_seconds: bool) -> Labels:
     """Labels of one video from its lines of labels.csv; a line outside it is a DatasetError."""
-    n_frames = video_frames(video)
-    with open_source(video.path) as source:
-        fps = source.info.fps
+    times = video_times(video)
+    n_frames = len(times)
+    step_s = float(np.median(np.diff(times))) if n_frames > 1 else 1 / DEFAULT_FPS
+    end_s = times[-1] + step_s
     intervals: Intervals = []
     for row in rows:
-        # Half a second is allowed past the end: people write the length that a player shows.
-        slack = math.ceil(fps / 2) if in_seconds else 0
-        start, stop = (round(t * fps) if in_seconds else int(t) for t in (row.start, row.end))
-        if start >= n_frames or stop > n_frames + slack:
+        if in_seconds:
+            ends = np.array([row.start, row.end]) - ROUNDED_S
+            start, stop = map(int, np.searchsorted(times, ends))
+            if stop <= start:  # shorter than a frame: the one that is shown then
+                start = max(0, int(np.searchsorted(times, row.start + ROUNDED_S, "right")) - 1)
+            # Half a second is allowed past the end: people write the length that a player shows.
+            outside = row.start >= end_s or row.end > end_s + PAST_END_S
+        else:
+            start, stop = int(row.start), int(row.end)
+            outside = start >= n_frames or stop > n_frames
+        if outside:
             raise DatasetError(
                 f"{path}, line {row.line}: the interval {row.start:g} to {row.end:g} lies outside "
-                f"the video {video.name}, which has {n_frames} frames = {n_frames / fps:.2f} s at "
-                f"{fps:g} fps. Correct the line, or give start_frame,end_frame columns."
+                f"the video {video.name}, which has {n_frames} frames and ends at {end_s:.2f} s. "
+                "Correct the line; start_s,end_s columns are seconds, start_frame,end_frame frames."
             )
-        # An interval shorter than a frame still marks the frame that it falls in.
+        start = min(start, n_frames - 1)
         intervals.append((start, min(max(stop, start + 1), n_frames)))
     return fill(intervals, n_frames, f"{path}, video {video.name},")
 

@@ -25,9 +25,10 @@ from oddframe.data.dataset import (
 from oddframe.data.labels import choose_labels
 from oddframe.data.official import LABEL_SETS
 from oddframe.errors import DatasetError
-from oddframe.sources import VIDEO_SUFFIXES
+from oddframe.sources import VIDEO_SUFFIXES, Reading
 from oddframe.sources.base import describe_folder
 from oddframe.sources.images import list_images
+from oddframe.sources.names import left_out
 
 __all__ = ["LAYOUTS", "Dataset", "LabelFiles", "Video", "open_dataset"]
 
@@ -138,7 +139,9 @@ LAYOUTS: tuple[tuple[str, str, Callable[[Path], Dataset | None]], ...] = (
 """(name, what it looks like, detect function), tried in this order."""
 
 
-def open_dataset(root: str | Path, labels: str | Path | None = None) -> Dataset:
+def open_dataset(
+    root: str | Path, labels: str | Path | None = None, reading: Reading | None = None
+) -> Dataset:
     """Recognise a data-set folder, a folder of videos, or one video.
 
     Args:
@@ -147,6 +150,7 @@ def open_dataset(root: str | Path, labels: str | Path | None = None) -> Dataset:
             .npz, .csv, .mat or .npy file, a folder of .npy files or of Avenue's N_label.mat, or
             the name of a label set among those found (`official.LABEL_SETS`, such as Avenue's
             "mask" and "ffp").
+        reading: how its videos are read, where not as usual.
 
     Returns:
         the data set; `test` is empty for plain folders of videos.
@@ -164,6 +168,10 @@ def open_dataset(root: str | Path, labels: str | Path | None = None) -> Dataset:
     found = _detect(folder) if folder.is_dir() else _single(folder)
     if found is None:
         raise DatasetError(_unknown(folder))
+    system, unreadable = left_out(folder, MAX_DEPTH + 1)
+    found = replace(found, left_out=tuple(system), unreadable=tuple(unreadable))
+    if reading is not None:
+        found = found.read_as(reading)
     if labels is None:
         return found
     if str(labels) in LABEL_SETS and not Path(labels).exists():

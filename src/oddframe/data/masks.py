@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from oddframe.data.dataset import Dataset, LabelFiles, Video, numbers
 from oddframe.data.label_files import load_array, load_mat, load_npz_array, npz_keys
 from oddframe.errors import DatasetError
-from oddframe.sources import open_source
 from oddframe.sources.images import list_images, read_image
+from oddframe.sources.names import same_text
 
 Masks = NDArray[np.bool_]
 """(n, h, w) bool at the size of the video, True = abnormal."""
@@ -118,7 +118,8 @@ def match_names(
 
 def pair_names(names: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
     """What `match_names` pairs, {video name: key}, whatever is left over on either side."""
-    pairs = {name: name for name in names if name in set(keys)}
+    by_text = {same_text(key): key for key in keys}
+    pairs = {name: by_text[same_text(name)] for name in names if same_text(name) in by_text}
     by_number = {numbers(key): key for key in keys}
     if len(by_number) == len(keys) and len({numbers(n) for n in names}) == len(names):
         # Some names may be equal and others not: Avenue has 01.avi … 21.avi, 1_label … 21_label.
@@ -132,7 +133,7 @@ def _some(names: list[str]) -> str:
 
 
 def _size(video: Video) -> tuple[int, int]:
-    with open_source(video.path) as source:
+    with video.open() as source:
         return source.info.height, source.info.width
 
 

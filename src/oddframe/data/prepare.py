@@ -1,6 +1,6 @@
 """A data set in a compact form that is read without decoding: `oddframe data prepare`.
 
-Every frame is kept, lossless, as `resize_bgr` makes it, so that training and scores are those of
+Every frame is kept, lossless, as `Frame.at` makes it, so that training and scores are those of
 the source at that size. Plain numbers and no codec: at 256 x 256 a frame takes 66 kB grey or 197 kB
 in colour and 0.03 ms to read; FFV1 takes 25 and 61 kB, but 1.5 and 4.8 ms, no less than H.264 with
 its resize (1.2 and 1.7 ms on the same core, Ped2 at 360 x 240 and Avenue at 640 x 360).
@@ -23,7 +23,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from oddframe.data.dataset import Dataset, Video
-from oddframe.data.frames import is_grey, resize_bgr
+from oddframe.data.footage import is_grey
 from oddframe.data.label_files import Labels
 from oddframe.data.labels import check_lengths, frame_labels, has_labels, known_set, label_source
 from oddframe.data.manifest import manifest, manifest_hash
@@ -40,7 +40,6 @@ from oddframe.data.prepared import (
     read_prepared,
 )
 from oddframe.errors import DatasetError
-from oddframe.sources import open_source
 from oddframe.sources.array import SUFFIX, write_header, write_rate
 
 Progress = Callable[[int, int | None], None]
@@ -212,10 +211,10 @@ class _Writer:
     def _frames(self, video: Video, path: Path, channels: int) -> tuple[int, float]:
         """All frames of a video to a .npy; gives their number and rate."""
         count = 0
-        with open_source(video.path) as source, path.open("wb") as file:
+        with video.open() as source, path.open("wb") as file:
             write_header(file, (0, self.size, self.size, channels))
             for frame in source:
-                image = resize_bgr(frame.image, self.size)
+                image = frame.at(self.size)
                 if channels == 1 and not is_grey(image):
                     raise _NotGreyError
                 file.write(image[..., :channels].tobytes())
@@ -223,7 +222,7 @@ class _Writer:
                 self.done += 1
                 if self.progress is not None:
                     self.progress(self.done, self.total)
-            write_rate(file, source.info.fps)
+            write_rate(file, None if source.info.assumed else source.info.fps)
             file.seek(0)
             write_header(file, (count, self.size, self.size, channels))
             file.flush()
@@ -290,7 +289,7 @@ def _archive(path: Path, arrays: Mapping[str, NDArray[np.uint8]]) -> str:
 
 
 def _survey(video: Video) -> _Surveyed:
-    with open_source(video.path) as source:
+    with video.open() as source:
         first = next(iter(source)).image
         info = source.info
         return _Surveyed(source.frame_hint, is_grey(first), info.width, info.height)

@@ -196,7 +196,7 @@ def look(
         for frame in source:
             if frame.index >= first:
                 carried = None if flow is None else flow.read(frame.index, detector.info.size)
-                state, score = detector.step(state, frame.image, frame.pts_s, carried)
+                state, score = detector.step(state, frame, flow=carried)
             if frame.index == index:
                 return frame.image, score.heat
     raise IndexError(f"{path} has no frame {index}")

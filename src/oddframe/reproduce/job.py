@@ -48,7 +48,7 @@ from oddframe.scoring.judge import evaluate_arrays, judge
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocols import PROTOCOLS
 from oddframe.train.progress import STATE
-from oddframe.train.run import configs, fit
+from oddframe.train.run import Budget, Wanted, configs, fit
 
 FAILED, STOPPED = 1, 130
 
@@ -69,12 +69,10 @@ def perform(job: Job, work: Path, console: Console | None = None) -> Result:
         resume = (work / RESUME / STATE).exists()
         if not resume:
             shutil.rmtree(work, ignore_errors=True)  # killed before its first state
-        run = fit(
-            model=job.model, data=job.path, out=work, resume=resume, settings=job.settings,
-            seed=job.seed, device=job.device, ablation=job.ablation, recipe=job.recipe,
-            console=console, minutes=None if job.device == "cpu" else job.minutes,
-            core_minutes=job.minutes if job.device == "cpu" else None,
-        )  # fmt: skip
+        wanted = Wanted(job.model, job.settings, job.seed, job.ablation, job.recipe)
+        cpu = job.device == "cpu"
+        budget = Budget(core_minutes=job.minutes) if cpu else Budget(minutes=job.minutes)
+        run = fit(wanted, job.path, work, budget, resume=resume, device=job.device, console=console)
     detector = load(run, job.device)
     protocols = [PROTOCOLS[name] for name in job.protocols]
     watched = watching(detector, dataset) if job.memory else contextlib.nullcontext()

@@ -22,7 +22,7 @@ from oddframe.models import carried
 from oddframe.models.base import Terms
 from oddframe.runs import CARD, WEIGHTS, Run, load_run
 from oddframe.runtime.detector import load
-from oddframe.runtime.evaluate import evaluate
+from oddframe.runtime.evaluate import evaluate, holes
 from oddframe.runtime.kept import ByVideo, Kept, Store
 from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.judge import Judged, Roc, evaluate_arrays, judge, roc
@@ -54,16 +54,22 @@ class Method:
     floor: bool = False
     missing_end: int = 0
     """Frames at the end of every video that have no score."""
+    blind: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Frames that some run has no score for behind a gap of the footage; none is judged on them."""
 
     def under(self, protocol: Protocol) -> ByVideo:
         """The scores that a protocol is applied to."""
-        if self.paper is None or protocol.score != "paper":
-            return self.scores
-        frames = {name: len(values) for name, values in self.scores.items()}
-        return self.paper.scores(self.terms, frames, protocol)
+        scores = self.scores
+        if self.paper is not None and protocol.score == "paper":
+            frames = {name: len(values) for name, values in scores.items()}
+            scores = self.paper.scores(self.terms, frames, protocol)
+        if not self.blind:
+            return scores
+        return {name: np.where(self.blind[name], np.nan, x) for name, x in scores.items()}
 
     def stated(self, protocol: Protocol) -> Protocol:
         """The protocol as it is applied to these scores, with how they were chosen."""
+        protocol = replace(protocol, holes=bool(self.blind))
         if self.paper is None:
             return replace(protocol, select=self.weights, single=True)
         return self.paper.stated(protocol, self.weights, self.changed)
@@ -119,6 +125,7 @@ def compare(
             f"A comparison needs methods of different names, found {', '.join(names) or 'none'}. "
             "Name scores with NAME=FILE, and runs by their folders."
         )
+    methods = _seeing_alike(methods)
     rows, differences, rocs = list[Row](), list[Row](), list[Roc]()
     for protocol in protocols:
         shared = _shared(protocol, methods)
@@ -134,6 +141,15 @@ def compare(
     shown = _shared(first, methods)
     apart = _disagreements(methods, labels, shown)
     return Comparison(tuple(methods), labels, rows, differences, apart, shown, rocs)
+
+
+def _seeing_alike(methods: Sequence[Method]) -> Sequence[Method]:
+    """The methods, none of which is judged on frames that a run is blind for behind a gap."""
+    runs = [{v: holes(x) for v, x in m.scores.items()} for m in methods if m.paper is not None]
+    if not any(blind.any() for run in runs for blind in run.values()):
+        return methods
+    blind = {video: np.logical_or.reduce([run[video] for run in runs]) for video in runs[0]}
+    return [replace(m, blind=blind) for m in methods]
 
 
 def _shared(protocol: Protocol, methods: Sequence[Method]) -> Protocol:
@@ -225,6 +241,20 @@ Tick = Callable[[str], Callable[[int, int | None], None]]
 """Gives a progress callback for a title."""
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """How methods are scored and read."""
+
+    reading: Reading = field(default_factory=Reading)
+    """Of scores made elsewhere."""
+    device: str = "cpu"
+    settings: Sequence[str] = ()
+    """Score settings changed after training."""
+
+
+USUAL = How()
+
+
 def collect(
     runs: Sequence[Path],
     scores: Mapping[str, Path],
@@ -232,15 +262,13 @@ def collect(
     protocols: Sequence[Protocol],
     folder: Path,
     tick: Tick,
-    reading: Reading | None = None,
-    device: str = "cpu",
-    settings: Sequence[str] = (),
+    how: How = USUAL,
 ) -> list[Method]:
     """Score the data set with each run and the floors; read the scores made elsewhere.
 
     What a run gave is kept in `folder` as NAME.npz, which `evaluate-scores` reads too, and as
     NAME.terms.npz (its raw terms), and taken from there where run and data are still the same: an
-    interrupted comparison goes on with the next run, and other score settings (`settings`, see
+    interrupted comparison goes on with the next run, and other score settings (`How.settings`, see
     `Run.with_settings`; each goes to all runs that know it) need no second pass over the videos.
 
     Raises:
@@ -252,7 +280,7 @@ def collect(
     source = label_source(dataset, labels)
     # Files that do not fit must show before an hour of scoring, not after it.
     others = {
-        name: foreign_scores(path, dict(labels), source, protocols, reading or Reading())
+        name: foreign_scores(path, dict(labels), source, protocols, how.reading)
         for name, path in scores.items()
     }
     store = Store(folder, manifest_hash(manifest(dataset)))
@@ -264,13 +292,13 @@ def collect(
             PaperScore(changed.outline(), changed.name, changed.score_config, data),
             store.key((run.path / WEIGHTS).read_bytes() + (run.path / CARD).read_bytes()),
         )
-        for name, (run, changed) in _opened(runs, settings).items()
+        for name, (run, changed) in _opened(runs, how.settings).items()
     ]  # fmt: skip
     for one in trained:
         one.paper.check(protocols)
         if store.get(one.name, one.key) is None:
             _check_flow(one.run)
-    methods = [_of_run(one, store, dataset, tick, device) for one in trained]
+    methods = [_of_run(one, store, dataset, tick, how.device) for one in trained]
     for name, other in others.items():
         methods.append(Method(name, other.scores, missing_end=other.cut[1]))
     return methods + _floors(store, dataset, tick)
@@ -349,13 +377,12 @@ def _floors(store: Store, dataset: Dataset, tick: Tick) -> list[Method]:
     lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
     if lacking:
         from oddframe.scoring.floors import floor_scores
-        from oddframe.sources import open_source
 
         found: dict[str, dict[str, Floats]] = {f: {} for f in lacking}
         step, done = tick("floors"), 0
         for video in dataset.test:
-            with open_source(video.path) as source:
-                values = floor_scores((frame.image for frame in source), lacking)
+            with video.open() as source:
+                values = floor_scores(source, lacking)
             for f in lacking:
                 found[f][video.name] = values[f]
             done += len(values[lacking[0]])

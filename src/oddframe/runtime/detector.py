@@ -11,9 +11,12 @@ files ahead of it, in a thread of their own. A score looks at its own frame and 
 
 from __future__ import annotations
 
+import math
+import time
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,8 +26,9 @@ from numpy.typing import NDArray
 
 from oddframe.data.dataset import Dataset
 from oddframe.data.flow_folder import FlowFolder, VideoFlow, flow_folder, needs_flow
-from oddframe.errors import ConfigError
+from oddframe.errors import ConfigError, OddframeWarning
 from oddframe.models.base import Ranges, Terms, VADModel
+from oddframe.pictures import Plain
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
 from oddframe.runtime.compile import compile_parts
@@ -32,7 +36,9 @@ from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.floors import FLOW_LAG
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.scorer import Compared, Greys, Precision, Prepared, Scorer, ScorerState
-from oddframe.sources import Source, open_source
+from oddframe.sources import Reading, Source, open_as
+from oddframe.sources.base import Later
+from oddframe.sources.rate import Pacer, pacer, pacing_text
 from oddframe.types import Frame, Image, Score
 
 SourceLike = Source | str | Path | int
@@ -69,6 +75,9 @@ class DetectorInfo:
     """Which of the training's weights these are, in words."""
     changed: tuple[str, ...]
     """Score settings changed after training, in words."""
+    fps: float | None = None
+    """Frames per second that it learned at; footage of another rate is brought to it
+    (`sources.rate`). None where that is not known."""
 
 
 class Detector:
@@ -101,7 +110,11 @@ class Detector:
             precision=precision,
             weights=run.weights_text,
             changed=run.changed,
+            fps=run.fps,
         )
+        self.reading = Reading(used=run.used)
+        """How sources are opened that are given by their path."""
+        self._said: set[str] = set()
         self.score_config = run.score_config
 
     def paper_of(self, data: str | None = None) -> PaperScore:
@@ -174,21 +187,25 @@ class Detector:
     def step(
         self,
         state: ScorerState,
-        image: Image,
+        image: Image | Frame,
         pts_s: float = 0.0,
         flow: NDArray[np.float32] | None = None,
     ) -> tuple[ScorerState, Score]:
         """Score the next frame of a stream: (h, w, 3) BGR uint8, any size that stays the same.
 
-        The old state is left as it was; the first k frames get NaN.
+        The old state is left as it was; the first k frames get NaN. A source's `Frame` may be given
+        as it is: then its own stamp counts, and behind a gap the history starts anew.
 
         flow: of a model that reads it from files, what `VideoFlow.read(index, info.size)` gives.
 
         Raises:
             ConfigError: no BGR uint8 picture, or no flow where it is needed.
         """
-        ready = self._scorer.prepare(_picture(image), state.greys, flow)
-        return self._scorer.step(state, ready, pts_s)
+        frame = image if isinstance(image, Frame) else Frame(0, pts_s, Plain(_picture(image)))
+        if frame.gap:
+            state = self._scorer.restart(state)
+        ready = self._scorer.prepare(frame.picture, state.greys, flow)
+        return self._scorer.step(state, ready, frame.pts_s)
 
     def step_batch(
         self,
@@ -223,6 +240,14 @@ class Detector:
             for frame, score, _ in observed:
                 yield frame, score
 
+    def follow_from(
+        self, source: Source, start_s: float
+    ) -> Generator[tuple[Frame, Score], None, None]:
+        """`follow`, from a time on; frames count from there."""
+        from_there = source if start_s <= 0 else Later(source, start_s)
+        with closing(self.follow(from_there)) as followed:
+            yield from followed
+
     def observe(
         self, source: SourceLike, flow: VideoFlow | None = None
     ) -> Generator[tuple[Frame, Score, Compared | None], None, None]:
@@ -230,36 +255,65 @@ class Detector:
 
         They are None in the first k frames. Whoever keeps them keeps about 3 MB a frame at 256 px.
         """
-        with _opened(source) as opened, closing(self._prepared(opened, flow)) as frames:
+        with (
+            _opened(source, self.reading) as opened,
+            closing(self._prepared(opened, flow)) as frames,
+        ):
             state = self.init_state()
-            for frame, prepared in frames:
-                # The two halves of `Scorer.step`.
-                state, seen = self._scorer.observe(state, prepared)
-                state, score = self._scorer.score(state, seen, frame.pts_s)
-                yield frame, score, None if seen is None else seen.compared
+            score, compared = Score(-1, 0.0, math.nan, math.nan, False), None
+            for frame, looks in frames:
+                if frame.gap:
+                    state = self._scorer.restart(state)
+                scores = []
+                for prepared in looks:
+                    # The two halves of `Scorer.step`.
+                    state, seen = self._scorer.observe(state, prepared)
+                    state, one = self._scorer.score(state, seen, frame.pts_s)
+                    scores.append(one)
+                    compared = None if seen is None else seen.compared
+                if scores:
+                    score = self._scorer.mean(scores)
+                age_s = None if frame.arrived_s is None else time.monotonic() - frame.arrived_s
+                score = replace(
+                    score, index=frame.index, pts_s=frame.pts_s, held=not scores, age_s=age_s
+                )
+                yield frame, score, compared
 
     def _prepared(
         self, source: Source, flow: VideoFlow | None
-    ) -> Generator[tuple[Frame, Prepared], None, None]:
+    ) -> Generator[tuple[Frame, list[Prepared]], None, None]:
         """The frames of a source, prepared; those of files by a thread, ahead of the model.
 
-        Cameras are read when a score is wanted and not before: a frame that waits here is as old
-        as the model is slow, and a thread that waits for a camera cannot be ended.
+        Frames of cameras are prepared when a score is wanted and not before: one that waits here
+        is as old as the model is slow.
         """
-        made = self._prepare_all(source, flow or self.flow_of(source))
+        pace = None if self.info.carried else pacer(self.info.fps, source.info)
+        if pace is not None and self.info.fps is not None:
+            text = pacing_text(self.info.fps, source.info)
+            kind = text.removeprefix(source.info.name)
+            if kind not in self._said:
+                self._said.add(kind)
+                warnings.warn(text, OddframeWarning, stacklevel=2)
+        made = self._prepare_all(source, flow or self.flow_of(source), pace)
         return made if source.live else ahead(made, AHEAD)
 
     def _prepare_all(
-        self, source: Source, flow: VideoFlow | None
-    ) -> Generator[tuple[Frame, Prepared], None, None]:
+        self, source: Source, flow: VideoFlow | None, pace: Pacer | None
+    ) -> Generator[tuple[Frame, list[Prepared]], None, None]:
+        """Every frame with what is to be looked at: once, or as often as its rate asks for."""
         greys: Greys = ()
         frames = 0
         for frame in source:
+            greys = () if frame.gap else greys
             frames = frame.index + 1
             carried = None if flow is None else flow.read(frame.index, self.info.size)
-            prepared = self._scorer.prepare(_picture(frame.image), greys, carried)
-            greys = prepared.greys
-            yield frame, prepared
+            if isinstance(frame.picture, Plain):  # decoded ones are pictures
+                _picture(frame.image)
+            looks = []
+            for _ in range(1 if pace is None else pace.looks(frame)):
+                looks.append(self._scorer.prepare(frame.picture, greys, carried))
+                greys = looks[-1].greys
+            yield frame, looks
         if flow is not None:  # files left over are of another video
             flow.expect(frames)
 
@@ -303,7 +357,7 @@ class Detector:
             SourceError: the source cannot be opened, or turns out to be damaged.
             ConfigError, DatasetError: as `flow_of`.
         """
-        with _opened(source) as opened, closing(self.stream(opened, flow)) as scores:
+        with _opened(source, self.reading) as opened, closing(self.stream(opened, flow)) as scores:
             info, hint = opened.info, opened.frame_hint
             collector = Collector(info.name, (info.height, info.width), heat)
             for done, score in enumerate(scores, 1):
@@ -377,10 +431,10 @@ def _picture(image: Image) -> Image:
 
 
 @contextmanager
-def _opened(source: SourceLike) -> Iterator[Source]:
+def _opened(source: SourceLike, reading: Reading) -> Iterator[Source]:
     """A source as it is, or one opened here and closed at the end."""
     if isinstance(source, Source):
         yield source
         return
-    with open_source(source) as opened:
+    with open_as(source, reading) as opened:
         yield opened

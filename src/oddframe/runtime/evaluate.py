@@ -22,14 +22,13 @@ from oddframe.data import (
     frame_labels,
     label_source,
     pixel_masks,
-    resize_bgr,
 )
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.label_files import Labels
 from oddframe.data.labels import video_frames
 from oddframe.data.masks import Masks
 from oddframe.data.official import benchmark_of
-from oddframe.errors import DatasetError
+from oddframe.errors import DatasetError, ProtocolError
 from oddframe.metrics.events import EventScore, event_score
 from oddframe.metrics.rows import Row
 from oddframe.runtime.detector import Detector, Progress
@@ -48,7 +47,7 @@ from oddframe.scoring.judge import (
 )
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
-from oddframe.sources import open_source
+from oddframe.sources.decode import DEFAULT_FPS
 
 Floats = NDArray[np.float64]
 
@@ -124,12 +123,14 @@ def evaluate(
         floors: which of them, keys of `FLOORS`.
         regions: also judge regions, tracks and pixels (5 ms a frame), where there are masks.
 
+    Where all frames are of one class there are no rows, but `events` counts the alarms.
+
     Raises:
         DatasetError: no test videos, no labels, labels of another length (found before anything
             is scored); likewise flow files of the run.
         SourceError: a video is damaged.
-        ProtocolError: only one class, or nothing left after the dropped frames; the paper's score
-            is not defined under a protocol (found before anything is scored).
+        ProtocolError: only one class and no threshold, or nothing left after the dropped frames;
+            the paper's score is not defined under a protocol (found before anything is scored).
     """
     labels, counts, flows, paper = _checked(detector, dataset, protocols)
     masks = pixel_masks(dataset)
@@ -149,12 +150,17 @@ def evaluate(
             check_lengths(video.name, len(planes), counts[video.name])
         flow = flows.get(video.name)
         videos.append(_score(detector, video, labels[video.name], planes, hits, tick, floors, flow))
+    if one_class(labels) is not None:
+        return Evaluation(
+            [], videos, [], "", {v.name: v.score for v in videos}, True,
+            localisation=None if masks is None else hits.sum(), events=_events(videos),
+        )  # fmt: skip
     rows, rocs = _rows(detector, paper, videos, protocols, label_source(dataset, labels))
     # What the page opens with: `deploy`, else the first protocol.
     first = next((p for p in protocols if p.name == "deploy"), protocols[0])
     method, scores = next(iter(_methods(paper, videos, first).items()))
     causal = (first.score, first.normalise, first.smooth) == ("deploy", "none", "none")
-    stated = _stated(detector, paper, first)
+    stated = _stated(detector, paper, first, videos)
     return Evaluation(
         rows, videos, per_video(scores, labels, stated), f"{method}, {first.name}",
         curves=scores if causal else _curves(judge(scores, labels, stated), scores),
@@ -164,6 +170,12 @@ def evaluate(
         events=None if detector.info.threshold is None else _events(videos),
         rocs=rocs,
     )  # fmt: skip
+
+
+def one_class(labels: Mapping[str, NDArray[np.uint8]]) -> str | None:
+    """What all frames are, where they are all of one class: normal or abnormal."""
+    kinds = {bool(y) for values in labels.values() for y in np.unique(values)}
+    return None if len(kinds) > 1 else "abnormal" if True in kinds else "normal"
 
 
 def _checked(
@@ -189,6 +201,12 @@ def _checked(
     paper = detector.paper_of(benchmark_of(dataset, counts))
     paper.check(protocols)
     check_scale(protocols, None)
+    if (kind := one_class(labels)) is not None and detector.info.threshold is None:
+        raise ProtocolError(
+            f"All frames of {dataset.root} are {kind}, so there is no AUC: it compares abnormal "
+            "frames with normal ones. Give labels of both, or calibrate the run (oddframe "
+            "calibrate): then its alarms can be counted."
+        )
     return labels, counts, flows, paper
 
 
@@ -204,8 +222,8 @@ def _events(videos: Sequence[VideoScores]) -> EventScore:
 
 
 def _fps(time_s: Floats) -> float:
-    """Frames per second of a video, from when its frames were shown."""
-    return float((len(time_s) - 1) / (time_s[-1] - time_s[0])) if len(time_s) > 1 else 25.0
+    """Frames per second of a video, from when its frames were shown; pauses do not count."""
+    return float(1 / np.median(np.diff(time_s))) if len(time_s) > 1 else DEFAULT_FPS
 
 
 def _score(
@@ -221,13 +239,17 @@ def _score(
     """Score one video with detector and floors in one pass; counts hits in its masks."""
     floors = {name: FLOORS[name]() for name in names}
     found: dict[str, list[float]] = {name: [] for name in floors}
-    with open_source(video.path) as source:
+    with video.open() as source:
         size = (source.info.height, source.info.width)
         collector = Collector(video.name, size, heat=False)
         for frame, score in detector.follow(source, flow):
-            small = resize_bgr(frame.image, SIZE_PX) if floors else frame.image
+            if frame.gap:
+                floors = {name: FLOORS[name]() for name in names}
             for name, floor in floors.items():
-                value = floor.step(small)
+                if score.held and found[name]:
+                    found[name].append(found[name][-1])
+                    continue
+                value = floor.step(frame.at(SIZE_PX))
                 found[name].append(float("nan") if value is None else value)
             collector.add(score)
             if masks is not None and score.heat is not None:
@@ -235,6 +257,7 @@ def _score(
             tick()
     result = collector.result()
     check_lengths(video.name, len(labels), len(result))
+    blind = holes(result.score)  # what the model has not seen floors are not judged on either
     return VideoScores(
         video.name,
         result.time_s,
@@ -243,8 +266,15 @@ def _score(
         result.level,
         result.alarm,
         result.terms,
-        {name: np.array(values) for name, values in found.items()},
+        {name: np.where(blind, np.nan, values) for name, values in found.items()},
     )
+
+
+def holes(scores: Floats) -> NDArray[np.bool_]:
+    """The frames (n,) of a video that have no score though one before them has: behind a gap."""
+    unknown = np.isnan(scores)
+    unknown[: int(np.argmin(unknown)) if not unknown.all() else len(unknown)] = False
+    return unknown
 
 
 def _methods(
@@ -269,11 +299,14 @@ def _term(video: VideoScores, name: str) -> Floats:
     return video.terms.get(name, np.full(len(video.score), np.nan))
 
 
-def _stated(detector: Detector, paper: PaperScore, protocol: Protocol) -> Protocol:
+def _stated(
+    detector: Detector, paper: PaperScore, protocol: Protocol, videos: Sequence[VideoScores]
+) -> Protocol:
     """The protocol with how weights and alpha were chosen, and the frames that have no score."""
     stated = paper.stated(protocol, detector.info.weights, detector.info.changed)
     # The floors have scores for more frames, and are judged on the same.
-    return replace(stated, drop=max(protocol.drop or 0, detector.info.history))
+    drop = max(protocol.drop or 0, detector.info.history)
+    return replace(stated, drop=drop, holes=any(holes(v.score).any() for v in videos))
 
 
 def _rows(
@@ -288,7 +321,7 @@ def _rows(
     rows: list[Row] = []
     rocs: list[Roc] = []
     for protocol in protocols:
-        stated = _stated(detector, paper, protocol)
+        stated = _stated(detector, paper, protocol, videos)
         for method, scores in _methods(paper, videos, protocol).items():
             row = evaluate_arrays(method, scores, labels, stated, source)
             rows.append({**row, "floor": False})
@@ -319,6 +352,6 @@ def judged(
     """What the rows of the model under a protocol are made of, by method."""
     labels = {v.name: v.labels for v in videos}
     paper = detector.paper_of(benchmark_of(dataset, {v.name: len(v.labels) for v in videos}))
-    stated = _stated(detector, paper, protocol)
+    stated = _stated(detector, paper, protocol, videos)
     methods = _methods(paper, videos, protocol)
     return {name: judge(scores, labels, stated) for name, scores in methods.items()}

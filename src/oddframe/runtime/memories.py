@@ -21,6 +21,7 @@ from torch import Tensor
 
 from oddframe.data import Dataset, frame_labels
 from oddframe.data.official import benchmark_of
+from oddframe.errors import ConfigError
 from oddframe.metrics import frame_auc
 from oddframe.models.base import Prediction, motion
 from oddframe.models.m2s2l import M2S2L
@@ -28,7 +29,7 @@ from oddframe.models.memory import Memory, in_use, items_in_use
 from oddframe.runtime.detector import Detector
 from oddframe.runtime.evaluate import VideoScores
 from oddframe.scoring.scorer import ScoreConfig, Scorer, psnr
-from oddframe.sources import open_source
+from oddframe.sources.rate import pacer
 
 Floats = NDArray[np.float64]
 WAYS = ("with", "constant", "without")
@@ -50,6 +51,7 @@ class MemoryEffect:
         self._found: list[dict[str, list[tuple[float, float]]]] = []
         self._frames: list[list[int]] = []
         self._window = 0
+        self._over = False
         self._last: Tensor | None = None
         self._drawn: dict[str, tuple[Tensor, float]] = {}
         self._counts: Mapping[str, Tensor] = {}
@@ -59,7 +61,7 @@ class MemoryEffect:
         self._settle(last)
         out = self._draw(g, h, last)
         # Of a video's first window the motion is not known.
-        if self._window > 0 and (self._window - 1) % EVERY == 0:
+        if self._window > 0 and (self._window - 1) % EVERY == 0 and not self._over:
             drawn = {"with": out}
             for way, reads in self._fixed.items():
                 with _fixed_reads(self._banks, reads):
@@ -82,7 +84,11 @@ class MemoryEffect:
         """A new video."""
         self._found.append({way: [] for way in WAYS})
         self._frames.append([])
-        self._last, self._drawn, self._window = None, {}, 0
+        self._last, self._drawn, self._window, self._over = None, {}, 0, False
+
+    def stop(self) -> None:
+        """A gap in a video: what is behind it is not measured."""
+        self._drawn, self._over = {}, True
 
     def result(self, videos: Sequence[VideoScores]) -> dict[str, Any]:
         """What was seen of the videos of an evaluation, in its order.
@@ -108,11 +114,20 @@ def watching(detector: Detector, dataset: Dataset) -> Iterator[MemoryEffect | No
 
     Raises:
         DatasetError, SourceError: as `evaluate`.
+        ConfigError: footage of another rate than the run's.
     """
     model = detector.model
     if not isinstance(model, M2S2L) or not _banks(model):
         yield None
         return
+    for video in dataset.test:
+        with video.open() as source:
+            if pacer(detector.info.fps, source.info) is not None:
+                raise ConfigError(
+                    f"What memories do is measured frame by frame, and {video.name} has "
+                    f"{source.info.fps:.3g} frames/s where {detector.info.run} learned at "
+                    f"{detector.info.fps:.3g}. Use footage of that rate, or evaluate without it."
+                )
     reads = _mean_reads(detector, dataset)
     if not reads:
         yield None
@@ -120,18 +135,24 @@ def watching(detector: Detector, dataset: Dataset) -> Iterator[MemoryEffect | No
     counts = {name: len(y) for name, y in frame_labels(dataset).items()}
     alpha = detector.paper_of(benchmark_of(dataset, counts)).alpha
     effect = MemoryEffect(model, reads, alpha)
-    begin = model.init_state
+    begin, restart = detector.init_state, model.init_state
 
     def init_state() -> Any:
+        state = begin()
         effect.begin()
-        return begin()
+        return state
 
-    model.decode, model.init_state = effect.decode, init_state  # type: ignore[method-assign]
+    def init_model() -> Any:
+        effect.stop()
+        return restart()
+
+    detector.init_state = init_state  # type: ignore[method-assign]
+    model.decode, model.init_state = effect.decode, init_model  # type: ignore[method-assign]
     try:
         with items_in_use(model) as effect._counts:
             yield effect
     finally:
-        del model.decode, model.init_state
+        del model.decode, model.init_state, detector.init_state
 
 
 def _motion_db(drawn: Tensor | None, moved: Tensor | None) -> float:
@@ -182,10 +203,12 @@ def _mean_reads(detector: Detector, dataset: Dataset) -> dict[str, Tensor]:
     scorer = Scorer(detector.model, ScoreConfig(flow=False), device=detector.info.device)
     try:
         for video in dataset.test:
-            with open_source(video.path) as source:
+            with video.open() as source:
                 state = scorer.init_state()
                 for frame in source:
-                    state, _ = scorer.observe(state, frame.image)
+                    if frame.gap:
+                        state = scorer.restart(state)
+                    state, _ = scorer.observe(state, frame.picture)
                     if frame.index >= detector.info.history + LOOK:
                         break
             if totals:

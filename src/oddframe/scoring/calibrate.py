@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.errors import ConfigError
+from oddframe.sources.decode import PAUSE_S, PAUSE_STEPS
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +49,7 @@ CONFIDENCE = 0.9
 
 def calibrate(
     scores: Sequence[NDArray[np.floating]],
-    fps: float | Sequence[float],
+    clock: float | Sequence[float] | Sequence[Floats],
     alarms_per_day: float,
     *,
     gap_s: float = GAP_S,
@@ -58,7 +59,8 @@ def calibrate(
 
     Args:
         scores: one (n,) array per clip, in order of time; NaN where there is no score.
-        fps: frames per second, of all clips or one number per clip.
+        clock: when its frames were shown: per clip the seconds (n,), growing; or frames per
+            second, of all clips or one number per clip.
         alarms_per_day: separate false alarms to accept in 24 hours.
         gap_s: see `GAP_S`.
         seed: of the bootstrap; the same seed gives the same interval.
@@ -74,14 +76,11 @@ def calibrate(
     Raises:
         ConfigError: a rate, fps or gap that is not above 0, or no scored frame at all.
     """
-    rates = [float(fps)] * len(scores) if isinstance(fps, int | float) else [*map(float, fps)]
-    _check(scores, rates, alarms_per_day, gap_s)
     clips = [np.asarray(clip, np.float64) for clip in scores]
-    hours = (
-        sum(np.count_nonzero(~np.isnan(c)) / rate for c, rate in zip(clips, rates, strict=True))
-        / 3600
-    )
-    found = [separate_peaks(c, gap_s * rate) for c, rate in zip(clips, rates, strict=True)]
+    _check(clips, alarms_per_day, gap_s)
+    times = _times(clips, clock)
+    hours = sum(seen_s(c, t) for c, t in zip(clips, times, strict=True)) / 3600
+    found = [separate_peaks(c, t, gap_s) for c, t in zip(clips, times, strict=True)]
     peaks = np.sort(np.concatenate([np.zeros(0), *found]))[::-1]
     if not peaks.size:
         raise ConfigError(
@@ -117,13 +116,26 @@ def calibrate(
     return {**out, "text": describe(out)}
 
 
-def separate_peaks(scores: Floats, gap: float) -> Floats:
-    """The separate peaks of one clip, largest first: each more than `gap` frames from the rest.
+def seen_s(scores: Floats, time_s: Floats) -> float:
+    """Seconds of a clip that were looked at: of every scored frame the step that led to it.
+
+    Behind a pause of the recording it is the usual step: nobody saw what was not recorded.
+    """
+    if len(time_s) < 2:
+        return 0.0
+    steps = np.diff(time_s, prepend=np.nan)
+    usual = float(np.nanmedian(steps))
+    steps[np.isnan(steps) | (steps > max(PAUSE_S, PAUSE_STEPS * usual))] = usual
+    return float(steps[~np.isnan(scores)].sum())
+
+
+def separate_peaks(scores: Floats, time_s: Floats, gap_s: float) -> Floats:
+    """The separate peaks of one clip, largest first: each more than `gap_s` from the rest.
 
     Greedy: the largest score counts and hides those within the gap, then the largest that is
     left, and so on. NaN frames are none.
     """
-    reach = math.floor(gap)
+    reach = gap_s + 1e-6  # stamps are rounded
     order = np.argsort(-scores, kind="stable")  # NaN last
     order = order[: np.count_nonzero(~np.isnan(scores))]
     hidden = bytearray(len(scores))
@@ -131,7 +143,7 @@ def separate_peaks(scores: Floats, gap: float) -> Floats:
     for i in order.tolist():
         if not hidden[i]:
             kept.append(i)
-            start, stop = max(0, i - reach), min(len(scores), i + reach + 1)
+            start, stop = np.searchsorted(time_s, (time_s[i] - reach, time_s[i] + reach))
             hidden[start:stop] = b"\1" * (stop - start)
     return scores[kept]
 
@@ -208,16 +220,36 @@ def _span(hours: float) -> str:
     return f"{hours * 60:.1f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"
 
 
-def _check(
-    scores: Sequence[NDArray[np.floating]], fps: Sequence[float], per_day: float, gap_s: float
-) -> None:
+def _times(
+    clips: Sequence[Floats], clock: float | Sequence[float] | Sequence[Floats]
+) -> list[Floats]:
+    """When the frames of all clips were shown."""
+    clocks: list[float | Floats] = (
+        [clock] * len(clips) if isinstance(clock, int | float) else list(clock)
+    )
+    if len(clocks) != len(clips):
+        raise ConfigError(f"{len(clips)} clips need as many fps, found {len(clocks)}.")
+    times = []
+    for clip, known in zip(clips, clocks, strict=True):
+        if isinstance(known, np.ndarray):
+            time_s = np.asarray(known, np.float64)
+            if time_s.shape != clip.shape or not (np.diff(time_s) > 0).all():
+                raise ConfigError(
+                    f"A clip of {len(clip)} frames needs as many times in seconds, each later than "
+                    f"the one before; found {len(time_s)}."
+                )
+        elif not (math.isfinite(known) and known > 0):
+            raise ConfigError(f"fps must be above 0, found {known:g}.")
+        else:
+            time_s = np.arange(len(clip)) / known
+        times.append(time_s)
+    return times
+
+
+def _check(scores: Sequence[Floats], per_day: float, gap_s: float) -> None:
     if not (math.isfinite(per_day) and per_day > 0):
         raise ConfigError(f"--alarms-per-day must be above 0, found {per_day:g}.")
     if not (math.isfinite(gap_s) and gap_s > 0):
         raise ConfigError(f"gap_s must be above 0, found {gap_s:g}.")
-    if len(fps) != len(scores):
-        raise ConfigError(f"{len(scores)} clips need as many fps, found {len(fps)}.")
-    if any(not (math.isfinite(f) and f > 0) for f in fps):
-        raise ConfigError(f"fps must be above 0, found {min(fps):g}.")
     if any(np.isinf(clip).any() for clip in scores):
         raise ConfigError("The scores hold infinite values; there is no threshold above them.")

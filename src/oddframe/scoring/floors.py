@@ -24,11 +24,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oddframe.data.frames import resize_bgr
 from oddframe.errors import ConfigError
 from oddframe.ops.flow import MIN_PX, dis_flow
+from oddframe.pictures import resize_bgr
 from oddframe.scoring.local import worst_region
-from oddframe.types import Image, Map
+from oddframe.types import Frame, Image, Map
 
 SIZE_PX = 256
 """Working size of the floors: height and width."""
@@ -153,13 +153,16 @@ FLOORS: dict[str, Callable[..., Floor]] = {
 
 
 def floor_scores(
-    images: Iterable[Image], names: Sequence[str] = tuple(FLOORS), size: int | None = SIZE_PX
+    images: Iterable[Image | Frame],
+    names: Sequence[str] = tuple(FLOORS),
+    size: int | None = SIZE_PX,
 ) -> dict[str, NDArray[np.float64]]:
     """Score one video with the named floors in a single pass.
 
-    images: frames (h, w, 3) BGR uint8 in order. Returns (n,) per floor, NaN where a frame has no
-    past to compare with: the first frame, for flowspeed the first two. size: None looks at the
-    frames as they are: blocks of 32 and 24 px are then another part of the scene.
+    images: frames in order, (h, w, 3) BGR uint8 or a source's, whose gaps are heeded. Returns (n,)
+    per floor, NaN where a frame has no past to compare with: the first frame, for flowspeed the
+    first two. size: None looks at the frames as they are: blocks of 32 and 24 px are then another
+    part of the scene.
     Raises ConfigError for an unknown name or a frame of another kind.
     """
     unknown = [n for n in names if n not in FLOORS]
@@ -168,7 +171,12 @@ def floor_scores(
     floors = {name: FLOORS[name](size) for name in names}
     found: dict[str, list[float]] = {name: [] for name in names}
     for image in images:
-        small = _at_size(image, size)  # once for all floors, which take it as it is
+        if isinstance(image, Frame):
+            if image.gap:
+                floors = {name: FLOORS[name](size) for name in names}
+            small = image.image if size is None else image.at(size)
+        else:
+            small = _at_size(image, size)  # once for all floors, which take it as it is
         for name, floor in floors.items():
             score = floor.step(small)
             found[name].append(np.nan if score is None else score)

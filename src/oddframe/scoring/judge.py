@@ -23,6 +23,7 @@ from oddframe.metrics.pairs import Wins, bootstrap, pair_wins
 from oddframe.metrics.rows import Row
 from oddframe.metrics.smooth import smooth_video
 from oddframe.scoring.protocol import NO_DROP, Protocol
+from oddframe.sources.names import naturally
 
 FALSE_RATE = 0.01
 """False-positive rate at which a row gives the true-positive rate."""
@@ -190,28 +191,36 @@ def judge(
 ) -> Judged:
     """Steps 1 to 5 of the rule; arguments and errors as in `evaluate_arrays`."""
     _check_keys(scores, labels)
-    names = sorted(labels)
+    names = naturally(labels)
     kept: list[Array] = []
     truth: list[Labels] = []
     frames: list[NDArray[np.intp]] = []
     dropped: list[int] = []
+    left_out = 0
     for name in names:
         values = check_vector(scores[name], f"scores of video '{name}'")
         y = check_labels(labels[name], f"labels of video '{name}'")
         check_lengths(values.size, y.size, f"'{name}'")
         start, stop = _bounds(values, protocol, name)
-        check_finite(values[start:stop], f"scores of video '{name}'", first_frame=start)
+        at = np.arange(start, stop)
+        if protocol.holes:
+            at = at[~np.isnan(values[at])]
+            left_out += stop - start - at.size
+        check_finite(values[at], f"scores of video '{name}'", first_frame=start)
         if protocol.fill:
             values = np.pad(values[start:stop], (start, values.size - stop), mode="edge")
             kept.append(values)
             truth.append(y)
             frames.append(np.arange(y.size))
         else:
-            kept.append(values[start:stop])
-            truth.append(y[start:stop])
-            frames.append(np.arange(start, stop))
+            kept.append(values[at])
+            truth.append(y[at])
+            frames.append(at)
         dropped.append(start + y.size - stop)
-    text = protocol.words(_dropped_text(protocol, dropped), _averaged_text(protocol, truth))
+    gone = _dropped_text(protocol, dropped)
+    if left_out:
+        gone += f"; {left_out} frames behind gaps of the footage left out"
+    text = protocol.words(gone, _averaged_text(protocol, truth))
     return Judged(
         tuple(names),
         tuple(_post(kept, protocol, train)),

@@ -20,6 +20,7 @@ from oddframe.scoring.judge import evaluate_arrays
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import for_missing
 from oddframe.scoring.score_files import NOT_STATED, Foreign, Reading, named_alike, read_foreign
+from oddframe.sources.names import naturally
 
 
 def evaluate_scores_files(
@@ -30,7 +31,6 @@ def evaluate_scores_files(
     drop: int | None = None,
     method: str | None = None,
     select: str | None = None,
-    label_source: str | None = None,
     reading: Reading | None = None,
     train: Path | str | None = None,
 ) -> list[Row]:
@@ -38,7 +38,7 @@ def evaluate_scores_files(
 
     drop: frames to leave out at the start of every video instead of the protocols' own number.
     A method that has no score for more frames than a protocol drops loses these as well.
-    method, label_source: default to the names of the two files.
+    method: defaults to the name of the file of scores.
     select: how weights were chosen; default: not stated, or what the protocol says of its peer.
     train: .npy or .npz of scores on training video, for protocols that scale by them.
 
@@ -57,7 +57,7 @@ def evaluate_scores_files(
         rows.append(
             evaluate_arrays(
                 method or Path(scores).stem, found.scores, found.labels, applied,
-                label_source or found.source, known,
+                found.source, known,
             )
         )  # fmt: skip
     return rows
@@ -120,7 +120,11 @@ def evaluate_region_files(
 
 def _by_video(folder: Path, names: Mapping[str, int]) -> dict[str, Path]:
     """The text files of a folder by the videos' names."""
-    files = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in (".txt", ".csv")}
+    files = {
+        p.stem: p
+        for p in naturally(folder.iterdir(), lambda p: p.name)
+        if p.suffix.lower() in (".txt", ".csv")
+    }
     if not files:
         raise ProtocolError(f"{folder} holds no .txt or .csv file; expected one per video.")
     return named_alike(files, list(names))

@@ -6,9 +6,10 @@ min-maxed; `normalise` then says by which extremes, and the sum is not rescaled 
 
 The rule for every video, in this order: (1) as many scores as labels, else refused: nothing is
 cut, padded or shifted; (2) the dropped frames are taken off both, whatever they hold, or filled
-with the nearest score; (3) every frame that is left needs a finite score; (4) smoothing, afresh in
-each video; (5) normalisation; (6) the frames of all videos are pooled (micro), or their AUCs
-averaged (macro). `judge.evaluate_arrays` follows it; `protocols` names the ones in use.
+with the nearest score; (3) every frame that is left needs a finite score, but for those behind a
+gap of the footage, which are left out (`holes`); (4) smoothing, afresh in each video; (5)
+normalisation; (6) the frames of all videos are pooled (micro), or their AUCs averaged (macro).
+`judge.evaluate_arrays` follows it; `protocols` names the ones in use.
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ class Protocol:
     single: bool = False
     """The method has one score only (a floor, scores made elsewhere): the text says of none which
     it was. Known once a method is judged, as is the next."""
+    holes: bool = False
+    """Frames without a score inside a video are left out: those behind a pause or damage, where a
+    history has to fill again. Of runs and of what stands beside them; of scores made elsewhere
+    such a frame is a mistake."""
     scaled: bool = False
     """`normalise` was done to the terms of the paper's score and is not done to their sum."""
 

@@ -7,7 +7,6 @@ other; a folder of .csv (a column per term) or of .npy, one per video. Accepted 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,11 @@ from oddframe.data import frame_labels, label_source, open_dataset
 from oddframe.data.dataset import numbers
 from oddframe.data.label_files import fill, load_array, read_mat_intervals, read_ucsd_m
 from oddframe.data.official import known_labels
+from oddframe.data.tables import Table
 from oddframe.errors import ProtocolError
 from oddframe.metrics.rows import load_npz
 from oddframe.scoring.protocol import Protocol
+from oddframe.sources.names import entries, is_file, is_junk, naturally
 
 Arrays = dict[str, NDArray[Any]]
 T = TypeVar("T")
@@ -170,7 +171,9 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_folder(folder: Path, reading: Reading) -> Arrays:
-    files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
+    files = naturally(
+        (p for p in entries(folder) if not is_junk(p) and is_file(p)), lambda p: p.stem
+    )
     tables = [p for p in files if p.suffix.lower() == ".csv"]
     if tables:
         return {p.stem: read_csv_scores(p, reading.column) for p in tables}
@@ -190,27 +193,23 @@ def read_csv_scores(path: Path, column: str | None = None) -> NDArray[np.float64
     Raises:
         ProtocolError: no such column, or a line that holds no number, with its place.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        names = [name.strip() for name in reader.fieldnames or []]
-        reader.fieldnames = names
-        rest = [n for n in names if n not in ("frame", "time_s", "time", "video")]
-        wanted = column or ("score" if "score" in names or len(rest) != 1 else rest[0])
-        if wanted not in names:
+    table = Table(path)
+    rest = [n for n in table.names if n not in ("frame", "time_s", "time", "video")]
+    wanted = (column or ("score" if "score" in table.names or len(rest) != 1 else rest[0])).lower()
+    if wanted not in table.names:
+        raise ProtocolError(
+            f"{path} has no column {column or wanted!r}; there are "
+            f"{', '.join(table.names) or 'none'}. Its first line must name the columns; choose one "
+            "with --column."
+        )
+    values = []
+    for line, row in table.rows():
+        try:
+            values.append(table.number(row[wanted]) if row[wanted] else float("nan"))
+        except ValueError:
             raise ProtocolError(
-                f"{path} has no column {wanted!r}; there are {', '.join(names) or 'none'}. Its "
-                "first line must name the columns; choose one with --column."
-            )
-        values = []
-        for row in reader:
-            text = (row[wanted] or "").strip()
-            try:
-                values.append(float(text) if text else float("nan"))
-            except ValueError:
-                raise ProtocolError(
-                    f"{path}, line {reader.line_num}: expected a number as {wanted}, found "
-                    f"{text!r}."
-                ) from None
+                f"{path}, line {line}: expected a number as {wanted}, found {row[wanted]!r}."
+            ) from None
     return np.array(values)
 
 
@@ -221,7 +220,9 @@ def _read_labels(path: Path, scores: Arrays | NDArray[Any]) -> tuple[Arrays, str
         found: Arrays = dict(frame_labels(dataset))
         return found, label_source(dataset, found)
     if path.is_dir():
-        return {p.stem: load_array(p) for p in sorted(path.glob("*.npy"))}, path.name
+        return {
+            p.stem: load_array(p) for p in naturally(path.glob("*.npy"), lambda p: p.stem)
+        }, path.name
     if path.suffix.lower() not in (".npy", ".mat", ".m"):
         arrays = load_npz(path)
         plain = all(a.ndim == 1 and a.dtype.kind in "biu" for a in arrays.values())

@@ -12,6 +12,7 @@ Letters: h w rows and columns of the working size, c colour.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, cast
@@ -24,9 +25,10 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from oddframe.config import Config
-from oddframe.data.frames import resize_bgr, to_model
+from oddframe.data.frames import to_model
 from oddframe.errors import ConfigError
 from oddframe.models.base import Prediction, VADModel
+from oddframe.pictures import Picture, as_picture
 from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.fuse import fuse, own_streams
 from oddframe.scoring.local import box_mean
@@ -171,8 +173,12 @@ class Scorer:
         """State of a stream that has seen no frame."""
         return ScorerState(self.model.init_state())
 
+    def restart(self, state: ScorerState) -> ScorerState:
+        """The state of a stream behind a gap: its frames are counted on, its past is forgotten."""
+        return replace(self.init_state(), index=state.index)
+
     def prepare(
-        self, image: Image, greys: Greys = (), carried: NDArray[np.float32] | None = None
+        self, image: Image | Picture, greys: Greys = (), carried: NDArray[np.float32] | None = None
     ) -> Prepared:
         """Everything about a frame (h, w, 3) BGR uint8, any size, that needs no model.
 
@@ -183,13 +189,12 @@ class Scorer:
         Raises:
             ConfigError: nothing carried where it is needed, or of another shape.
         """
-        size = self.model.size
-        small = resize_bgr(image, size)
+        size, picture = self.model.size, as_picture(image)
+        small = picture.at(size)
         speed: Map | None = None
         if self.config.flow:
             # Small models are for small machines; flow on a small picture loses most of its use.
-            seen = small if size == SIZE_PX else resize_bgr(image, SIZE_PX)
-            grey = np.asarray(cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+            grey = np.asarray(cv2.cvtColor(picture.at(SIZE_PX), cv2.COLOR_BGR2GRAY), dtype=np.uint8)
             greys = (*greys, grey)[-FLOW_LAG - 1 :]
             if len(greys) > FLOW_LAG:
                 means = box_mean(flow_speed(grey, greys[0]), FLOW_BLOCK_PX)
@@ -218,18 +223,18 @@ class Scorer:
         return np.concatenate((rgb, carried))
 
     def observe(
-        self, state: ScorerState, image: Image | Prepared
+        self, state: ScorerState, image: Image | Picture | Prepared
     ) -> tuple[ScorerState, Observation | None]:
         """Take the next frame; None until the model has its history.
 
-        image: (h, w, 3) BGR uint8 of any size, or what `prepare` made of it.
+        image: (h, w, 3) BGR uint8 of any size, a source's picture, or what `prepare` made of it.
         """
         states, seen = self.observe_batch([state], [image])
         return states[0], seen[0]
 
     @torch.inference_mode()
     def observe_batch(
-        self, states: Sequence[ScorerState], images: Sequence[Image | Prepared]
+        self, states: Sequence[ScorerState], images: Sequence[Image | Picture | Prepared]
     ) -> tuple[list[ScorerState], list[Observation | None]]:
         """`observe` for the next frame of each of several streams, in one call of the model."""
         ready = [
@@ -326,6 +331,20 @@ class Scorer:
         level = float("nan") if self.threshold is None else max(value, 0.0) / self.threshold
         state = replace(state, smooth=value)
         return state, Score(index, pts_s, value, level, level >= 1, terms, fuse_maps(fused))
+
+    def mean(self, scores: Sequence[Score]) -> Score:
+        """One score of several looks at a frame; NaN where one of them has none yet."""
+        if len(scores) == 1:
+            return scores[0]
+        value = float(np.mean([s.score for s in scores]))
+        if math.isnan(value):
+            return next(s for s in scores if math.isnan(s.score))
+        last = scores[-1]
+        terms = {name: float(np.mean([s.terms[name] for s in scores])) for name in last.terms}
+        heats = [s.heat for s in scores if s.heat is not None]
+        heat = np.asarray(np.mean(heats, axis=0), np.float32) if heats else None
+        level = math.nan if self.threshold is None else max(value, 0.0) / self.threshold
+        return Score(last.index, last.pts_s, value, level, level >= 1, terms, heat)
 
     def unusual(self, seen: Observation) -> tuple[dict[str, Map], dict[str, float]]:
         """Compare with the scene: maps in standard deviations per stream, and the raw terms."""

@@ -5,44 +5,58 @@ A new kind of source is one file with a `Source` and one row in the table `KINDS
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from oddframe.errors import SourceError
 from oddframe.sources.array import SUFFIX, ArrayFile
 from oddframe.sources.base import (
-    DEFAULT_FPS,
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     Source,
-    natural_key,
-    valid_fps,
 )
-from oddframe.sources.images import ImageFolder
-from oddframe.sources.video import LiveVideo, VideoFile
+from oddframe.sources.images import ImageFolder, Range
+from oddframe.sources.live import NetworkStream, Webcam
+from oddframe.sources.names import natural_key
+from oddframe.sources.urls import SCHEMES, is_address, shown
+from oddframe.sources.video import VideoFile
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "Reading",
     "Source",
     "count_frames",
     "frame_hint",
+    "frame_times",
     "natural_key",
+    "open_as",
     "open_source",
 ]
-
-URL_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtp", "srt", "udp", "tcp", "http", "https")
 
 Spec = str | Path | int
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
-    fps: float | None
-    allow_short: bool
-    timeout_s: float
+class Reading:
+    """How sources are read."""
+
+    fps: float | None = None
+    """Rate of a frame folder, which cannot say it itself (25.0 otherwise). Ignored for the other
+    kinds, which do say it."""
+    allow_short: bool = False
+    """Accept a video file that is cut short."""
+    timeout_s: float = 10.0
+    """Limit for opening a network stream, and for every frame of a live source."""
+    used: Range | None = None
+    """Values of 16-bit pictures that become 0 and 255; by default those in use in each folder."""
+
+
+DEFAULT = Reading()
 
 
 def _is_camera(spec: Spec) -> bool:
@@ -52,29 +66,28 @@ def _is_camera(spec: Spec) -> bool:
 
 
 def _is_url(spec: Spec) -> bool:
-    return isinstance(spec, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", spec) is not None
+    return isinstance(spec, str) and is_address(spec)
 
 
-def _open_camera(spec: Spec, options: _Options) -> Source:
-    return LiveVideo(int(str(spec)), options.timeout_s)
+def _open_camera(spec: Spec, options: Reading) -> Source:
+    return Webcam(int(str(spec)), options.timeout_s)
 
 
-def _open_url(spec: Spec, options: _Options) -> Source:
+def _open_url(spec: Spec, options: Reading) -> Source:
     scheme = str(spec).split("://", 1)[0].lower()
-    if scheme not in URL_SCHEMES:
+    if scheme not in SCHEMES:
         raise SourceError(
-            f"{spec}: streams of the kind {scheme}:// are not known. "
-            f"Expected one of {', '.join(URL_SCHEMES)}; give files as plain paths."
+            f"{shown(str(spec))}: streams of the kind {scheme}:// are not known. "
+            f"Expected one of {', '.join(SCHEMES)}; give files as plain paths."
         )
-    return LiveVideo(str(spec), options.timeout_s)
+    return NetworkStream(str(spec), options.timeout_s)
 
 
-def _open_folder(spec: Spec, options: _Options) -> Source:
-    fps = DEFAULT_FPS if options.fps is None else valid_fps(options.fps)
-    return ImageFolder(Path(str(spec)), fps)
+def _open_folder(spec: Spec, options: Reading) -> Source:
+    return ImageFolder(Path(str(spec)), options.fps, options.used)
 
 
-def _open_file(spec: Spec, options: _Options) -> Source:
+def _open_file(spec: Spec, options: Reading) -> Source:
     path = Path(str(spec))
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise SourceError(
@@ -91,13 +104,13 @@ def _is_array(spec: Spec) -> bool:
 
 # In this order: a folder named "0" is a folder, the digit 0 alone is the first camera.
 KINDS: tuple[
-    tuple[str, Callable[[Spec], bool], Callable[[Spec, _Options], Source]],
+    tuple[str, Callable[[Spec], bool], Callable[[Spec, Reading], Source]],
     ...,
 ] = (
     ("camera", _is_camera, _open_camera),
     ("network stream", _is_url, _open_url),
     ("frame folder", lambda spec: Path(str(spec)).is_dir(), _open_folder),
-    ("frame array", _is_array, lambda spec, options: ArrayFile(Path(str(spec)))),
+    ("frame array", _is_array, lambda spec, options: ArrayFile(Path(str(spec)), options.fps)),
     ("video file", lambda spec: Path(str(spec)).is_file(), _open_file),
 )
 
@@ -113,16 +126,18 @@ def open_source(
 
     Args:
         spec: path, camera index (3 or "3") or URL (rtsp://, http://, …).
-        fps: rate of a frame folder, which cannot say it itself (25.0 otherwise). Ignored for
-            the other kinds, which do say it.
-        allow_short: accept a video file that ends before its declared number of frames.
-        timeout_s: limit for opening and reading a network stream.
+        fps, allow_short, timeout_s: see `Reading`.
 
     Raises:
-        SourceError: nothing there, not a video, damaged, or not answering; while iterating also
-            for a truncated file and for frames of two sizes.
+        SourceError: nothing there, not a video, not answering; while iterating also for a file
+            that is cut short, for frame folders with frames of two sizes, and for live sources
+            that end or fall silent.
     """
-    options = _Options(fps, allow_short, timeout_s)
+    return open_as(spec, Reading(fps, allow_short, timeout_s))
+
+
+def open_as(spec: str | Path | int, options: Reading) -> Source:
+    """`open_source`, with its options as one value."""
     for _, recognise, opener in KINDS:
         if recognise(spec):
             return opener(spec, options)
@@ -137,14 +152,23 @@ def frame_hint(source: Source) -> int | None:
     return source.frame_hint
 
 
+def frame_times(path: str | Path, options: Reading = DEFAULT) -> NDArray[np.float64]:
+    """Seconds (n,) of all frames of a file or folder since the first: of video files by decoding.
+
+    Raises:
+        SourceError: a camera or stream, or the file is cut short.
+    """
+    with open_as(path, options) as source:
+        if isinstance(source, VideoFile):
+            return source.frame_times()
+        if source.info.frames is None:
+            raise SourceError(f"{path} is a live source: its frames cannot be counted.")
+        return np.arange(source.info.frames) / source.info.fps
+
+
 def count_frames(path: str | Path) -> int:
     """Certain number of frames of a frame folder (counted) or a video file (decoded).
 
-    Raises SourceError for cameras and streams, and where the file is damaged.
+    Raises SourceError for cameras and streams, and where the file is cut short.
     """
-    with open_source(path) as source:
-        if source.info.frames is not None:
-            return source.info.frames
-        if isinstance(source, VideoFile):
-            return source.count_frames()
-    raise SourceError(f"{path} is a live source: its frames cannot be counted.")
+    return len(frame_times(path))

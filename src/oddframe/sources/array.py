@@ -7,7 +7,9 @@ stands in a line of JSON behind the numbers, where numpy does not look.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +19,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from oddframe.errors import SourceError
-from oddframe.sources.base import DEFAULT_FPS, Source, valid_fps
+from oddframe.pictures import Plain
+from oddframe.sources.base import Source
+from oddframe.sources.decode import DEFAULT_FPS, valid_fps
 from oddframe.types import Frame, SourceInfo
 
 SUFFIX = ".npy"
@@ -29,15 +33,15 @@ def write_header(file: IO[bytes], shape: tuple[int, int, int, int]) -> None:
     npy.write_array_header_1_0(file, header)
 
 
-def write_rate(file: IO[bytes], fps: float) -> None:
-    """Write the rate behind the last frame."""
+def write_rate(file: IO[bytes], fps: float | None) -> None:
+    """Write the rate behind the last frame; None where nothing says it."""
     file.write(json.dumps({"fps": fps}).encode() + b"\n")
 
 
 class ArrayFile(Source):
     """A .npy file of frames of one video."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fps: float | None = None) -> None:
         """Map the file; raises SourceError where it holds no frames or was cut short."""
         try:
             frames = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -53,23 +57,35 @@ class ArrayFile(Source):
                 "(n, h, w, 3) BGR or (n, h, w, 1) grey, uint8."
             )
         self._data: NDArray[np.uint8] = frames
-        fps = _rate(path, frames.offset + frames.size)
-        super().__init__(SourceInfo(path.stem, shape[2], shape[1], fps, shape[0]))
+        known = _rate(path, frames.offset + frames.size) or fps
+        rate = DEFAULT_FPS if known is None else valid_fps(known)
+        info = SourceInfo(path.stem, shape[2], shape[1], rate, shape[0], assumed=known is None)
+        super().__init__(info)
+
+    def frames_from(self, start_s: float) -> Iterator[Frame]:
+        """As `Source.frames_from`, without reading those before."""
+        first = min(max(0, math.ceil(start_s * self.info.fps - 1e-6)), len(self._data))
+        for frame in self._read(first):
+            yield replace(frame, index=frame.index - first, gap=frame.index == first)
 
     def _frames(self) -> Iterator[Frame]:
-        for index, stored in enumerate(self._data):
+        return self._read(0)
+
+    def _read(self, first: int) -> Iterator[Frame]:
+        for index, stored in enumerate(self._data[first:], first):
             if self._closed:
                 return
             image = np.array(stored)
             if image.shape[-1] == 1:
                 image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
-            yield Frame(index, index / self.info.fps, image)
+            yield Frame(index, index / self.info.fps, Plain(image))
 
 
-def _rate(path: Path, end: int) -> float:
+def _rate(path: Path, end: int) -> float | None:
     with path.open("rb") as file:
         file.seek(end)
         try:
-            return valid_fps(float(json.loads(file.read(256))["fps"]))
+            found = json.loads(file.read(256))["fps"]
+            return None if found is None else valid_fps(float(found))
         except (ValueError, KeyError, TypeError):
-            return DEFAULT_FPS  # an array that someone else saved
+            return None  # an array that someone else saved

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +15,8 @@ from typing import Self
 import cv2
 
 from oddframe.errors import SourceError
+from oddframe.sources.decode import Lost
+from oddframe.sources.names import entries, is_junk, naturally
 from oddframe.types import Frame, SourceInfo
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -24,8 +26,6 @@ VIDEO_SUFFIXES = frozenset({
     ".mpeg", ".ts", ".mts", ".m2ts", ".mjpg", ".mjpeg", ".h264", ".h265", ".264", ".265", ".hevc",
 })
 # fmt: on
-DEFAULT_FPS = 25.0
-_JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
 class Source(ABC):
@@ -40,6 +40,8 @@ class Source(ABC):
 
     live: bool = False
     """True for cameras and network streams: they cannot be rewound and may drop frames."""
+    lost: Lost = Lost()
+    """What could not be decoded: of files, by the iteration that ended last."""
 
     def __init__(self, info: SourceInfo) -> None:
         self.info = info
@@ -53,6 +55,21 @@ class Source(ABC):
     @abstractmethod
     def _frames(self) -> Iterator[Frame]:
         """Yield the frames; raises SourceError where the source turns out to be damaged."""
+
+    @property
+    def length_s(self) -> float:
+        """Seconds that the source lasts, as far as can be said without decoding it; 0 of live
+        ones."""
+        return 0.0 if self.frame_hint is None else self.frame_hint / self.info.fps
+
+    def frames_from(self, start_s: float) -> Iterator[Frame]:
+        """The frames of a file or folder from a time on, the first of them with `gap`.
+
+        Their `index` counts from that first one.
+        """
+        frames = (frame for frame in self if frame.pts_s >= start_s)
+        for index, frame in enumerate(frames):
+            yield replace(frame, index=index, gap=frame.gap or index == 0)
 
     def __iter__(self) -> Iterator[Frame]:
         if self._closed:
@@ -77,24 +94,15 @@ class Source(ABC):
         self.close()
 
 
-def valid_fps(fps: float) -> float:
-    """The fps as a float (29.97 stays 29.97); 25.0 where a container says nonsense."""
-    return fps if math.isfinite(fps) and 0 < fps <= 1000 else DEFAULT_FPS
+class Later(Source):
+    """A source from a time on."""
 
+    def __init__(self, source: Source, start_s: float) -> None:
+        super().__init__(replace(source.info, frames=None))
+        self._source, self._start_s = source, start_s
 
-def is_junk(path: Path) -> bool:
-    """True for hidden files and what Windows and macOS leave in folders."""
-    return path.name.startswith(".") or path.name.lower() in _JUNK
-
-
-def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that reads digit groups as numbers, so that `10` comes after `2`.
-
-    The text itself comes last, so that `1` and `01` keep a fixed order.
-    """
-    parts = re.findall(r"[0-9]+|[^0-9]+", text.lower())
-    key = [(0, int(p), "") if p[0] in "0123456789" else (1, 0, p) for p in parts]
-    return (*key, (2, 0, text))
+    def _frames(self) -> Iterator[Frame]:
+        return self._source.frames_from(self._start_s)
 
 
 def sort_frames(paths: Sequence[Path]) -> list[Path]:
@@ -106,12 +114,12 @@ def sort_frames(paths: Sequence[Path]) -> list[Path]:
     if all(len(g) == 1 for g in groups):
         order = {p: int(g[0]) for p, g in zip(paths, groups, strict=True)}
         return sorted(paths, key=lambda p: (order[p], p.name))
-    return sorted(paths, key=lambda p: natural_key(p.name))
+    return naturally(paths, lambda p: p.stem)
 
 
 def describe_folder(folder: Path) -> str:
     """Say in a few words what a folder holds, for error messages."""
-    names = sorted((p for p in folder.iterdir() if not is_junk(p)), key=lambda p: p.name)
+    names = naturally([p for p in entries(folder) if not is_junk(p)], lambda p: p.name)
     if not names:
         return "it is empty"
     shown = ", ".join(p.name + ("/" if p.is_dir() else "") for p in names[:6])

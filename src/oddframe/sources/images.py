@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from oddframe.errors import SourceError
+from oddframe.pictures import Plain
 from oddframe.sources.base import (
-    DEFAULT_FPS,
     IMAGE_SUFFIXES,
     Source,
     describe_folder,
-    is_junk,
     quiet_opencv,
     sort_frames,
 )
+from oddframe.sources.decode import DEFAULT_FPS, valid_fps
+from oddframe.sources.names import entries, is_file, is_junk
 from oddframe.types import Frame, Image, SourceInfo
 
 
 def list_images(folder: Path) -> list[Path]:
     """The frame files directly in a folder, in order; hidden and junk files left out."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not is_junk(p)]
-    return sort_frames([p for p in found if p.is_file()])
+    found = [p for p in entries(folder) if p.suffix.lower() in IMAGE_SUFFIXES and not is_junk(p)]
+    return sort_frames([p for p in found if is_file(p)])
 
 
-def read_image(path: Path) -> Image:
-    """Read one picture as (h, w, 3) BGR uint8: grey repeated, 16 bit scaled, alpha dropped.
+Range = tuple[int, int]
+"""Values of 16-bit pictures that become 0 and 255."""
+WHOLE: Range = (0, 65535)
+SAMPLES = 32
+"""Pictures that the range of a folder is taken from."""
+TAILS = (0.05, 99.95)
+"""Percentiles between which the values in use lie: a dead pixel is none of them."""
+MARGIN = 0.1
+"""Of the range in use, on both sides: other days are warmer."""
+
+
+def read_image(path: Path, used: Range = WHOLE) -> Image:
+    """Read one picture as (h, w, 3) BGR uint8: grey repeated, alpha dropped.
+
+    used: how 16-bit values are scaled: a thermal camera uses 1,000 of the 65,536.
 
     Raises SourceError naming the file where it is empty, cut short or no picture.
     """
@@ -41,34 +57,74 @@ def read_image(path: Path) -> Image:
     image = None
     if data.size and not (is_jpeg and b"\xff\xd9" not in data.tobytes()):
         with quiet_opencv():
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if image is None:
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None or image.dtype not in (np.uint8, np.uint16):
         raise SourceError(
             f"The picture {path} ({data.size} bytes) cannot be decoded: it is damaged, cut short "
             "or not an 8- or 16-bit picture. Copy it again, or take it out of the folder."
         )
+    if image.dtype == np.uint16:
+        low, high = used
+        scaled = (image.astype(np.float32) - low) * (255 / max(1, high - low))
+        image = np.clip(np.rint(scaled), 0, 255)
     return np.asarray(image, np.uint8)
+
+
+def range_of(paths: Sequence[Path]) -> Range | None:
+    """The values in use of 16-bit pictures, by a sample of them; None of 8-bit ones.
+
+    Raises SourceError as `read_image`.
+    """
+    low, high = math.inf, -math.inf
+    for path in paths[:: max(1, len(paths) // SAMPLES)][:SAMPLES]:
+        data = np.fromfile(path, np.uint8)
+        with quiet_opencv():
+            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        if image is None or image.dtype != np.uint16:
+            return None
+        tails = np.percentile(image, TAILS)
+        low, high = min(low, tails[0]), max(high, tails[1])
+    if not high > low:
+        return None
+    margin = MARGIN * (high - low)
+    return max(0, math.floor(low - margin)), min(65535, math.ceil(high + margin))
 
 
 class ImageFolder(Source):
     """A folder of pictures of one size, one per frame."""
 
-    def __init__(self, folder: Path, fps: float = DEFAULT_FPS) -> None:
+    def __init__(self, folder: Path, fps: float | None = None, used: Range | None = None) -> None:
+        """fps: the rate, if it is known. used: how 16-bit values are scaled, by default the values
+        in use in this folder."""
         self._paths = list_images(folder)
         if not self._paths:
             raise SourceError(
                 f"No frames in {folder}: expected png, jpg, bmp or tif pictures directly in it, "
                 f"but {describe_folder(folder)}. Give a folder of frames or one video file."
             )
+        found = used or (range_of(self._paths[:1]) and range_of(self._paths))
+        self.used = found or None
+        """How 16-bit values are scaled; None of pictures of 8 bits."""
         height, width = read_image(self._paths[0]).shape[:2]
-        super().__init__(SourceInfo(folder.name, width, height, fps, len(self._paths)))
+        rate = DEFAULT_FPS if fps is None else valid_fps(fps)
+        info = SourceInfo(folder.name, width, height, rate, len(self._paths), assumed=fps is None)
+        super().__init__(info)
+
+    def frames_from(self, start_s: float) -> Iterator[Frame]:
+        """As `Source.frames_from`, without reading those before."""
+        first = min(max(0, math.ceil(start_s * self.info.fps - 1e-6)), len(self._paths))
+        for frame in self._read(first):
+            yield replace(frame, index=frame.index - first, gap=frame.index == first)
 
     def _frames(self) -> Iterator[Frame]:
+        return self._read(0)
+
+    def _read(self, first: int) -> Iterator[Frame]:
         expected = (self.info.height, self.info.width)
-        for index, path in enumerate(self._paths):
+        for index, path in enumerate(self._paths[first:], first):
             if self._closed:
                 return
-            image = read_image(path)
+            image = read_image(path, self.used or WHOLE)
             height, width = image.shape[:2]
             if (height, width) != expected:
                 raise SourceError(
@@ -76,4 +132,4 @@ class ImageFolder(Source):
                     f"{self.info.width}x{self.info.height}, {path.name} is {width}x{height}. "
                     "Put frames of each camera into a folder of their own."
                 )
-            yield Frame(index, index / self.info.fps, image)
+            yield Frame(index, index / self.info.fps, Plain(image))

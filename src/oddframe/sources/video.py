@@ -1,218 +1,236 @@
-"""Video files, cameras and network streams, read by OpenCV."""
+"""Video files, read by PyAV: any container and codec that FFmpeg knows."""
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Iterator
+import math
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 
-import cv2
+import av
+import av.error
 import numpy as np
+from numpy.typing import NDArray
 
 from oddframe.errors import SourceError
-from oddframe.sources.base import Source, quiet_opencv, valid_fps
-from oddframe.sources.container import is_iso_media, knows_its_frames, skipped_seconds
+from oddframe.sources.base import Source
+from oddframe.sources.container import is_iso_media, missing_bytes
+from oddframe.sources.decode import (
+    NOTHING_S,
+    Converter,
+    Decoded,
+    Decoder,
+    Found,
+    Lost,
+    Opened,
+    is_steady,
+    open_stream,
+    quarter_turns,
+    typical_step,
+    valid_fps,
+)
 from oddframe.types import Frame, SourceInfo
 
-# A container may count one or two frames more than its decoder gives.
-SHORT_FRAMES = 2
+LOOK = 2000
+"""Packets whose stamps the rate is taken from."""
+SEEK_BACK_S = (0.0, 2.0, 10.0, math.inf)
+"""How far before a wanted time it is sought for, one after the other."""
 SHORT_SHARE = 0.01
-
-
-def _open_file(path: Path) -> cv2.VideoCapture:
-    """Open a video file with FFmpeg; raises SourceError where it is no video."""
-    with quiet_opencv():
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    if capture.isOpened():
-        return capture
-    size = path.stat().st_size
-    if size == 0:
-        found = "the file is empty"
-    elif is_iso_media(path):
-        found = (
-            f"it is an mp4 of {size} bytes without a readable index (moov): a recording or copy "
-            "that was cut off, which cannot be repaired"
-        )
-    else:
-        found = f"its {size} bytes are no video that FFmpeg knows"
-    raise SourceError(
-        f"Cannot open {path} as a video: {found}. Copy or record it again, or convert it to mp4."
-    )
-
-
-def _clock(capture: cv2.VideoCapture, first_ms: float, last_s: float, fps: float) -> float:
-    """Position of the frame just read in seconds from the first one, always increasing.
-
-    Some containers give no stamp for the last frames, which OpenCV reports as 0: then one
-    frame period is added.
-    """
-    pts_s = (capture.get(cv2.CAP_PROP_POS_MSEC) - first_ms) / 1000
-    return pts_s if pts_s > last_s else last_s + 1 / fps
+SHORT_FRAMES = 2
+"""A file that is cut short must also lack so many of the frames that its header counts."""
 
 
 class VideoFile(Source):
-    """A video file; its number of frames is only known after decoding it."""
+    """A video file; its number of frames is only known after decoding it.
+
+    Damage is decoded past: the frames behind it come, the first of them with `gap`, and `lost`
+    says what did not. A file whose container is longer than its bytes is refused at its end.
+    """
 
     def __init__(self, path: Path, allow_short: bool = False) -> None:
-        """Open and decode the first frame.
+        """Open, look at the stamps, and decode the first frame.
 
         Args:
             path: the file.
-            allow_short: accept a file that ends before the number of frames it declares.
+            allow_short: accept a file that is cut short.
+
+        Raises:
+            SourceError: no video, or none of it can be decoded.
         """
         self._path = path
         self._allow_short = allow_short
-        capture = _open_file(path)
+        self.lost = Lost()
+        with self._opened() as opened:
+            stream = opened.stream
+            self._declared = stream.frames or _by_duration(opened)
+            self._counts = bool(stream.frames)
+            base = stream.time_base
+            looked = [p.pts for p in islice(opened.packets(), LOOK) if p and p.pts is not None]
+            self._stamped = bool(looked)
+            step = typical_step(looked, base) if base else None
+            fps = valid_fps(1 / step) if step else opened.rate()
+            steady = base is None or is_steady(looked)
+        self._step_s = 1 / fps
+        with self._opened() as opened:
+            decoder = Decoder(opened, self._step_s)
+            first = next(iter(decoder), None)
+            self._zero_s = decoder.zero_s
+        if first is None:
+            raise SourceError(
+                f"No frame of {path} can be decoded, though it opens as a video. "
+                "It is damaged or in a codec that is missing here; convert it to H.264 mp4."
+            )
+        width, height = first[0].width, first[0].height
+        if quarter_turns(first[0]) % 2:
+            width, height = height, width
+        super().__init__(SourceInfo(path.stem, width, height, fps, None, steady=steady))
+
+    @contextmanager
+    def _opened(self) -> Iterator[Opened]:
         try:
-            with quiet_opencv():
-                ok, image = capture.read()
-            if not ok or image is None:
-                raise SourceError(
-                    f"No frame of {path} can be decoded, though it opens as a video. "
-                    "It is damaged or in a codec that is missing here; convert it to H.264 mp4."
-                )
-            self._declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-            fps = valid_fps(capture.get(cv2.CAP_PROP_FPS))
+            # The prefix keeps `10:00.mp4` from being taken for an address.
+            opened = open_stream(f"file:{self._path}", None, {})
+        except (av.error.FFmpegError, OSError, ValueError, SourceError) as error:
+            raise SourceError(
+                f"Cannot open {self._path} as a video: {self._found(error)}. Copy or record it "
+                "again, or convert it to mp4."
+            ) from None
+        try:
+            yield opened
         finally:
-            capture.release()
-        height, width = image.shape[:2]
-        super().__init__(SourceInfo(path.stem, width, height, fps, None))
+            opened.container.close()
+
+    def _found(self, error: Exception) -> str:
+        """What a file that is no video is, as far as can be seen."""
+        if isinstance(error, PermissionError):
+            return "it may not be read by this user"
+        if isinstance(error, SourceError):
+            return str(error)
+        size = self._path.stat().st_size
+        if size == 0:
+            return "the file is empty"
+        if is_iso_media(self._path):
+            return (
+                f"it is an mp4 of {size} bytes without a readable index (moov): a recording or "
+                "copy that was cut off, which cannot be repaired"
+            )
+        return f"its {size} bytes are no video that FFmpeg knows"
 
     @property
     def frame_hint(self) -> int | None:
         """The container's own count: a hint, wrong by a few frames in many files."""
         return self._declared if self._declared > 0 else None
 
-    def _frames(self) -> Iterator[Frame]:
-        capture = _open_file(self._path)
-        index, first_ms, pts_s = 0, 0.0, 0.0
-        try:
-            while not self._closed:
-                ok, image = capture.read()
-                if not ok:
-                    self._check_length(index, pts_s)
-                    return
-                if index == 0:
-                    first_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
-                else:
-                    pts_s = _clock(capture, first_ms, pts_s, self.info.fps)
-                yield Frame(index, pts_s, np.asarray(image, np.uint8))
-                index += 1
-        finally:
-            capture.release()
-
-    def count_frames(self) -> int:
-        """Decode the whole file and count its frames, checking its length as iteration does.
-
-        Takes the time of decoding (about 1 ms a frame at 360p), but nothing else is certain.
-        """
-        capture = _open_file(self._path)
-        count, first_ms, pts_s = 0, 0.0, 0.0
-        try:
-            while capture.grab():
-                if count == 0:
-                    first_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
-                else:
-                    pts_s = _clock(capture, first_ms, pts_s, self.info.fps)
+    @property
+    def length_s(self) -> float:
+        """By the header; where it says nothing, by the stamps of all packets."""
+        if self._declared > 0:
+            return self._declared * self._step_s
+        last_s, count = -math.inf, 0
+        with self._opened() as opened:
+            for packet in opened.packets():
                 count += 1
-        finally:
-            capture.release()
-        self._check_length(count, pts_s)
-        return count
+                if packet is not None and packet.pts is not None and packet.time_base:
+                    last_s = max(last_s, float(packet.pts * packet.time_base))
+        stamped = last_s - self._zero_s + self._step_s
+        return max(stamped, 0.0) if math.isfinite(stamped) else count * self._step_s
 
-    def _check_length(self, decoded: int, last_pts_s: float) -> None:
-        """Raise SourceError where clearly fewer frames came than the container declares."""
-        fps = self.info.fps
-        expected = self._declared - skipped_seconds(self._path) * fps
-        tolerance = max(SHORT_FRAMES, SHORT_SHARE * expected)
-        if self._allow_short or self._declared <= 0 or expected - decoded <= tolerance:
+    def frames_from(self, start_s: float) -> Iterator[Frame]:
+        """As `Source.frames_from`, from the key frame before it on.
+
+        Where a file cannot be sought in, it is decoded from its beginning.
+        """
+        by = Converter(self.info.width, self.info.height)
+        index, end_s = 0, start_s
+        with closing(self._sought(start_s)) as found:
+            for frame, pts_s, gap in found:
+                if pts_s >= start_s - NOTHING_S:
+                    yield Frame(index, pts_s, Decoded(frame, by), gap or index == 0)
+                    index, end_s = index + 1, pts_s + self._step_s
+        if not self._closed:
+            count = round(end_s / self._step_s)
+            self._check_length(count, end_s, count)
+
+    def _sought(self, start_s: float) -> Generator[Found, None, None]:
+        """Decoded frames from one before `start_s` on."""
+        for back_s in SEEK_BACK_S:  # without an index FFmpeg lands near the place, or behind it
+            with self._opened() as opened:
+                begun = self._seek(opened, start_s - back_s)
+                for frame, pts_s, gap in Decoder(opened, self._step_s, self._zero_s):
+                    if self._closed:
+                        return
+                    if pts_s > start_s + NOTHING_S and begun:
+                        break
+                    begun = False
+                    yield frame, pts_s, gap
+                else:
+                    if not begun:
+                        return
+
+    def _seek(self, opened: Opened, at_s: float) -> bool:
+        """Go to the key frame before a time; False where the file is at its beginning."""
+        base = opened.stream.time_base
+        if not base or at_s <= 0 or not self._stamped:
+            return False
+        try:
+            at = int((at_s + self._zero_s) / base)
+            opened.container.seek(at, stream=opened.stream, backward=True)
+        except (av.error.FFmpegError, ValueError):
+            return False
+        return True
+
+    def _frames(self) -> Iterator[Frame]:
+        by = Converter(self.info.width, self.info.height)
+        for index, (frame, pts_s, gap) in enumerate(self._decoded()):
+            yield Frame(index, pts_s, Decoded(frame, by), gap)
+
+    def _decoded(self) -> Iterator[tuple[av.VideoFrame, float, bool]]:
+        """All frames, not converted; checks the length at the end."""
+        with self._opened() as opened:
+            decoder = Decoder(opened, self._step_s)
+            count, end_s = 0, 0.0
+            for found in decoder:
+                if self._closed:
+                    return
+                count, end_s = count + 1, found[1] + self._step_s
+                yield found
+            self.lost = decoder.lost
+            self._check_length(count, end_s, decoder.packets)
+
+    def frame_times(self) -> NDArray[np.float64]:
+        """Seconds (n,) of all frames, by decoding them; checks the length as iteration does.
+
+        Takes the time of decoding, but nothing else is certain.
+        """
+        return np.array([pts_s for _, pts_s, _ in self._decoded()], np.float64)
+
+    def _check_length(self, decoded: int, end_s: float, packets: int) -> None:
+        """Raise SourceError where bytes are missing, and with them frames."""
+        if self._allow_short:
             return
-        # Where the count is only duration x fps (mkv, ts, …) a file of variable rate has fewer
-        # frames than that and is still complete: there the end must also come too early.
-        played = (last_pts_s + 1 / fps) * fps
-        if not knows_its_frames(self._path) and expected - played <= tolerance:
+        missing = missing_bytes(self._path)
+        found = packets if self._counts else round(end_s / self._step_s)
+        tolerance = max(SHORT_FRAMES, SHORT_SHARE * self._declared)
+        if not missing or (self._declared > 0 and self._declared - found <= tolerance):
             return
+        said = f"declares {self._declared} frames" if self._declared > 0 else "was longer"
         raise SourceError(
-            f"{self._path} declares {self._declared} frames, but only {decoded} can be decoded: "
-            "the file is truncated or damaged. Copy it again; to use what is there, say "
-            "--allow-short (oddframe score) or allow_short=True (open_source)."
+            f"{self._path} {said}, but only {decoded} can be decoded: {missing} bytes are missing "
+            "at its end, the file is truncated or damaged. Copy it again; to use what is there, "
+            "say --allow-short (in Python allow_short=True)."
         )
 
 
-class LiveVideo(Source):
-    """A camera or network stream: read once, frames stamped as they come.
-
-    The iteration ends when the stream ends or is lost (OpenCV does not tell which).
-    """
-
-    live = True
-
-    def __init__(self, spec: int | str, timeout_s: float) -> None:
-        """Open and read the first frame.
-
-        Args:
-            spec: camera index or URL.
-            timeout_s: limit for opening a URL and for every read of it.
-        """
-        self._spec = spec
-        # Messages and names go to logs: the password of rtsp://user:password@host must not.
-        self._shown = re.sub(r"//[^/@]*@", "//***@", str(spec))
-        self._capture = self._open(timeout_s)
-        with quiet_opencv():
-            ok, image = self._capture.read()
-        if not ok or image is None:
-            self._capture.release()
-            raise SourceError(
-                f"{self._name()} opened but gave no picture. Check that no other program uses it "
-                "and that the address is that of a video stream."
-            )
-        self._first = np.asarray(image, np.uint8)
-        self._start_s = time.monotonic()
-        self._first_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
-        self._index, self._pts_s = 0, 0.0
-        height, width = self._first.shape[:2]
-        fps = valid_fps(self._capture.get(cv2.CAP_PROP_FPS))
-        super().__init__(SourceInfo(self._shown, width, height, fps, None))
-
-    def _name(self) -> str:
-        return f"Camera {self._spec}" if isinstance(self._spec, int) else self._shown
-
-    def _open(self, timeout_s: float) -> cv2.VideoCapture:
-        with quiet_opencv():
-            if isinstance(self._spec, int):
-                capture = cv2.VideoCapture(self._spec)
-                hint = "Check that it is plugged in, its index, and that you may read /dev/video*"
-            else:
-                timeout_ms = max(1, round(timeout_s * 1000))
-                limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms]
-                limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
-                capture = cv2.VideoCapture(self._spec, cv2.CAP_FFMPEG, limits)
-                hint = f"Nothing usable answered within {timeout_s:g} s: check address and password"
-        if not capture.isOpened():
-            raise SourceError(f"{self._name()} cannot be opened. {hint}.")
-        return capture
-
-    def _frames(self) -> Iterator[Frame]:
-        while not self._closed:
-            if self._index == 0:
-                yield self._next(self._first)
-                continue
-            ok, image = self._capture.read()
-            if not ok or image is None:
-                return
-            if isinstance(self._spec, int):  # a camera's own stamps differ between drivers
-                now_s = time.monotonic() - self._start_s
-                self._pts_s = max(now_s, self._pts_s + 1e-6)
-            else:
-                self._pts_s = _clock(self._capture, self._first_ms, self._pts_s, self.info.fps)
-            yield self._next(np.asarray(image, np.uint8))
-
-    def _next(self, image: np.typing.NDArray[np.uint8]) -> Frame:
-        self._index += 1
-        return Frame(self._index - 1, self._pts_s, image)
-
-    def close(self) -> None:
-        """Release the device or connection."""
-        super().close()
-        self._capture.release()
+def _by_duration(opened: Opened) -> int:
+    """Frames that a header's duration would be, 0 where it says none."""
+    stream, container = opened.stream, opened.container
+    if stream.duration and stream.time_base:
+        seconds = float(stream.duration * stream.time_base)
+    elif container.duration:
+        # Matroska counts from 0, also of a segment whose clock begins later.
+        begins = container.start_time or 0 if container.format.name.startswith("matroska") else 0
+        seconds = (container.duration - begins) / av.time_base
+    else:
+        return 0
+    return max(0, round(seconds * opened.rate()))

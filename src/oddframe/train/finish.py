@@ -6,6 +6,7 @@ The scene's normal range, a first threshold, and whether more was learned than t
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ from oddframe.scoring.scorer import PEAK, Prepared, ScoreConfig, Scorer, ScorerS
 from oddframe.train.module import Batches
 from oddframe.train.split import Span
 
+TIMED = 8
+"""Frames that the speed is measured on."""
 FIRST_ALARMS_PER_DAY = 1.0
 """What the threshold that fit leaves behind aims at; `calibrate` sets another."""
 
@@ -50,13 +53,33 @@ class Finished:
         return {**drawn, "memory": self.memory} if self.memory else drawn
 
 
+def frame_seconds(net: VADModel, config: ScoreConfig, device: str) -> float:
+    """Seconds that scoring one frame takes here, by a few made ones."""
+    scorer = Scorer(net, config, device=chosen_device(device))
+    image = np.random.default_rng(0).integers(0, 256, (net.size, net.size, 3), np.uint8)
+    shape = (net.carried, net.size, net.size)
+    carried = np.zeros(shape, np.float32) if net.carried else None
+    state, taken = scorer.init_state(), list[float]()
+    for i in range(net.history + TIMED):
+        began = time.perf_counter()
+        moved = np.roll(image, i, axis=1)
+        state, _ = scorer.observe(state, scorer.prepare(moved, state.greys, carried))
+        taken.append(time.perf_counter() - began)
+    net.train()
+    return float(np.median(taken[-TIMED:]))
+
+
+def chosen_device(device: str) -> str:
+    """`auto` as cuda or cpu."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
 def finish(
     net: VADModel, config: ScoreConfig, footage: Batches, held: Sequence[Span], device: str,
     console: Console,
 ) -> Finished:  # fmt: skip
     """Look at the footage kept aside twice: for the scene's range, then for the threshold."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = chosen_device(device)
     scorer = Scorer(net, config, device=device)
     drawn, copied = [], []
     progress = Progress(console=console, disable=not console.is_terminal, transient=True)
@@ -85,7 +108,8 @@ def finish(
                 clip.append(score.score)
                 bar.advance(task)
             scores.append(torch.tensor(clip, dtype=torch.float64).numpy())
-    threshold = calibrate(scores, footage.store.videos[0].fps, FIRST_ALARMS_PER_DAY)
+    rates = [footage.store.fps_at(span.start) for span in held]
+    threshold = calibrate(scores, rates, FIRST_ALARMS_PER_DAY)
     return Finished(scene, threshold, _db(drawn), _db(copied), in_use(counts))
 
 

@@ -151,6 +151,10 @@ class FitModule(L.LightningModule):
         decay = min(self.config.average, (1 + n) / (10 + n)) if self.config.average else 0.0
         torch._foreach_lerp_(kept, current, 1 - decay)
 
+    def finite(self) -> bool:
+        """Whether all weights are numbers."""
+        return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
+
     def training_step(self, clip: Tensor, _: int) -> Tensor:
         """One step: loss of all targets of the batch."""
         prediction = self.model(clip[:, :-1], self.config.detach_context)

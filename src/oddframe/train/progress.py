@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import math
 import os
 import signal
 import threading
@@ -18,7 +19,7 @@ import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from oddframe.errors import RunError
+from oddframe.errors import ConfigError, RunError
 from oddframe.train.module import FitModule
 
 STATE = "state.ckpt"
@@ -47,11 +48,22 @@ class Budget:
     """When training ends: None sets no limit; of several, what comes first."""
 
     epochs: int | None = None
+    """Passes over the training targets (default: `train.epochs`)."""
     minutes: float | None = None
+    """Of the clock for the whole `fit`, the time before a resume included."""
     core_minutes: float | None = None
     """Of processor time: about as many steps whatever else the machine does.
 
     Not quite as many: what a step takes of it depends on shared caches and on the clock rate."""
+
+    def check(self) -> None:
+        """Raise ConfigError for a limit that is not above 0."""
+        limits = {
+            "--minutes": self.minutes, "--core-minutes": self.core_minutes, "--epochs": self.epochs,
+        }  # fmt: skip
+        for option, value in limits.items():
+            if value is not None and value <= 0:
+                raise ConfigError(f"{option} must be above 0, found {value}.")
 
     def used(self, elapsed_s: float, core_s: float) -> float:
         """Share of the time that is used up; 0 where there is no limit."""
@@ -166,6 +178,8 @@ class Watch(L.Callback):
         lr = trainer.optimizers[0].param_groups[0]["lr"]
         with self._writing():
             self._curve.write(step, step / module.epoch_steps, elapsed, lr, module.parts)
+        if time.monotonic() - self._saved > SAVE_EVERY_S and not module.finite():
+            raise self._diverged(module, step)  # the next loss would show it, and this be saved
         loss = module.parts["loss"]
         self._loss = loss if self._loss != self._loss else 0.98 * self._loss + 0.02 * loss
         done = self._done(step + 1)
@@ -174,6 +188,22 @@ class Watch(L.Callback):
             trainer.should_stop = True
         if trainer.should_stop or time.monotonic() - self._saved > SAVE_EVERY_S:
             self.save(trainer)
+
+    def on_before_backward(self, trainer: L.Trainer, module: Any, loss: Any) -> None:
+        """A loss that is not finite spoils the weights with its first step."""
+        if not math.isfinite(float(loss.detach())):
+            raise self._diverged(module, trainer.global_step)
+
+    def _diverged(self, module: FitModule, step: int) -> RunError:
+        parts = ", ".join(f"{name} {value:.3g}" for name, value in module.parts.items())
+        config = module.config
+        return RunError(
+            f"Training broke off at step {step}: the loss is not finite ({parts}). The state saved "
+            f"before, in {self.out / 'resume'}, is whole, and model.safetensors was not written. "
+            f"Most often the learning rate is too high (train.lr={config.lr:g}) or gradients are "
+            f"not limited (train.clip_gradient={config.clip_gradient:g}): start a new run with "
+            "smaller ones."
+        )
 
     def _done(self, steps: int) -> float:
         """Share of the training that is done after so many steps: 1 once a limit is reached."""

@@ -1,359 +1,269 @@
 """`fit`: from a folder of normal video to a RUN.
 
-open data -> keep a part aside -> decode once -> train -> scene range and threshold -> RUN
+look at the footage -> plan -> decode -> train -> scene range and threshold -> RUN
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import platform
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from pydantic import create_model
 from rich.console import Console
 from rich.progress import Progress
 
-from oddframe.config import Config, parsed
 from oddframe.data import Dataset, open_dataset
 from oddframe.data.flow_folder import StoredFlow, VideoFlow, flow_folder, needs_flow
 from oddframe.data.frames import FrameStore
 from oddframe.data.manifest import footage_hashes
-from oddframe.errors import ConfigError, DatasetError, RunError
-from oddframe.models import (
-    ablated,
-    ablation_name,
-    build,
-    carried,
-    default_config,
-    entry,
-    recipe,
-)
+from oddframe.errors import DatasetError
+from oddframe.models import build, carried
 from oddframe.models.base import VADModel
 from oddframe.process import keep_freed_memory
-from oddframe.runs import CURVE, RESUME, Run, load_run, save_run, write_json
-from oddframe.scoring.scorer import ScoreConfig
-from oddframe.train.finish import finish
-from oddframe.train.module import Batches, FitModule, TrainConfig
+from oddframe.runs import RESUME, Run, load_run, save_run
+from oddframe.sources import Reading
+from oddframe.train import take
+from oddframe.train.finish import Finished, finish, frame_seconds
+from oddframe.train.module import Batches, FitModule
 from oddframe.train.progress import STATE, Budget, Clocks, Watch, stop_on_interrupt
 from oddframe.train.split import Span, Split, hold_out
+from oddframe.train.started import check_out, started
+from oddframe.train.take import Footage, Speed, Taken
+from oddframe.train.wanted import Configs, Wanted, configs
 
-PLAN = "plan.json"
-RECIPES = ("size", "paper")
-"""What `--recipe` takes: the size's own settings, or how the model's paper trains."""
-NAMED = 8
-"""Differences of a resumed run that its error names."""
-LITERAL = "model.literal"
-"""The setting that takes a paper at its word."""
+__all__ = ["Budget", "Footage", "Wanted", "configs", "fit"]
 
-
-@dataclass(frozen=True, slots=True)
-class Configs:
-    """The three groups of `--set`."""
-
-    model: Config
-    train: TrainConfig
-    score: ScoreConfig
-
-    def plain(self) -> dict[str, Any]:
-        """Plain values for model.json."""
-        groups = {"model": self.model, "train": self.train, "score": self.score}
-        return {name: group.model_dump(mode="json") for name, group in groups.items()}
-
-
-def configs(
-    model: str, settings: Sequence[str] = (), *, ablation: str | None = None, how: str = "size"
-) -> Configs:
-    """A model size, then the recipe, a row of its ablations, `a.b=c` settings: the last one holds.
-
-    But `model.literal`, wherever it stands among the settings, comes before the row, which would
-    else be undone: a row is literal in all that it does not change.
-
-    settings: of the groups model, train, score. ablation: a row (`models.ablation_name`).
-    how: one of `RECIPES`.
-
-    Raises:
-        ConfigError: unknown model, recipe, row or key, value out of range, or one that
-            `model.literal` sets otherwise.
-    """
-    if how not in RECIPES:
-        raise ConfigError(f"Unknown recipe {how!r}; expected {' or '.join(RECIPES)}.")
-    changes = recipe(model) if how == "paper" else {"model": {}, "train": {}, "score": {}}
-    base = default_config(model)
-    base = type(base).read({**base.model_dump(), **changes["model"]})
-    train = TrainConfig.read({**entry(model).train, **changes["train"]})
-    score = ScoreConfig.read(changes["score"])
-    whole: Any = create_model(
-        "Settings", __base__=Config,
-        model=(type(base), base), train=(TrainConfig, train), score=(ScoreConfig, score),
-    )  # fmt: skip
-    out: Any = whole()
-    if ablation is not None:
-        first = [s for s in settings if s.partition("=")[0].strip() == LITERAL]
-        settings = [s for s in settings if s not in first]
-        printed = out.override(first)
-        printed.refuse_forced(parsed(settings))  # the row itself may not say `literal` any more
-        out = out.model_copy(update={"model": ablated(model, ablation, printed.model)})
-    out = out.override(settings)
-    return Configs(out.model, out.train, out.score)
+FINISH = 1.15
+"""What the end takes, by what a frame takes."""
 
 
 def fit(
-    *,
-    model: str,
-    data: str | Path,
+    model: str | Wanted,
+    data: str | Path | Footage,
     out: str | Path,
-    epochs: int | None = None,
-    minutes: float | None = None,
+    budget: Budget | None = None,
+    *,
     resume: bool = False,
-    settings: Sequence[str] = (),
-    seed: int = 0,
     device: str = "auto",
     console: Console | None = None,
-    flow: str | Path | None = None,
-    core_minutes: float | None = None,
-    ablation: str | None = None,
-    recipe: str = "size",
 ) -> Run:
     """Train a model on normal video and leave a RUN folder.
 
     Args:
-        model: a key of `oddframe.models.MODELS`.
-        data: data-set root, folder of videos or frame folders, or one video; labels are not read.
+        model: a key of `oddframe.models.MODELS`, or that with settings, seed, row and recipe.
+        data: data-set root, folder of videos or frame folders, or one video, or that with how it
+            is read; labels are not.
         out: the RUN folder to make.
-        epochs: passes over the training targets (default: `train.epochs`).
-        minutes: stop after this time, decoding and the time before a resume included; with
-            `epochs` too, or with `train.schedule=cosine`, whichever comes first.
-        resume: go on where an interrupted run in `out` stopped; the same data and settings.
-        settings: `group.key=value` overrides, groups model, train, score.
-        seed: of the weights and of the order of the footage.
+        budget: when to stop; the whole time, from looking at the footage to the threshold.
+        resume: go on where an interrupted run in `out` stopped; the same footage and settings.
         device: auto, cpu or cuda.
         console: where progress goes (stderr by default).
-        flow: folder of flow files (`data/flow_folder.py`), for a model that takes its flow from
-            them; to be given again with `resume`.
-        core_minutes: stop after this much processor time of this process, counted as `minutes`.
-        ablation: a row of the model's ablations (`models.ablation_name`), kept in the card.
-        recipe: size, the size's own settings, or paper (`models.recipe`).
 
     Returns:
         The finished run.
 
     Raises:
-        OddframeError: bad data, settings or folder; what was written so far can be resumed.
+        OddframeError: bad data, settings or folder; a loss that is not finite; what was written so
+            far can be resumed.
         KeyboardInterrupt: stopped on request, after the state was saved.
     """
-    started = Clocks.now()
+    began = Clocks.now()
     keep_freed_memory()
-    console = console or Console(stderr=True)
-    row = None if ablation is None else ablation_name(model, ablation)
-    chosen, out = configs(model, settings, ablation=row, how=recipe), Path(out)
-    budget = _budget(epochs, minutes, core_minutes)
-    folder = flow_folder(carries := carried(model, chosen.model), flow, model)
-    if carries and folder is None:
-        raise needs_flow(model)
-    _check_out(out, resume)
-    dataset = open_dataset(data)
+    wanted = model if isinstance(model, Wanted) else Wanted(model)
+    footage = data if isinstance(data, Footage) else Footage(data)
+    work = _Work(
+        wanted, footage, wanted.configs(), Path(out), budget or Budget(), resume, device,
+        console or Console(stderr=True), began,
+    )  # fmt: skip
+    work.budget.check()
+    footage.check()
+    takes = carried(wanted.model, work.chosen.model)
+    folder = flow_folder(takes, footage.flow, wanted.model)
+    if takes and folder is None:
+        raise needs_flow(wanted.model)
+    check_out(work.out, resume)
+    dataset = open_dataset(
+        footage.data, reading=Reading(fps=footage.fps, allow_short=footage.allow_short)
+    )
     if not dataset.train:
-        raise DatasetError(f"{data} holds no training video (layout {dataset.layout}).")
-    footage = footage_hashes(dataset)
+        raise DatasetError(f"{footage.data} holds no training video (layout {dataset.layout}).")
+    if dataset.left_out_text:
+        work.console.print(dataset.left_out_text, highlight=False)
+    hashes = footage_hashes(dataset)
     flows = None if folder is None else folder.videos(dataset, "train")
     origin = {} if folder is None else {"flow": folder.origin}
     plan = {
-        "model": model, "config": chosen.plain(), "seed": seed, "data": footage["manifest"],
-        "ablation": row, **origin,
+        "model": wanted.model, "config": work.chosen.plain(), "seed": wanted.seed,
+        "data": hashes["manifest"], "ablation": wanted.row, "fps": footage.fps,
+        "cache": footage.cache_gib, **origin,
     }  # fmt: skip
-    if chosen.train.schedule == "cosine":
-        plan["epochs"] = epochs  # the rate falls over them
-    with _started(out, plan, resume):
-        facts, net, batches, split = _learn(
-            model, chosen, dataset, flows, out, budget, resume, seed, started, device, console,
+    if work.chosen.train.schedule == "cosine":
+        plan["epochs"] = work.budget.epochs  # the rate falls over them
+    with started(work.out, plan, resume):
+        learned = work.learn(dataset, flows)
+        card = {
+            "seed": wanted.seed, "ablation": wanted.row, "recipe": wanted.recipe,
+            "fps": learned.taken.fps, "used": learned.taken.used,
+            "training": {**learned.facts, **learned.split.frames(), **learned.end.learned()},
+            "data": {"name": dataset.name, "layout": dataset.layout, **hashes,
+                     "videos": len(dataset.train), "taken": learned.taken.text, **origin},
+            "versions": _versions(),
+        }  # fmt: skip
+        save_run(
+            work.out, wanted.model, learned.net, work.chosen.plain(), learned.end.scene,
+            learned.end.calibration, card,
         )  # fmt: skip
-    found = finish(net, chosen.score, batches, split.held, device, console)
-    card = {
-        "seed": seed, "ablation": row, "recipe": recipe,
-        "training": {**facts, **split.frames(), **found.learned()},
-        "data": {"name": dataset.name, "layout": dataset.layout, **footage,
-                 "videos": len(dataset.train), **origin},
-        "versions": _versions(),
-    }  # fmt: skip
-    save_run(out, model, net, chosen.plain(), found.scene, found.calibration, card)
-    shutil.rmtree(out / RESUME / "frames", ignore_errors=True)  # large, and quick to make again
-    return load_run(out)
+        # Large, and quick to make again.
+        shutil.rmtree(work.out / RESUME / "frames", ignore_errors=True)
+    return load_run(work.out)
 
 
-def _learn(
-    model: str, chosen: Configs, dataset: Dataset, flows: Mapping[str, VideoFlow] | None, out: Path,
-    budget: Budget, resume: bool, seed: int, started: Clocks, device: str, console: Console,
-) -> tuple[dict[str, Any], VADModel, Batches, Split]:  # fmt: skip
-    """Decode, keep a part aside, train: all that can be stopped and resumed."""
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("decoding", total=None)
-        store = FrameStore.obtain(
-            dataset.train, out / RESUME / "frames", chosen.model.size,  # type: ignore[attr-defined]
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
-    flow = None if flows is None else StoredFlow(store, flows)
-    torch.manual_seed(seed)
-    net = build(model, chosen.model)
-    train = chosen.train
-    split = hold_out(
-        [Span(v.start, v.stop) for v in store.videos], train.hold_out, net.history + train.targets
-    )
-    held = f"{sum(map(len, split.held))} kept aside"
-    if split.in_training:
-        held = (
-            f"none kept aside (the scene's range and the threshold come from "
-            f"{sum(map(len, split.held))} of the frames that training sees too)"
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """What a training leaves."""
+
+    net: VADModel
+    facts: dict[str, Any]
+    split: Split
+    taken: Taken
+    end: Finished
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One `fit` at work."""
+
+    wanted: Wanted
+    footage: Footage
+    chosen: Configs
+    out: Path
+    budget: Budget
+    resume: bool
+    device: str
+    console: Console
+    began: Clocks
+
+    def learn(self, dataset: Dataset, flows: Mapping[str, VideoFlow] | None) -> _Learned:
+        """Plan, decode, keep a part aside, train, and look at that part."""
+        train = self.chosen.train
+        torch.manual_seed(self.wanted.seed)
+        net = build(self.wanted.model, self.chosen.model)
+        shortest = net.history + train.targets
+        timed = self.budget.minutes is not None
+        frame_s = frame_seconds(net, self.chosen.score, self.device) if timed else None
+        taken = self._plan(dataset, Speed(net.size, shortest, train.hold_out, frame_s))
+        if taken.used is not None:
+            dataset = dataset.read_as(replace(dataset.train[0].reading, used=taken.used))
+        store = self._store(dataset, taken)
+        flow = None if flows is None else StoredFlow(store, flows)
+        split = _split(store, train.hold_out, shortest, taken)
+        self._say(taken, split, store)
+        spans, seed = split.train, self.wanted.seed
+        batches = Batches(store, spans, shortest, train.batch, seed, flow)
+        net.prepare(_mean_frame(batches))
+        facts = self._train(net, batches, frame_s, split)
+        end = finish(net, self.chosen.score, batches, split.held, self.device, self.console)
+        return _Learned(net, facts, split, taken, end)
+
+    def _plan(self, dataset: Dataset, speed: Speed) -> Taken:
+        """What is decoded: as an interrupted run had planned it."""
+        if self.resume:
+            return Taken.read(self.out / RESUME)
+        footage = self.footage
+        taken = take.plan(
+            dataset.train, footage, self.budget, speed, self.wanted.seed, self.console
         )
-    console.print(
-        f"{model}: {sum(map(len, split.train))} frames to train on, {held}, "
-        f"{len(store.videos)} clips"
-    )
-    batches = Batches(store, split.train, net.history + train.targets, train.batch, seed, flow)
-    net.prepare(_mean_frame(batches))
-    facts = _train(net, batches, train, out, budget, resume, started, device, console)
-    return facts, net, batches, split
+        taken.write(self.out / RESUME)
+        return taken
 
+    def _store(self, dataset: Dataset, taken: Taken) -> FrameStore:
+        console = self.console
+        with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+            task = bar.add_task("decoding", total=None)
+            return FrameStore.obtain(
+                dataset.train, self.out / RESUME / "frames",
+                self.chosen.model.size,  # type: ignore[attr-defined]
+                lambda done, total: bar.update(task, completed=done, total=total), taken.take,
+            )  # fmt: skip
 
-def _budget(epochs: int | None, minutes: float | None, core_minutes: float | None) -> Budget:
-    """The limits that a user gave; each above 0."""
-    limits = {"--minutes": minutes, "--core-minutes": core_minutes, "--epochs": epochs}
-    for option, value in limits.items():
-        if value is not None and value <= 0:
-            raise ConfigError(f"{option} must be above 0, found {value}.")
-    return Budget(epochs, minutes, core_minutes)
-
-
-def _check_out(out: Path, resume: bool) -> None:
-    """A new run needs an empty folder, a resumed one its state."""
-    state = out / RESUME / STATE
-    if resume and not state.exists():
-        raise RunError(
-            f"{out} cannot be resumed: expected {state}, found none. "
-            "Start it without --resume, or give the folder of an interrupted run."
+    def _say(self, taken: Taken, split: Split, store: FrameStore) -> None:
+        held = f"{sum(map(len, split.held))} kept aside"
+        if split.in_training:
+            held = (
+                f"none kept aside (the scene's range and the threshold come from "
+                f"{sum(map(len, split.held))} of the frames that training sees too)"
+            )
+        self.console.print(
+            f"{self.wanted.model}: {sum(map(len, split.train))} frames to train on, {held}, "
+            f"{len({v.name for v in store.videos})} clips; {taken.text}",
+            highlight=False,
         )
-    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        todo = "add --resume to go on with it, or " if state.exists() else ""
-        raise RunError(f"{out} exists and is not empty: {todo}choose another --out folder.")
+        if taken.take.stretches is not None:
+            take.write_table(self.out, store)
+            self.console.print(f"which stretches of which video: {self.out / take.TABLE}")
+
+    def _train(
+        self, net: VADModel, batches: Batches, frame_s: float | None, split: Split
+    ) -> dict[str, Any]:
+        """Train in place; afterwards `net` holds the averaged weights."""
+        config, budget = self.chosen.train, self.budget
+        if budget.minutes is not None and frame_s is not None:
+            end_s = FINISH * 2 * frame_s * sum(map(len, split.held))
+            budget = replace(budget, minutes=max(budget.minutes - end_s / 60, budget.minutes / 2))
+        module = FitModule(net, config, batches, budget.epochs)
+        # Past the last of its epochs a cosine's rate is 0, whatever time is left.
+        endless = budget.timed and config.schedule != "cosine"
+        epochs = budget.epochs or (None if endless else config.epochs)
+        steps = None if epochs is None else epochs * module.epoch_steps
+        watch = Watch(self.out, budget, steps, self.began, self.console)
+        device = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}.get(self.device, self.device)
+        with _quiet_lightning(), stop_on_interrupt(watch):
+            trainer = L.Trainer(
+                accelerator=device, devices=1, precision=config.precision, max_epochs=-1,
+                logger=False, gradient_clip_val=config.clip_gradient, enable_checkpointing=False,
+                enable_progress_bar=False, enable_model_summary=False, callbacks=[watch],
+            )  # fmt: skip
+            state = self.out / RESUME / STATE
+            trainer.fit(module, ckpt_path=state if self.resume else None)
+        if watch.interrupted:
+            self.console.print(f"stopped at step {trainer.global_step}; go on with --resume")
+            raise KeyboardInterrupt
+        net.load_state_dict(module.averaged.module.state_dict())
+        net.requires_grad_(True)
+        return {
+            "steps": trainer.global_step,
+            "epochs": round(trainer.global_step / module.epoch_steps, 3),
+            "targets_seen": trainer.global_step * config.batch * config.targets,
+            "minutes": round(watch.elapsed_s / 60, 2),
+            "core_minutes": round(watch.core_s / 60, 3),
+            "device": str(trainer.strategy.root_device),
+            "threads": torch.get_num_threads(),
+        }
 
 
-@contextlib.contextmanager
-def _started(out: Path, plan: dict[str, Any], resume: bool) -> Iterator[None]:
-    """The folder of a run that begins; an error before the first state leaves nothing of it."""
-    existed = out.exists()
-    try:
-        _check_plan(out, plan, resume)
-        yield
-    except BaseException:
-        if not resume and not (out / RESUME / STATE).exists():
-            shutil.rmtree(out / RESUME, ignore_errors=True)
-            (out / CURVE).unlink(missing_ok=True)
-            if not existed:
-                with contextlib.suppress(OSError):
-                    out.rmdir()
-        raise
-
-
-def _check_plan(out: Path, plan: dict[str, Any], resume: bool) -> None:
-    """A resumed run must be the one that was interrupted."""
-    path = out / RESUME / PLAN
-    if not resume:
-        write_json(path, plan)
-        return
-    try:
-        before = json.loads(path.read_text("utf8"))
-    except (OSError, json.JSONDecodeError):
-        raise RunError(f"{path} is missing or damaged: this run cannot be resumed.") from None
-    changed = _differences(before, json.loads(json.dumps(plan)))
-    if changed:
-        more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-        raise RunError(
-            f"{out} was started otherwise: {'; '.join(changed[:NAMED])}{more}. A resumed run must "
-            "have the same --model, --data, --flow, --seed, --ablation, --recipe and --set as "
-            "before, with a cosine the same --epochs too: repeat these, or start a new run."
-        )
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs of two plans, options before settings: "--seed 0, now 5"."""
-    if before.get("model") != now["model"]:  # whose settings have other names
-        return [f"--model {before.get('model')}, now {now['model']}"]
-    options, settings = [], []
-    for key in now:
-        old, new = before.get(key), now[key]
-        if key == "config":
-            old, new = _leaves(old or {}), _leaves(new)
-            settings = [
-                f"{name} {_said(old.get(name))}, now {_said(new.get(name))}"
-                for name in dict.fromkeys([*new, *old])
-                if old.get(name) != new.get(name)
-            ]
-        elif old != new and key == "data":  # both are hashes
-            options.append(f"footage of --data {str(old)[:12]}, now {new[:12]}")
-        elif old != new:
-            options.append(f"--{key} {_said(old)}, now {_said(new)}")
-    return options + settings
-
-
-def _leaves(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Settings by the names that `--set` takes."""
-    return {f"{g}.{name}": value for g, group in groups.items() for name, value in group.items()}
-
-
-def _said(value: Any) -> str:
-    """A value of a plan, as YAML would have it."""
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+def _split(store: FrameStore, share: float, shortest: int, taken: Taken) -> Split:
+    """What trains and what is kept aside: as planned, and by `hold_out` where there is no plan."""
+    spans = {v: Span(v.start, v.stop) for v in store.videos if v.stop - v.start >= shortest}
+    train = tuple(span for v, span in spans.items() if v.held is False)
+    held = tuple(span for v, span in spans.items() if v.held)
+    if train and held:
+        return Split(train, held)
+    return hold_out([Span(v.start, v.stop) for v in store.videos], share, shortest, taken.most_held)
 
 
 def _mean_frame(batches: Batches) -> torch.Tensor:
     """Mean of 64 frames spread over the training footage: (3, h, w)."""
     steps = torch.linspace(0, batches.runs - 1, 64).long().tolist()
     return torch.stack([batches._run(i)[0, :3] for i in steps]).mean(0)
-
-
-def _train(
-    net: VADModel, batches: Batches, config: TrainConfig, out: Path, budget: Budget, resume: bool,
-    started: Clocks, device: str, console: Console,
-) -> dict[str, Any]:  # fmt: skip
-    """Train in place; afterwards `net` holds the averaged weights."""
-    module = FitModule(net, config, batches, budget.epochs)
-    # Past the last of its epochs a cosine's rate is 0, whatever time is left.
-    endless = budget.timed and config.schedule != "cosine"
-    wanted = budget.epochs or (None if endless else config.epochs)
-    steps = None if wanted is None else wanted * module.epoch_steps
-    watch = Watch(out, budget, steps, started, console)
-    with _quiet_lightning(), stop_on_interrupt(watch):
-        trainer = L.Trainer(
-            accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}.get(device, device),
-            devices=1, precision=config.precision, max_epochs=-1, logger=False,
-            gradient_clip_val=config.clip_gradient, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, callbacks=[watch],
-        )  # fmt: skip
-        state = out / RESUME / STATE
-        trainer.fit(module, ckpt_path=state if resume else None)
-    if watch.interrupted:
-        console.print(f"stopped at step {trainer.global_step}; go on with --resume")
-        raise KeyboardInterrupt
-    net.load_state_dict(module.averaged.module.state_dict())
-    net.requires_grad_(True)
-    return {
-        "steps": trainer.global_step,
-        "epochs": round(trainer.global_step / module.epoch_steps, 3),
-        "targets_seen": trainer.global_step * config.batch * config.targets,
-        "minutes": round(watch.elapsed_s / 60, 2),
-        "core_minutes": round(watch.core_s / 60, 3),
-        "device": str(trainer.strategy.root_device),
-        "threads": torch.get_num_threads(),
-    }
 
 
 @contextlib.contextmanager
@@ -374,5 +284,7 @@ def _quiet_lightning() -> Iterator[None]:
 
 
 def _versions() -> dict[str, str]:
-    names = ("oddframe", "torch", "numpy", "opencv-python-headless", "lightning")
+    names = (
+        "oddframe", "torch", "numpy", "opencv-python-headless", "av", "lightning",
+    )  # fmt: skip
     return {"python": platform.python_version()} | {name: version(name) for name in names}

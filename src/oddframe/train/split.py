@@ -50,26 +50,25 @@ class Split:
         }  # fmt: skip
 
 
-def hold_out(videos: Sequence[Span], share: float, shortest: int) -> Split:
+def hold_out(videos: Sequence[Span], share: float, shortest: int, most: int = MOST_HELD) -> Split:
     """Keep about `share` of the frames aside; 0: none, see `looked_at`.
 
     Of `MANY_CLIPS` or more clips, whole ones, spread evenly: these are moments that training
     never saw. Of fewer, the tail of each, because each may show another part of the day.
 
     videos: one span per clip. share: 0..0.5. shortest: frames a span needs to be of any use.
+    most: frames to keep aside, at most.
 
     Raises:
         DatasetError: too little footage to train and to keep some aside.
     """
     videos = [v for v in videos if len(v) >= shortest]
     if not share and videos:
-        return Split(tuple(videos), looked_at(videos, shortest), in_training=True)
+        return Split(tuple(videos), looked_at(videos, shortest, most), in_training=True)
     total = sum(len(v) for v in videos)
-    wanted = min(share * total, MOST_HELD)
+    wanted = min(share * total, most)
     if len(videos) >= MANY_CLIPS:
-        held = _spread(videos, share, wanted)
-        train = [v for i, v in enumerate(videos) if i not in held]
-        return Split(tuple(train), tuple(videos[i] for i in sorted(held)))
+        return _whole_clips(videos, _spread(videos, share, wanted), shortest, most)
     train, tails = [], []
     for v in videos:
         tail = max(int(len(v) * wanted / max(total, 1)), shortest + 8)
@@ -87,6 +86,16 @@ def hold_out(videos: Sequence[Span], share: float, shortest: int) -> Split:
     return Split(tuple(train), tuple(tails))
 
 
+def _whole_clips(videos: Sequence[Span], held: set[int], shortest: int, most: int) -> Split:
+    """Some clips kept aside, of long ones the first part: the rest of these trains as well."""
+    each = max(most // max(1, len(held)), shortest + 8)
+    aside = {i: Span(videos[i].start, min(videos[i].stop, videos[i].start + each)) for i in held}
+    rest = [Span(aside[i].stop, v.stop) if i in held else v for i, v in enumerate(videos)]
+    return Split(
+        tuple(v for v in rest if len(v) >= shortest), tuple(aside[i] for i in sorted(held))
+    )
+
+
 def _spread(videos: Sequence[Span], share: float, wanted: float) -> set[int]:
     """Places of whole clips that hold about `wanted` frames, spread evenly."""
     held: set[int] = set()
@@ -98,9 +107,9 @@ def _spread(videos: Sequence[Span], share: float, wanted: float) -> set[int]:
     return held
 
 
-def looked_at(videos: Sequence[Span], shortest: int) -> tuple[Span, ...]:
+def looked_at(videos: Sequence[Span], shortest: int, most: int = MOST_HELD) -> tuple[Span, ...]:
     """An eighth of the footage, evenly spaced: whole clips of many, pieces of few."""
-    wanted = min(LOOKED_AT * sum(map(len, videos)), MOST_HELD)
+    wanted = min(LOOKED_AT * sum(map(len, videos)), most)
     if len(videos) >= MANY_CLIPS:
         return tuple(videos[i] for i in sorted(_spread(videos, LOOKED_AT, wanted)))
     share, pieces = wanted / sum(map(len, videos)), []

@@ -22,10 +22,11 @@ import torch
 from torch import Tensor
 
 from oddframe.config import Config
-from oddframe.data.frames import resize_bgr, to_model
+from oddframe.data.frames import to_model
 from oddframe.errors import SourceError
 from oddframe.models import build, default_config
 from oddframe.models.base import Prediction, VADModel
+from oddframe.pictures import resize_bgr
 from oddframe.runs import save_run
 from oddframe.runtime.bench.table import Column, Row, Table
 from oddframe.runtime.bench.timing import Job, Tick, interleaved
@@ -225,7 +226,7 @@ def _serial(source: Source, detector: Detector) -> None:
     collector = Collector(source.info.name, (source.info.height, source.info.width))
     state = detector.init_state()
     for frame in source:
-        state, score = detector.step(state, frame.image, frame.pts_s)
+        state, score = detector.step(state, frame)
         collector.add(score)
     collector.result()
 

@@ -1,0 +1,224 @@
+"""What of normal footage is decoded to learn from: all of it, or stretches spread over the whole.
+
+    survey -> how much fits -> one stretch from each equal part of the time -> FrameStore
+
+Days of video fit on no disk at a model's size, and no training looks at all of it. Every part of
+the time gives one stretch. In half of the parts it lies anywhere, so that quiet times keep their
+share; in the other half it is the liveliest of `TRIES` places, because little is learned from an
+empty yard. The stretches kept aside are of the first kind: what is normal is not chosen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from oddframe.data.dataset import Video
+from oddframe.errors import DatasetError
+from oddframe.pictures import Image
+from oddframe.sources import Source
+from oddframe.sources.images import ImageFolder
+from oddframe.types import Frame
+
+FASTEST = 30.0
+"""Footage of more frames per second is learned at this rate, unless another is asked for."""
+STRETCH = 128
+"""Frames of a stretch, at least."""
+TRIES = 3
+"""Places that the liveliest is chosen from."""
+LOOK_S, LOOK_PX = 1.0, 64
+"""What is looked at of a place: so long, and at this size."""
+EASY = 20_000
+"""Frames that are always decoded, whatever time there is."""
+TIMED = 48
+"""Frames that the speed of decoding is measured on."""
+PRIME = 7
+"""One part of so many is kept aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """What is known of a video before it is decoded."""
+
+    video: Video
+    length_s: float
+    fps: float
+    assumed: bool
+    """Nothing says the rate."""
+    grey: bool
+    """Its first frame has no colours."""
+    frame_s: float
+    """Seconds that it takes to decode a frame."""
+    used: tuple[int, int] | None = None
+    """Values in use of 16-bit pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of one video."""
+
+    video: int
+    """Its place in the list of videos."""
+    start_s: float
+    frames: int
+    """At the rate that is learned at; fewer where the video ends or pauses before."""
+    held: bool
+    """Kept aside: no training sees it."""
+    lively: bool = False
+    """Chosen because something moves."""
+    activity: float | None = None
+    """Mean difference between its first frames, in grey levels; None where nobody looked."""
+
+
+def survey(videos: Sequence[Video], size: int, tick: Callable[[int], None]) -> list[Surveyed]:
+    """Look at every video: how long it is, its rate, its first frames.
+
+    Raises:
+        SourceError: a video cannot be opened.
+    """
+    found = []
+    for i, video in enumerate(videos):
+        with video.open() as source:
+            began, count, grey = time.perf_counter(), 0, True
+            for frame in islice(source, TIMED):
+                image = frame.at(size)
+                grey = grey and (count > 0 or is_grey(image))
+                count += 1
+            each_s = (time.perf_counter() - began) / max(1, count)
+            info = source.info
+            used = source.used if isinstance(source, ImageFolder) else None
+            found.append(
+                Surveyed(video, source.length_s, info.fps, info.assumed, grey, each_s, used)
+            )
+        tick(i + 1)
+    return found
+
+
+def learned_rate(surveyed: Sequence[Surveyed], asked: float | None) -> float | None:
+    """The rate to learn at: what was asked for, or the footage's own; None where nothing says it.
+
+    Of footage of several rates the one that most of the time has.
+    """
+    if asked is not None:
+        return asked
+    known = [s for s in surveyed if not s.assumed]
+    if not known:
+        return None
+    order = sorted(known, key=lambda s: s.fps)
+    passed = np.cumsum([s.length_s for s in order])
+    middle = int(np.searchsorted(passed, passed[-1] / 2))
+    return min(FASTEST, order[middle].fps)
+
+
+def range_in_use(surveyed: Sequence[Surveyed]) -> tuple[int, int] | None:
+    """The values in use over all 16-bit footage; None where there is none."""
+    known = [s.used for s in surveyed if s.used is not None]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+
+def frames_of(surveyed: Sequence[Surveyed], fps: float | None) -> int:
+    """Frames that there are at a rate."""
+    return round(sum(s.length_s * min(s.fps, fps or s.fps) for s in surveyed))
+
+
+def stretches(
+    surveyed: Sequence[Surveyed],
+    fps: float,
+    frames: int,
+    held: int,
+    seed: int,
+    tick: Callable[[int, int], None],
+    length: int = STRETCH,
+) -> list[Stretch]:
+    """A plan: one stretch from every equal part of the time, in order.
+
+    Args:
+        surveyed: all videos.
+        fps: the rate that is learned at.
+        frames: how many to take in all.
+        held: how many of them to keep aside, at most.
+        seed: of the places.
+        tick: called after each part, with how many there are.
+        length: frames of a stretch.
+
+    Raises:
+        DatasetError: no video is as long as a stretch.
+    """
+    span_s = length / fps
+    places = _Places([max(0.0, s.length_s - span_s) for s in surveyed])
+    if not places.total:
+        raise DatasetError(f"No video lasts {span_s:.1f} s; give longer normal video.")
+    rng = np.random.default_rng([seed, len(surveyed)])
+    opened: dict[int, Source] = {}
+
+    def liveliness(video: int, start_s: float) -> float:
+        if video not in opened:
+            opened.clear()  # parts go from one video to the next
+            opened[video] = surveyed[video].video.open()
+        return activity(opened[video], start_s)
+
+    parts = max(2 * PRIME, frames // length)
+    aside = _aside(parts, max(1, held // length))
+    plan = []
+    for part in range(parts):
+        tries = (part + rng.random(TRIES)) * places.total / parts  # drawn always: a steady stream
+        kept = part in aside
+        if kept or part % 2 == 0:
+            video, start_s = places.at(float(tries[0]))
+            plan.append(Stretch(video, start_s, length, kept))
+        else:
+            tried = [places.at(float(t)) for t in tries]
+            lively = [liveliness(*place) for place in tried]
+            best = int(np.argmax(lively))
+            plan.append(Stretch(*tried[best], length, False, True, lively[best]))
+        tick(part + 1, parts)
+    return plan
+
+
+def _aside(parts: int, most: int) -> set[int]:
+    """Parts that are kept aside: every `PRIME`th of them or fewer, spread over all of the time."""
+    every = max(PRIME, -(-parts // most))
+    return set(range(every // 2, parts, every))
+
+
+class _Places:
+    """Where stretches may begin, as one axis over all videos."""
+
+    def __init__(self, room_s: Sequence[float]) -> None:
+        self._ends = np.cumsum(room_s)
+        self._room = room_s
+        self.total = float(self._ends[-1]) if len(room_s) else 0.0
+
+    def at(self, place_s: float) -> tuple[int, float]:
+        """The video of a place, and the seconds into it."""
+        video = min(int(np.searchsorted(self._ends, place_s, side="right")), len(self._room) - 1)
+        return video, place_s - float(self._ends[video]) + self._room[video]
+
+
+def activity(source: Source, start_s: float) -> float:
+    """How much moves behind a place: mean absolute difference of frames, in grey levels."""
+    before: Image | None = None
+    differences = []
+    for frame in _until(source.frames_from(start_s), start_s + LOOK_S):
+        image = frame.at(LOOK_PX)
+        if before is not None:
+            differences.append(np.abs(image.astype(np.int16) - before).mean())
+        before = image
+    return float(np.mean(differences)) if differences else 0.0
+
+
+def _until(frames: Iterator[Frame], stop_s: float) -> Iterator[Frame]:
+    for frame in frames:
+        if frame.pts_s > stop_s or (frame.gap and frame.index):
+            return
+        yield frame
+
+
+def is_grey(image: Image) -> bool:
+    """True where the three channels of a picture are equal everywhere."""
+    blue, green, red = image[..., 0], image[..., 1], image[..., 2]
+    return bool(np.array_equal(blue, green) and np.array_equal(green, red))

@@ -1,0 +1,384 @@
+"""Packets of a video stream to pictures with stamps, past any damage (PyAV, that is FFmpeg).
+
+    for frame, seconds, gap in Decoder(container, stream, step_s): ...
+
+Time is what the stamps say, from the first picture on, and always grows. What is broken is left
+out and counted; decoding goes on behind it.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, cast
+
+import av
+import av.error
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from oddframe.errors import SourceError
+from oddframe.pictures import Image
+
+DEFAULT_FPS = 25.0
+PAUSE_S = 0.3
+PAUSE_STEPS = 5
+"""A step between stamps is a pause where it is longer than both of these."""
+UNEVEN, STEADY = 1.5, 0.9
+"""A video is steady where so large a share of its steps differ by less than this factor."""
+PLACE_S = 2.0
+"""Damage that is so near to damage before it is the same place."""
+LOST_STEPS = 1.5
+"""Beside damage a step as long as this many is a hole."""
+NOTHING_S = 1e-3
+"""What a stamp that does not grow is behind the one before."""
+HEAL_S = 10.0
+"""Pictures after damage are built on broken ones until the next key frame, or for so long where
+none comes."""
+DELAY = 64
+"""Packets that a decoder may hold back: so long after an error pictures that never came are lost,
+where else they are of a kind that is not shown."""
+DEAD_ENDS = 64
+"""Errors of the demuxer in a row, without a packet between, after which the rest is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What of a source could not be read."""
+
+    frames: int = 0
+    """Pictures that are in the file and cannot be decoded."""
+    damaged: int = 0
+    """Pictures that were decoded, but of broken data or of pictures made of such: delivered, and
+    never scored."""
+    places: int = 0
+    """Places with damage, one after the other."""
+    pauses: int = 0
+    """Holes between stamps without any sign of damage: the recording paused, or what was there is
+    gone without a trace."""
+    paused_s: float = 0.0
+    """Seconds that they make."""
+
+    def __bool__(self) -> bool:
+        return bool(self.places or self.pauses)
+
+    def __str__(self) -> str:
+        said = []
+        if self.places:
+            where = "one place" if self.places == 1 else f"{self.places} places"
+            said.append(
+                f"damaged in {where} ({self.frames} frames could not be decoded, {self.damaged} "
+                "only in part)"
+            )
+        if self.pauses:
+            pauses = "one pause" if self.pauses == 1 else f"{self.pauses} pauses"
+            said.append(f"{pauses} of {duration(self.paused_s)} in all")
+        return ", ".join(said) or "nothing lost"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 2.7 s, 14 min, 3.0 h."""
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def typical_step(stamps: Sequence[int], time_base: Fraction) -> float | None:
+    """The median step in seconds between stamps in any order; None where there are too few."""
+    known = sorted(set(stamps))
+    steps = [b - a for a, b in pairwise(known)]
+    return float(statistics.median(steps) * time_base) if steps else None
+
+
+def is_steady(stamps: Sequence[int]) -> bool:
+    """Whether nearly all steps between stamps are like the usual one; pauses do not count."""
+    steps = np.diff(np.unique(np.asarray(stamps, np.float64)))
+    if not steps.size:
+        return True
+    usual = np.median(steps)
+    steps = steps[steps <= PAUSE_STEPS * usual]
+    return bool(np.mean((steps > usual / UNEVEN) & (steps < usual * UNEVEN)) >= STEADY)
+
+
+def valid_fps(fps: float) -> float:
+    """The fps as a float (29.97 stays 29.97); 25.0 where a header says nonsense."""
+    return fps if np.isfinite(fps) and 0 < fps <= 1000 else DEFAULT_FPS
+
+
+def is_pause(step_s: float, typical_s: float) -> bool:
+    """Whether between two frames there is a hole that no motion can be followed across."""
+    return step_s > max(PAUSE_S, PAUSE_STEPS * typical_s)
+
+
+def open_stream(address: str, timeout_s: float | None, options: dict[str, str]) -> Opened:
+    """Open a file or an address of FFmpeg's, and choose its video stream.
+
+    Raises:
+        av.error.FFmpegError, OSError: it cannot be opened.
+        SourceError: it holds no video.
+    """
+    limit = None if timeout_s is None else (timeout_s, timeout_s)
+    container = av.open(address, metadata_errors="replace", timeout=limit, options=options)
+    stream = container.streams.best("video")
+    if stream is None:
+        container.close()
+        raise SourceError("it holds no video")
+    video = cast(av.VideoStream, stream)
+    if cast(Any, video.codec_context) is None:
+        container.close()
+        raise SourceError("its pictures are in a codec that is not known here")
+    # Frame threads run behind the stream; slice threads give up broken VP8 too early.
+    video.thread_type = "AUTO" if timeout_s is None else "NONE"
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    video.codec_context.thread_count = int(threads) if threads.isdecimal() else 0
+    return Opened(container, video, live=timeout_s is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A container and its video stream."""
+
+    container: av.container.InputContainer
+    stream: av.VideoStream
+    live: bool = False
+
+    def packets(self) -> Iterator[av.Packet[Any] | None]:
+        """Packets with something in them; None where the demuxer found damage."""
+        errors = 0
+        while errors < DEAD_ENDS:
+            try:
+                for packet in self.container.demux(self.stream):
+                    if packet.size:  # empty ones are pictures that repeat, or the end
+                        errors = 0
+                        yield packet
+                return
+            except IndexError:  # PyAV knows no streams that turn up later, as in a broken table
+                yield None
+            except (av.error.FFmpegError, ValueError) as error:
+                if self.live and not isinstance(error, av.error.InvalidDataError):
+                    raise  # the connection, and not what came over it
+                errors += 1
+                yield None
+
+    def rate(self, hint: float | None = None) -> float:
+        """Frames per second by a header, where stamps do not say it."""
+        said = hint or self.stream.average_rate or self.stream.guessed_rate or DEFAULT_FPS
+        return valid_fps(float(said))
+
+
+Found = tuple[av.VideoFrame, float, bool]
+"""A frame, its seconds since the first one, and whether a gap is before it."""
+
+
+class Decoder:
+    """The pictures of one stream in order; `lost` counts what was not to be had."""
+
+    def __init__(self, opened: Opened, step_s: float, zero_s: float | None = None) -> None:
+        """opened: at its beginning, or after a seek. step_s: the typical step between stamps.
+
+        zero_s: the stamp that seconds count from, by default that of the first picture.
+        """
+        self._opened = opened
+        self._step_s = step_s
+        self._clock = _Clock(float(opened.stream.time_base or 0), step_s, zero_s)
+        self._waiting: set[int] = set()
+        """Stamps of packets whose pictures have not come."""
+        self._gone: set[int] = set()
+        """Of those that were counted as lost."""
+        self._stamped = opened.container.format.name != "avi"  # it numbers packets, not pictures
+        self._suspect = -DELAY - 1
+        """The packet with which something broke last."""
+        self._ill_s: float | None = None
+        """When the damage was that pictures are still built on."""
+        self._noted_s: float | None = None
+        self.packets = 0
+        self.lost = Lost()
+
+    def __iter__(self) -> Iterator[Found]:
+        """Pictures with their seconds since the first one, and whether a gap is before them."""
+        for packet in self._opened.packets():
+            if packet is None:
+                self._suspect = self.packets
+                continue
+            self.packets += 1
+            if self._stamped and packet.pts is not None and not packet.is_discard:
+                self._waiting.add(packet.pts)
+            if packet.is_corrupt:
+                self._suspect = self.packets
+            yield from self._decoded(packet)
+        yield from self._decoded(None)
+        if self._suspicious and self._waiting and self._clock.began:
+            self._note(lost=len(self._waiting))
+
+    @property
+    def zero_s(self) -> float:
+        """The stamp that seconds count from."""
+        return self._clock.zero_s
+
+    @property
+    def _suspicious(self) -> bool:
+        return self.packets - self._suspect <= DELAY
+
+    def _decoded(self, packet: av.Packet[Any] | None) -> Iterator[Found]:
+        try:
+            frames = self._opened.stream.decode(packet)
+        except (av.error.FFmpegError, ValueError):
+            self._suspect = self.packets
+            unstamped = packet is not None and (packet.pts is None or not self._stamped)
+            if unstamped and self._clock.began:
+                self._note(lost=1)
+                self._ill_s = self._clock.at_s
+            return
+        for frame in frames:
+            if frame.width and frame.height:
+                yield frame, *self._placed(frame)
+
+    def _placed(self, frame: av.VideoFrame) -> tuple[float, bool]:
+        """Where a picture lies in time, and whether there is a gap before it."""
+        first = not self._clock.began  # before the first key frame nothing can be had
+        passed = {p for p in self._waiting if frame.pts is not None and p <= frame.pts}
+        self._waiting -= passed
+        now_s, step_s, jumped = self._clock.read(frame)
+        seen = self._suspicious and not first
+        late = passed - {frame.pts} if seen else set()
+        skipped = len(late)
+        hole = seen and step_s > LOST_STEPS * self._step_s
+        if skipped or hole:
+            self._note(lost=skipped)
+            self._gone |= late
+        if frame.pts in self._gone:  # broken stamps: it came after all
+            self._gone.discard(frame.pts)
+            self._note(lost=-1)
+        was_ill = self._ill_s is not None
+        if frame.is_corrupt or ((skipped or hole) and not frame.key_frame):
+            self._ill_s = now_s
+        elif was_ill and (frame.key_frame or now_s - cast(float, self._ill_s) > HEAL_S):
+            self._ill_s = None
+        if self._ill_s is not None:
+            self._note(lost=0, damaged=1)
+        pause = jumped or is_pause(step_s, self._step_s)
+        if pause and not (first or jumped or self._near(now_s - step_s)):
+            pauses, paused_s = self.lost.pauses + 1, self.lost.paused_s + step_s
+            self.lost = replace(self.lost, pauses=pauses, paused_s=paused_s)
+        gap = pause or bool(skipped) or hole or was_ill or self._ill_s is not None
+        return now_s, gap and not first
+
+    def _note(self, lost: int, damaged: int = 0) -> None:
+        """Count what is broken here."""
+        now_s = self._clock.at_s
+        new = not self._near(now_s)
+        self._noted_s = now_s
+        known = self.lost
+        self.lost = replace(
+            known, frames=known.frames + lost, damaged=known.damaged + damaged,
+            places=known.places + new,
+        )  # fmt: skip
+
+    def _near(self, at_s: float) -> bool:
+        """Whether the last damage is in the same place."""
+        return self._noted_s is not None and at_s - self._noted_s <= PLACE_S
+
+
+class _Clock:
+    """Stamps of pictures as seconds since the first, always growing."""
+
+    def __init__(self, base: float, step_s: float, zero_s: float | None = None) -> None:
+        self._base, self._step_s = base, step_s
+        self._fixed, self.zero_s = zero_s is not None, zero_s or 0.0
+        self._last: dict[str, int] = {}
+        self._faults = {"pts": 0, "dts": 0}
+        self.began = False
+        self.at_s = -step_s
+
+    def read(self, frame: av.VideoFrame) -> tuple[float, float, bool]:
+        """Seconds of a picture, seconds since the one before, and whether the clock was set."""
+        before, jumped = self.at_s, False
+        stamp = self._stamp(frame)
+        if stamp is None:
+            now = before + self._step_s
+        else:
+            if not self.began and not self._fixed:
+                self.zero_s = stamp
+            now = stamp - self.zero_s
+            if now <= before:
+                jumped = is_pause(before - now, self._step_s)
+                now = before + (self._step_s if jumped else NOTHING_S)
+                if jumped:  # segments set one behind the other, each with a clock of its own
+                    self.zero_s = stamp - now
+        self.began, self.at_s = True, now
+        return now, now - before, jumped
+
+    def _stamp(self, frame: av.VideoFrame) -> float | None:
+        """By presentation stamps, or by decoding stamps where these grow more steadily.
+
+        Old avi files know only the order of packets; FFmpeg's own guess goes the same way.
+        """
+        found = {"pts": frame.pts, "dts": frame.dts}
+        for kind, value in found.items():
+            if value is not None:
+                self._faults[kind] += kind in self._last and value <= self._last[kind]
+                self._last[kind] = value
+        kind = "pts" if self._faults["pts"] <= self._faults["dts"] else "dts"
+        value = found[kind] if found[kind] is not None else found["pts"]
+        value = value if value is not None else found["dts"]
+        return None if value is None else value * self._base
+
+
+class Converter:
+    """How the frames of one source become numbers; any thread may ask."""
+
+    def __init__(self, width: int, height: int) -> None:
+        """width, height: of whole pictures."""
+        self.width, self.height = width, height
+        self._local = threading.local()  # FFmpeg's scalers are not to be shared
+
+    def convert(self, frame: av.VideoFrame, width: int, height: int) -> Image:
+        """(height, width, 3) BGR, by the means of areas.
+
+        Planes are scaled as they are and the small picture is converted: in one go FFmpeg rounds
+        more coarsely (1.1 of 255 on noise, against 0.3), and takes longer.
+        """
+        if not hasattr(self._local, "scaler"):
+            self._local.scaler, self._local.painter = VideoReformatter(), VideoReformatter()
+        if (frame.width, frame.height) != (width, height):
+            scaler = cast(VideoReformatter, self._local.scaler)
+            frame = scaler.reformat(frame, width, height, interpolation=Interpolation.AREA)
+        painter = cast(VideoReformatter, self._local.painter)
+        return np.ascontiguousarray(painter.reformat(frame, format="bgr24").to_ndarray(), np.uint8)
+
+
+class Decoded:
+    """A decoded frame as a picture; numbers are made when somebody looks."""
+
+    __slots__ = ("_by", "_frame", "_sized", "_turns")
+
+    def __init__(self, frame: av.VideoFrame, by: Converter) -> None:
+        self._frame, self._by = frame, by
+        self._turns = quarter_turns(frame)
+        self._sized: dict[int, Image] = {}
+
+    def whole(self) -> Image:
+        """(h, w, 3) BGR at the size of the source, upright."""
+        width, height = self._by.width, self._by.height
+        if self._turns % 2:
+            width, height = height, width
+        return self._upright(self._by.convert(self._frame, width, height))
+
+    def at(self, size: int) -> Image:
+        """(size, size, 3) BGR, straight from the decoded planes."""
+        if size not in self._sized:
+            self._sized[size] = self._upright(self._by.convert(self._frame, size, size))
+        return self._sized[size]
+
+    def _upright(self, image: Image) -> Image:
+        return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+def quarter_turns(frame: Any) -> int:
+    """Quarter turns against the clock that a camera held sideways asks for: 0 to 3."""
+    return round(float(getattr(frame, "rotation", 0) or 0) / 90) % 4

@@ -1,0 +1,116 @@
+"""Names of files as people and machines give them: numbers, other alphabets, what is no footage.
+
+Whatever joins two lists by their order sorts both here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+SYSTEM = frozenset({
+    "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin",
+    "recycler", "system volume information", "lost+found", "__macosx", "thumbs.db", "desktop.ini",
+    "ehthumbs.db", "found.000",
+})  # fmt: skip
+"""What NAS boxes, Windows, macOS and Linux leave in folders, in lower case."""
+_DECIMAL = re.compile(r"\D*\d+\.\d+\D*")
+
+
+def is_system(path: Path) -> bool:
+    """True for what a system left there: thumbnails, waste baskets, resource forks."""
+    return path.name.lower() in SYSTEM or path.name.startswith("._")
+
+
+def is_junk(path: Path) -> bool:
+    """True for hidden files and what systems leave in folders."""
+    return path.name.startswith(".") or is_system(path)
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, in no order; nothing where it may not be read."""
+    try:
+        return list(folder.iterdir())
+    except PermissionError:
+        return []
+
+
+def is_folder(path: Path) -> bool:
+    """`Path.is_dir` that is False, and no error, where one may not look."""
+    return os.path.isdir(path)
+
+
+def is_file(path: Path) -> bool:
+    """`Path.is_file` that is False, and no error, where one may not look."""
+    return os.path.isfile(path)
+
+
+def same_text(text: str) -> str:
+    """A name in the one form of Unicode in which equal names are equal (NFC): macOS writes é as
+    two characters, others as one."""
+    return unicodedata.normalize("NFC", text)
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that reads digit groups as numbers, so that `10` comes after `2`.
+
+    The text itself comes last, so that `1` and `01` keep a fixed order.
+    """
+    parts = re.findall(r"[0-9]+|[^0-9]+", same_text(text).lower())
+    key = [(0, int(p), "") if p[0] in "0123456789" else (1, 0, p) for p in parts]
+    return (*key, (2, 0, text))
+
+
+def naturally(items: Iterable[T], name: Callable[[T], str] = str) -> list[T]:
+    """Items by the numbers in their names, as people count.
+
+    Names that are all one decimal number (stamps in seconds: 12.25 before 12.5) go by its value:
+    those whose fractions differ in length and, as numbers are written, never end in 0. Else 1.10
+    comes after 1.9, as a version or a date.
+    """
+    known = list(items)
+    if _decimals([name(item) for item in known]):
+        return sorted(known, key=lambda item: (_value(name(item)), name(item)))
+    return sorted(known, key=lambda item: natural_key(name(item)))
+
+
+def _decimals(names: Sequence[str]) -> bool:
+    if len(names) < 2 or not all(_DECIMAL.fullmatch(name) for name in names):
+        return False
+    parts = [re.findall(r"\d+", name)[1] for name in names]
+    return len({len(p) for p in parts}) > 1 and not any(len(p) > 1 and p[-1] == "0" for p in parts)
+
+
+def _value(name: str) -> float:
+    found = re.search(r"\d+\.\d+", name)
+    return float(found[0]) if found else 0.0
+
+
+def left_out(root: Path, depth: int) -> tuple[list[Path], list[Path]]:
+    """What lies in a folder and is not looked at: system folders, and what may not be read."""
+    system: list[Path] = []
+    unreadable: list[Path] = []
+    folders = [(root, 0)] if root.is_dir() else []
+    while folders:
+        folder, level = folders.pop()
+        try:
+            found = sorted(folder.iterdir())
+        except PermissionError:
+            unreadable.append(folder)
+            continue
+        for path in found:
+            if is_system(path):
+                system.append(path)
+            elif path.name.startswith("."):
+                continue
+            elif not os.access(path, os.R_OK | (os.X_OK if is_folder(path) else 0)):
+                unreadable.append(path)
+            elif is_folder(path) and level < depth:
+                folders.append((path, level + 1))
+    return system, unreadable

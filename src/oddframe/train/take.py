@@ -1,0 +1,190 @@
+"""Which footage a training decodes: decided once, kept for a resume, told to the user.
+
+All of it where it fits into the cache and the time; else stretches spread over all of the time
+(`data.footage`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from oddframe.data.dataset import Video
+from oddframe.data.footage import (
+    EASY,
+    STRETCH,
+    Stretch,
+    Surveyed,
+    frames_of,
+    learned_rate,
+    range_in_use,
+    stretches,
+    survey,
+)
+from oddframe.data.frames import FrameStore, Take
+from oddframe.errors import ConfigError, RunError
+from oddframe.runs import write_atomic, write_json
+from oddframe.train.progress import Budget
+from oddframe.train.split import MOST_HELD
+
+PLAN = "footage.json"
+TABLE = "footage.csv"
+GIB = 2**30
+DECODING = 0.2
+"""Share of the time that decoding may take."""
+LOOKING = 0.15
+"""Share of the time that looking at the frames kept aside may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What `fit` learns from."""
+
+    data: str | Path
+    """Data-set root, folder of videos or frame folders, or one video; labels are not read."""
+    flow: str | Path | None = None
+    """Folder of flow files, for a model that takes its flow from them."""
+    fps: float | None = None
+    """Frames per second to learn at, and of frame folders, which cannot say it (default: the
+    footage's own, up to 30)."""
+    cache_gib: float = 4.0
+    """Disk for decoded frames, in GiB."""
+    allow_short: bool = False
+    """Accept video files that are cut short."""
+
+    def check(self) -> None:
+        """Raise ConfigError for values out of range."""
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise ConfigError(f"--fps must be above 0 and at most 1000, found {self.fps:g}.")
+        if not self.cache_gib > 0:
+            raise ConfigError(f"--cache must be above 0 GiB, found {self.cache_gib:g}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The plan of a run."""
+
+    take: Take
+    fps: float | None
+    """The rate that is learned at."""
+    text: str
+    """What is taken, in words."""
+    most_held: int = MOST_HELD
+    """Frames to keep aside, at most."""
+    used: tuple[int, int] | None = None
+    """Values of 16-bit pictures that become 0 and 255."""
+
+    def write(self, folder: Path) -> None:
+        """Keep it for a resume."""
+        write_json(folder / PLAN, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Taken:
+        """What an interrupted run had planned.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        try:
+            known: dict[str, Any] = json.loads((folder / PLAN).read_text("utf8"))
+            plan = known["take"]["stretches"]
+            parts = None if plan is None else tuple(Stretch(**stretch) for stretch in plan)
+            take = Take(known["take"]["fps"], parts)
+            used = None if known["used"] is None else tuple(known["used"])
+            return cls(take, known["fps"], known["text"], known["most_held"], used)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise RunError(
+                f"{folder / PLAN} is missing or damaged: this run cannot be resumed."
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What a plan has to fit into."""
+
+    size: int
+    """Rows and columns of the stored frames."""
+    shortest: int
+    """Frames that a stretch needs to be of any use."""
+    share: float
+    """Of the footage, to keep aside."""
+    frame_s: float | None
+    """Seconds that scoring a frame takes; None where no clock ends the run."""
+
+
+def plan(
+    videos: Sequence[Video], footage: Footage, budget: Budget, speed: Speed, seed: int,
+    console: Console,
+) -> Taken:  # fmt: skip
+    """Look at all videos and decide.
+
+    Raises:
+        SourceError: one cannot be opened.
+        DatasetError: they are too short.
+    """
+    bar = Progress(console=console, disable=not console.is_terminal, transient=True)
+    with bar:
+        task = bar.add_task("looking at the footage", total=len(videos))
+        seen = survey(videos, speed.size, lambda done: bar.update(task, completed=done))
+        fps = learned_rate(seen, footage.fps)
+        most_held = _most_held(budget, speed)
+        total, room = frames_of(seen, fps), _room(seen, footage, budget, speed)
+        hours = sum(s.length_s for s in seen) / 3600
+        if total <= room or footage.flow is not None:
+            rate = "" if fps is None else f" at {fps:.3g} frames/s"
+            text = f"all {total} frames ({hours:.2g} h{rate})"
+            return Taken(Take(fps), fps, text, most_held, range_in_use(seen))
+        rate_s = fps or seen[0].fps
+        length = max(STRETCH, 4 * speed.shortest)
+        held = 0 if not speed.share else min(round(speed.share * room), most_held)
+        bar.reset(task, total=max(1, room // length), description="choosing stretches")
+        parts = stretches(
+            seen, rate_s, room, held, seed,
+            lambda done, total: bar.update(task, completed=done, total=total), length,
+        )  # fmt: skip
+    frames = sum(s.frames for s in parts)
+    text = (
+        f"{len(parts)} stretches of {length} frames, {100 * frames / total:.2g} % of {hours:.3g} h "
+        f"at {rate_s:.3g} frames/s, one from every {60 * hours / len(parts):.2g} min, half of them "
+        f"where something moves; {sum(s.held for s in parts)} kept aside"
+    )
+    return Taken(Take(fps, tuple(parts)), fps, text, most_held, range_in_use(seen))
+
+
+def _room(seen: Sequence[Surveyed], footage: Footage, budget: Budget, speed: Speed) -> int:
+    """Frames that there are disk and time for."""
+    channels = 1 if all(s.grey for s in seen) else 3
+    room = int(footage.cache_gib * GIB / (speed.size**2 * channels))
+    if budget.minutes is None:
+        return room
+    each_s = sum(s.frame_s * s.length_s for s in seen) / sum(s.length_s for s in seen)
+    timed = int(DECODING * 60 * budget.minutes / max(each_s, 1e-6))
+    return min(room, max(EASY, timed))
+
+
+def _most_held(budget: Budget, speed: Speed) -> int:
+    """Frames that there is time to look at twice at the end."""
+    if budget.minutes is None or speed.frame_s is None:
+        return MOST_HELD
+    looked = LOOKING * 60 * budget.minutes / (2 * speed.frame_s)
+    return int(min(MOST_HELD, max(looked, 4 * speed.shortest)))
+
+
+def write_table(out: Path, store: FrameStore) -> None:
+    """RUN/footage.csv: every stretch that was decoded, for people and spreadsheets."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["video", "start_s", "frames", "fps", "kept_aside"])
+    for v in store.videos:
+        held = "" if v.held is None else int(v.held)
+        name = v.name.encode("utf8", "replace").decode("utf8")
+        writer.writerow([name, f"{v.start_s:.3f}", v.stop - v.start, f"{v.fps:g}", held])
+    write_atomic(out / TABLE, lambda path: path.write_text(text.getvalue(), "utf8"))
