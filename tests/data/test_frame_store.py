@@ -1,6 +1,7 @@
 """The frame store gives what inference computes, finds itself again, and leaves no half files."""
 
 import errno
+import itertools
 import json
 import pickle
 from dataclasses import replace
@@ -275,3 +276,13 @@ def test_the_rate_that_is_learned_at(days, make_frames, tmp_path):
     seen = survey([*days, Video("f", make_frames(tmp_path / "f", grey=True))], 32, lambda i: None)
     assert [(s.assumed, s.grey) for s in seen] == [(False, False)] * 3 + [(True, True)]
     assert [s.length_s for s in seen] == pytest.approx([40, 40, 40, 6 / 25], abs=0.05)
+
+
+def test_no_frame_is_stored_twice(days, tmp_path):
+    """Stretches that overlap: what is kept aside is not trained on."""
+    plan = (Stretch(0, 3.0, 50, False), Stretch(0, 4.0, 50, True), Stretch(0, 4.0, 50, False))
+    store = FrameStore.build(days, tmp_path / "s", 32, take=Take(stretches=plan))
+    spans = [(v.start_s, v.start_s + (v.stop - v.start) / 25) for v in store.videos]
+    assert all(a[1] <= b[0] + 1e-6 for a, b in itertools.pairwise(spans))
+    assert [v.held for v in store.videos] == [False, True, False]
+    assert [v.stop - v.start for v in store.videos] == [50, 50, 50]

@@ -251,10 +251,12 @@ class _Writer:
         if hint is not None:
             _check_space(self.folder, hint * self.size**2 * channels)
         stored: list[StoredVideo] = []
+        ends: dict[str, float] = {}
         with _create(path) as file:
             for video, stretch, source in self._wanted():
                 held = None if stretch is None else stretch.held
-                for frame, fps, begins in self._taken(source, stretch):
+                for frame, fps, begins in self._taken(source, stretch, ends.get(video.name, -1.0)):
+                    ends[video.name] = frame.pts_s
                     file.write(self._encode(frame.at(self.size), channels))
                     at = stored[-1].stop if stored else 0
                     if begins:
@@ -267,14 +269,20 @@ class _Writer:
         return tuple(stored)
 
     def _taken(
-        self, source: Source, stretch: Stretch | None
+        self, source: Source, stretch: Stretch | None, after_s: float
     ) -> Iterator[tuple[Frame, float, bool]]:
-        """The frames to store, their rate, and whether something begins with them."""
+        """The frames to store, their rate, and whether something begins with them.
+
+        after_s: frames up to it are stored already. Stretches may overlap, or begin in one pause;
+        what is kept aside must not be trained on.
+        """
         pace = pacer(self.take.fps, source.info)
         fps = source.info.fps if pace is None else min(source.info.fps, pace.fps)
         done = 0
         for frame in source if stretch is None else source.frames_from(stretch.start_s):
             if pace is not None and not pace.looks(frame):
+                continue
+            if frame.pts_s <= after_s:
                 continue
             begins = done == 0 or frame.gap
             if stretch is not None and (done == stretch.frames or (begins and done)):

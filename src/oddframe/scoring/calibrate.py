@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.errors import ConfigError
-from oddframe.sources.decode import PAUSE_S, PAUSE_STEPS
+from oddframe.sources.decode import is_pause
 
 Floats = NDArray[np.float64]
 
@@ -125,7 +125,7 @@ def seen_s(scores: Floats, time_s: Floats) -> float:
         return 0.0
     steps = np.diff(time_s, prepend=np.nan)
     usual = float(np.nanmedian(steps))
-    steps[np.isnan(steps) | (steps > max(PAUSE_S, PAUSE_STEPS * usual))] = usual
+    steps[np.isnan(steps) | is_pause(steps, usual)] = usual
     return float(steps[~np.isnan(scores)].sum())
 
 

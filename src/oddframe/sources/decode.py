@@ -110,8 +110,11 @@ def valid_fps(fps: float) -> float:
     return fps if np.isfinite(fps) and 0 < fps <= 1000 else DEFAULT_FPS
 
 
-def is_pause(step_s: float, typical_s: float) -> bool:
-    """Whether between two frames there is a hole that no motion can be followed across."""
+def is_pause(step_s: Any, typical_s: float) -> Any:
+    """Whether between two frames there is a hole that no motion can be followed across.
+
+    step_s: a number, or an array of steps.
+    """
     return step_s > max(PAUSE_S, PAUSE_STEPS * typical_s)
 
 
@@ -165,9 +168,9 @@ class Opened:
                 errors += 1
                 yield None
 
-    def rate(self, hint: float | None = None) -> float:
+    def rate(self) -> float:
         """Frames per second by a header, where stamps do not say it."""
-        said = hint or self.stream.average_rate or self.stream.guessed_rate or DEFAULT_FPS
+        said = self.stream.average_rate or self.stream.guessed_rate or DEFAULT_FPS
         return valid_fps(float(said))
 
 
