@@ -390,3 +390,11 @@ def test_a_file_that_does_not_say_how_long_it_is(tmp_path):
     with open_source(path) as source:
         assert source.frame_hint is None
         assert source.length_s == pytest.approx(4.0, abs=0.01)
+
+
+def test_the_length_of_a_recording_has_its_pauses(tmp_path):
+    stamps = [i / 25 + 600 * (i >= 30) for i in range(60)]
+    with open_source(encode(tmp_path / "a.mp4", stamps=stamps, rate=25)) as source:
+        assert source.length_s == pytest.approx(602.4, abs=0.1)
+        assert source.frame_hint == 60
+        assert number_of(next(source.frames_from(300.0)).image) == 30

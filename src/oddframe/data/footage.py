@@ -53,6 +53,8 @@ class Surveyed:
     """Its first frame has no colours."""
     frame_s: float
     """Seconds that it takes to decode a frame."""
+    frames: int | None = None
+    """How many there are by a header: fewer than the time would hold where the recording paused."""
     used: tuple[int, int] | None = None
     """Values in use of 16-bit pictures."""
 
@@ -92,7 +94,16 @@ def survey(videos: Sequence[Video], size: int, tick: Callable[[int], None]) -> l
             info = source.info
             used = source.used if isinstance(source, ImageFolder) else None
             found.append(
-                Surveyed(video, source.length_s, info.fps, info.assumed, grey, each_s, used)
+                Surveyed(
+                    video,
+                    source.length_s,
+                    info.fps,
+                    info.assumed,
+                    grey,
+                    each_s,
+                    source.frame_hint,
+                    used,
+                )
             )
         tick(i + 1)
     return found
@@ -122,7 +133,11 @@ def range_in_use(surveyed: Sequence[Surveyed]) -> tuple[int, int] | None:
 
 def frames_of(surveyed: Sequence[Surveyed], fps: float | None) -> int:
     """Frames that there are at a rate."""
-    return round(sum(s.length_s * min(s.fps, fps or s.fps) for s in surveyed))
+    total = 0.0
+    for s in surveyed:
+        there = s.length_s * s.fps if s.frames is None else min(s.frames, s.length_s * s.fps)
+        total += there * min(1.0, (fps or s.fps) / s.fps)
+    return round(total)
 
 
 def stretches(

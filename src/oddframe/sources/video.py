@@ -63,7 +63,8 @@ class VideoFile(Source):
         self.lost = Lost()
         with self._opened() as opened:
             stream = opened.stream
-            self._declared = stream.frames or _by_duration(opened)
+            self._header_s = _header_seconds(opened)
+            self._declared = stream.frames or round(self._header_s * opened.rate())
             self._counts = bool(stream.frames)
             base = stream.time_base
             looked = [p.pts for p in islice(opened.packets(), LOOK) if p and p.pts is not None]
@@ -124,9 +125,9 @@ class VideoFile(Source):
 
     @property
     def length_s(self) -> float:
-        """By the header; where it says nothing, by the stamps of all packets."""
-        if self._declared > 0:
-            return self._declared * self._step_s
+        """By the header; where it says nothing, by the stamps of all packets. With its pauses."""
+        if self._header_s > 0:
+            return self._header_s
         last_s, count = -math.inf, 0
         with self._opened() as opened:
             for packet in opened.packets():
@@ -185,7 +186,7 @@ class VideoFile(Source):
         for index, (frame, pts_s, gap) in enumerate(self._decoded()):
             yield Frame(index, pts_s, Decoded(frame, by), gap)
 
-    def _decoded(self) -> Iterator[tuple[av.VideoFrame, float, bool]]:
+    def _decoded(self) -> Iterator[Found]:
         """All frames, not converted; checks the length at the end."""
         with self._opened() as opened:
             decoder = Decoder(opened, self._step_s)
@@ -222,8 +223,8 @@ class VideoFile(Source):
         )
 
 
-def _by_duration(opened: Opened) -> int:
-    """Frames that a header's duration would be, 0 where it says none."""
+def _header_seconds(opened: Opened) -> float:
+    """How long the pictures last by a header, 0 where it does not say."""
     stream, container = opened.stream, opened.container
     if stream.duration and stream.time_base:
         seconds = float(stream.duration * stream.time_base)
@@ -232,5 +233,5 @@ def _by_duration(opened: Opened) -> int:
         begins = container.start_time or 0 if container.format.name.startswith("matroska") else 0
         seconds = (container.duration - begins) / av.time_base
     else:
-        return 0
-    return max(0, round(seconds * opened.rate()))
+        return 0.0
+    return max(0.0, seconds)
