@@ -130,8 +130,13 @@ def test_slow_footage_has_no_gaps(tmp_path):
     assert source.info.fps == pytest.approx(0.1)
 
 
-def test_segments_set_one_behind_the_other_go_on(tmp_path):
-    """Their clocks begin anew; nothing of the first may be compared with the second."""
+@pytest.mark.parametrize("threads", [1, 4])
+def test_segments_set_one_behind_the_other_go_on(tmp_path, monkeypatch, threads):
+    """Their clocks begin anew; nothing of the first may be compared with the second.
+
+    Threads of a decoder run behind: packets of the second are there before pictures of the first.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
     a = encode(tmp_path / "a.ts", 30)
     b = encode(tmp_path / "b.ts", 30, first=30)
     whole = tmp_path / "whole.ts"
@@ -143,6 +148,7 @@ def test_segments_set_one_behind_the_other_go_on(tmp_path):
     assert times == sorted(set(times))
     assert times[-1] < 3
     assert [f.index for f in frames if f.gap] == [30]
+    assert not source.lost.places
 
 
 # ---- what headers claim, and what is missing

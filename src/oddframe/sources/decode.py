@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -20,10 +19,8 @@ from typing import Any, cast
 import av
 import av.error
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from oddframe.errors import SourceError
-from oddframe.pictures import Image
 
 DEFAULT_FPS = 25.0
 PAUSE_S = 0.3
@@ -178,6 +175,10 @@ Found = tuple[av.VideoFrame, float, bool]
 """A frame, its seconds since the first one, and whether a gap is before it."""
 
 
+Stamp = tuple[int, int]
+"""Which clock, and what it says."""
+
+
 class Decoder:
     """The pictures of one stream in order; `lost` counts what was not to be had."""
 
@@ -189,10 +190,13 @@ class Decoder:
         self._opened = opened
         self._step_s = step_s
         self._clock = _Clock(float(opened.stream.time_base or 0), step_s, zero_s)
-        self._waiting: set[int] = set()
-        """Stamps of packets whose pictures have not come."""
-        self._gone: set[int] = set()
+        self._waiting: set[Stamp] = set()
+        """Of packets whose pictures have not come."""
+        self._gone: set[Stamp] = set()
         """Of those that were counted as lost."""
+        self._sent = self._come = 0
+        """Clocks of the packets and of the pictures: decoders run behind."""
+        self._sent_stamp: int | None = None
         self._stamped = opened.container.format.name != "avi"  # it numbers packets, not pictures
         self._suspect = -DELAY - 1
         """The packet with which something broke last."""
@@ -210,7 +214,7 @@ class Decoder:
                 continue
             self.packets += 1
             if self._stamped and packet.pts is not None and not packet.is_discard:
-                self._waiting.add(packet.pts)
+                self._waiting.add((self._clock_of(packet), packet.pts))
             if packet.is_corrupt:
                 self._suspect = self.packets
             yield from self._decoded(packet)
@@ -226,6 +230,23 @@ class Decoder:
     @property
     def _suspicious(self) -> bool:
         return self.packets - self._suspect <= DELAY
+
+    def _clock_of(self, packet: av.Packet[Any]) -> int:
+        """The number of a packet's clock: segments set one behind the other have each their own."""
+        stamp = packet.pts if packet.dts is None else packet.dts
+        if stamp is not None:
+            base, last = float(self._opened.stream.time_base or 0), self._sent_stamp
+            if last is not None and is_pause((last - stamp) * base, self._step_s):
+                self._sent += 1
+            self._sent_stamp = stamp
+        return self._sent
+
+    def _passed(self, frame: av.VideoFrame) -> tuple[Stamp, set[Stamp]]:
+        """The stamp of a picture, and those that were waited for and are not behind it."""
+        clocks = [clock for clock, pts in self._waiting if pts == frame.pts]
+        self._come = min(clocks, default=self._come)
+        own = self._come, -1 if frame.pts is None else frame.pts
+        return own, {stamp for stamp in self._waiting if frame.pts is not None and stamp <= own}
 
     def _decoded(self, packet: av.Packet[Any] | None) -> Iterator[Found]:
         try:
@@ -244,18 +265,18 @@ class Decoder:
     def _placed(self, frame: av.VideoFrame) -> tuple[float, bool]:
         """Where a picture lies in time, and whether there is a gap before it."""
         first = not self._clock.began  # before the first key frame nothing can be had
-        passed = {p for p in self._waiting if frame.pts is not None and p <= frame.pts}
+        own, passed = self._passed(frame)
         self._waiting -= passed
         now_s, step_s, jumped = self._clock.read(frame)
         seen = self._suspicious and not first
-        late = passed - {frame.pts} if seen else set()
+        late = passed - {own} if seen else set()
         skipped = len(late)
         hole = seen and step_s > LOST_STEPS * self._step_s
         if skipped or hole:
             self._note(lost=skipped)
             self._gone |= late
-        if frame.pts in self._gone:  # broken stamps: it came after all
-            self._gone.discard(frame.pts)
+        if own in self._gone:  # broken stamps: it came after all
+            self._gone.discard(own)
             self._note(lost=-1)
         was_ill = self._ill_s is not None
         if frame.is_corrupt or ((skipped or hole) and not frame.key_frame):
@@ -330,58 +351,3 @@ class _Clock:
         value = found[kind] if found[kind] is not None else found["pts"]
         value = value if value is not None else found["dts"]
         return None if value is None else value * self._base
-
-
-class Converter:
-    """How the frames of one source become numbers; any thread may ask."""
-
-    def __init__(self, width: int, height: int) -> None:
-        """width, height: of whole pictures."""
-        self.width, self.height = width, height
-        self._local = threading.local()  # FFmpeg's scalers are not to be shared
-
-    def convert(self, frame: av.VideoFrame, width: int, height: int) -> Image:
-        """(height, width, 3) BGR, by the means of areas.
-
-        Planes are scaled as they are and the small picture is converted: in one go FFmpeg rounds
-        more coarsely (1.1 of 255 on noise, against 0.3), and takes longer.
-        """
-        if not hasattr(self._local, "scaler"):
-            self._local.scaler, self._local.painter = VideoReformatter(), VideoReformatter()
-        if (frame.width, frame.height) != (width, height):
-            scaler = cast(VideoReformatter, self._local.scaler)
-            frame = scaler.reformat(frame, width, height, interpolation=Interpolation.AREA)
-        painter = cast(VideoReformatter, self._local.painter)
-        return np.ascontiguousarray(painter.reformat(frame, format="bgr24").to_ndarray(), np.uint8)
-
-
-class Decoded:
-    """A decoded frame as a picture; numbers are made when somebody looks."""
-
-    __slots__ = ("_by", "_frame", "_sized", "_turns")
-
-    def __init__(self, frame: av.VideoFrame, by: Converter) -> None:
-        self._frame, self._by = frame, by
-        self._turns = quarter_turns(frame)
-        self._sized: dict[int, Image] = {}
-
-    def whole(self) -> Image:
-        """(h, w, 3) BGR at the size of the source, upright."""
-        width, height = self._by.width, self._by.height
-        if self._turns % 2:
-            width, height = height, width
-        return self._upright(self._by.convert(self._frame, width, height))
-
-    def at(self, size: int) -> Image:
-        """(size, size, 3) BGR, straight from the decoded planes."""
-        if size not in self._sized:
-            self._sized[size] = self._upright(self._by.convert(self._frame, size, size))
-        return self._sized[size]
-
-    def _upright(self, image: Image) -> Image:
-        return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
-
-
-def quarter_turns(frame: Any) -> int:
-    """Quarter turns against the clock that a camera held sideways asks for: 0 to 3."""
-    return round(float(getattr(frame, "rotation", 0) or 0) / 90) % 4

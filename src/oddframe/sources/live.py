@@ -18,9 +18,8 @@ import numpy as np
 from oddframe.errors import SourceError
 from oddframe.pictures import Picture, Plain
 from oddframe.sources.base import Source, quiet_opencv
+from oddframe.sources.convert import Converter, Decoded
 from oddframe.sources.decode import (
-    Converter,
-    Decoded,
     Decoder,
     Lost,
     Opened,

@@ -16,17 +16,15 @@ from numpy.typing import NDArray
 from oddframe.errors import SourceError
 from oddframe.sources.base import Source
 from oddframe.sources.container import is_iso_media, missing_bytes
+from oddframe.sources.convert import Converter, Decoded, quarter_turns
 from oddframe.sources.decode import (
     NOTHING_S,
-    Converter,
-    Decoded,
     Decoder,
     Found,
     Lost,
     Opened,
     is_steady,
     open_stream,
-    quarter_turns,
     typical_step,
     valid_fps,
 )
