@@ -202,7 +202,7 @@ def days(tmp_path):
 
 def plan_of(videos, frames, held, seed=0, length=50):
     seen = survey(videos, 32, lambda done: None)
-    return stretches(seen, 25.0, frames, held, seed, lambda done, total: None, length)
+    return stretches(seen, 25.0, frames, held, seed, lambda done, total: None, (length, 20))
 
 
 def test_stretches_are_spread_over_all_of_the_time(days):

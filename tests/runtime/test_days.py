@@ -1,6 +1,7 @@
-"""Days of footage in pieces: the scores of one pass, kept over a kill, in several processes."""
+"""Days of footage in stretches: the scores of one pass, kept over a kill, in several processes."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -8,15 +9,17 @@ import pytest
 import oddframe
 from encoded import encode
 from oddframe.data import Video, open_dataset
+from oddframe.errors import OddframeWarning
 from oddframe.runs import load_run
 from oddframe.runtime import days
-from oddframe.runtime.days import pieces, score_days
+from oddframe.runtime.days import score_days, spread, stretches
+from oddframe.runtime.lanes import score_stretch, score_together
 
 
 @pytest.fixture
 def videos(tmp_path, make_frames, monkeypatch):
-    """Two files and a folder, one with a pause of a minute; pieces of about half a second."""
-    monkeypatch.setattr(days, "PIECE_S", 0.6)
+    """Two files and a folder, one with a pause of a minute; stretches of about half a second."""
+    monkeypatch.setattr(days, "PIECE_FRAMES", 15)
     root = tmp_path / "days"
     root.mkdir()
     encode(root / "a.mp4", 60)
@@ -37,60 +40,116 @@ def one_pass(run, videos):
 
 def same(got, wanted):
     assert len(got) == len(wanted)
-    for (score, time_s), (score_w, time_w) in zip(got, wanted, strict=True):
-        np.testing.assert_allclose(time_s, time_w, atol=2e-3)
-        np.testing.assert_allclose(score, score_w, atol=1e-5)
+    for one, (score_w, time_w) in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(one.time_s, time_w, atol=2e-3)
+        np.testing.assert_allclose(one.score, score_w, atol=1e-4)
 
 
-def test_pieces_cover_all_of_the_time(videos):
-    found = pieces(videos, whole=False)
-    assert [p.video for p in found] == sorted(p.video for p in found)
-    for v in range(3):
-        own = [p for p in found if p.video == v]
+def test_stretches_cover_all_of_the_time(videos, shared_run):
+    found = stretches(oddframe.load(shared_run), videos)
+    for video in videos:
+        own = [s for s in found if s.video is video]
         assert own[0].start_s == 0
         assert all(a.stop_s == b.start_s for a, b in itertools.pairwise(own))
         assert own[-1].stop_s == np.inf
-    assert len([p for p in found if p.video == 0]) == 4
-    assert len(pieces(videos, whole=True)) == 3
+        assert sum(s.length_s for s in own) == pytest.approx(own[0].video_s)
+    assert len([s for s in found if s.video is videos[0]]) == 4
 
 
-def test_pieces_together_are_one_pass(shared_run, videos):
+def test_smoothed_scores_are_of_whole_videos(videos, shared_run):
+    detector = oddframe.load(load_run(shared_run).with_settings(["score.smooth=0.5"]))
+    assert [s.video for s in stretches(detector, videos)] == list(videos)
+
+
+def test_lanes_give_what_one_stretch_alone_gives(videos, shared_run):
+    """Of uneven lengths, more than there are lanes, and with a pause in one of them."""
+    detector = oddframe.load(shared_run)
+    parts = stretches(detector, videos)
+    left, found = iter(enumerate(parts)), {}
+    score_together(detector, lambda: next(left, None), found.__setitem__, lanes=3)
+    assert sorted(found) == list(range(len(parts)))
+    for i, part in enumerate(parts):
+        alone = score_stretch(detector, part)
+        same([found[i]], [(alone.score, alone.time_s)])
+
+
+@pytest.mark.parametrize("fps", [5.0, 60.0])
+def test_lanes_look_at_the_rate_of_the_run(videos, shared_run, fps):
+    """Some frames are left out, or all looked at several times."""
+    detector = oddframe.load(shared_run)
+    object.__setattr__(detector.info, "fps", fps)
+    with pytest.warns(OddframeWarning, match="the RUN learned at"):
+        parts = stretches(detector, videos[:1])
+    left, found = iter(enumerate(parts)), {}
+    score_together(detector, lambda: next(left, None), found.__setitem__)
+    for i, part in enumerate(parts):
+        alone = score_stretch(detector, part)
+        same([found[i]], [(alone.score, alone.time_s)])
+
+
+def test_stretches_together_are_one_pass(shared_run, videos):
     seen = []
     run = load_run(shared_run)
     got = score_days(run, videos, 1, lambda done, total: seen.append((done, total)))
-    same(got, one_pass(shared_run, videos))
+    same(got.videos, one_pass(shared_run, videos))
     assert seen[0][0] == 0
     assert seen[-1][0] == pytest.approx(seen[-1][1])
+    assert got.scored_s == pytest.approx(got.total_s)
     assert not list(shared_run.glob("resume/days-*"))
 
 
 def test_several_processes_give_the_same(shared_run, videos, monkeypatch):
     monkeypatch.setattr(days, "ALONE_S", 0.0)
     run = load_run(shared_run)
-    same(score_days(run, videos, 2, lambda *_: None), one_pass(shared_run, videos))
+    same(score_days(run, videos, 2, lambda *_: None).videos, one_pass(shared_run, videos))
 
 
 def test_what_is_done_is_not_done_again(shared_run, videos, monkeypatch):
     run, made = load_run(shared_run), []
-    real = days.score_piece
+    real = days._write
 
-    def stops(detector, video, piece):
+    def stops(file, found):
         if len(made) == 4:
             raise KeyboardInterrupt
-        made.append(piece)
-        return real(detector, video, piece)
+        made.append(file.name)
+        real(file, found)
 
-    monkeypatch.setattr(days, "score_piece", stops)
+    monkeypatch.setattr(days, "_write", stops)
     with pytest.raises(KeyboardInterrupt):
         score_days(run, videos, 1, lambda *_: None)
     first = list(made)
     made[:] = []
-    monkeypatch.setattr(days, "score_piece", lambda d, v, p: made.append(p) or real(d, v, p))
-    same(score_days(run, videos, 1, lambda *_: None), one_pass(shared_run, videos))
+    monkeypatch.setattr(days, "_write", lambda *a: made.append(a[0].name) or real(*a))
+    same(score_days(run, videos, 1, lambda *_: None).videos, one_pass(shared_run, videos))
     assert not set(first) & set(made)
-    assert len(first) + len(made) == len(pieces(videos, whole=False))
-    # Other footage, or another run, has pieces of its own.
+    assert len(first) + len(made) == len(stretches(oddframe.load(run), videos))
+    # Other footage, or another run, has stretches of its own.
     assert days._key(run, videos) != days._key(run, videos[:2])
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_there_is_no_time_for_is_scored_when_there_is(
+    shared_run, videos, monkeypatch, processes
+):
+    monkeypatch.setattr(days, "ALONE_S", 0.0)
+    run = load_run(shared_run)
+    some = score_days(run, videos, processes, lambda *_: None, minutes=1e-9)
+    if processes == 1:  # several may have begun with all that there is
+        assert 0 < some.scored_s < some.total_s
+        assert list(shared_run.glob("resume/days-*/*.npz"))
+    every = score_days(run, videos, processes, lambda *_: None)
+    same(every.videos, one_pass(shared_run, videos))
+    assert not list(shared_run.glob("resume/days-*"))
+
+
+@pytest.mark.parametrize("count", [10, 500, 3001])
+def test_every_beginning_of_the_order_is_spread_over_all(count):
+    order = spread(count)
+    assert sorted(order) == list(range(count))
+    for share in (0.1, 0.25, 0.5):
+        begun = sorted(order[: math.ceil(count * share)])
+        gaps = np.diff([-1, *begun, count])
+        assert gaps.max() <= 3 / share
 
 
 def test_an_error_in_a_process_is_the_users(shared_run, videos, monkeypatch, tmp_path):

@@ -68,7 +68,10 @@ def test_more_than_the_cache_holds_is_taken_in_stretches(long, tmp_path, monkeyp
     assert starts[-1] - starts[0] > 95
     held = [r for r in rows if r["kept_aside"] == "1"]
     facts = run.card["training"]
-    assert facts["held_out"] == sum(int(r["frames"]) for r in held) >= 80
+    assert facts["held_out"] == sum(int(r["frames"]) for r in held)
+    assert len(held) >= 3  # short ones, in many places
+    assert {r["video"] for r in held} == {"a", "b"}
+    assert max(int(r["frames"]) for r in held) < 40
     assert facts["frames"] == sum(int(r["frames"]) for r in rows) - facts["held_out"]
     assert run.card["fps"] == pytest.approx(25)
     assert "25 stretches" in run.card["data"]["taken"]

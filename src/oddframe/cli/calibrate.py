@@ -21,6 +21,11 @@ def run(
     alarms_per_day: float = typer.Option(
         ..., "--alarms-per-day", help="False alarms to accept in 24 hours."
     ),
+    minutes: float = typer.Option(
+        30.0,
+        "--minutes",
+        help="Time for it, about. Footage that takes longer is sampled evenly over all its hours.",
+    ),
     processes: int | None = typer.Option(
         None, "--processes", help="How many at a time (default: one per core)."
     ),
@@ -30,7 +35,8 @@ def run(
 ) -> None:
     """Set the alarm threshold for a rate of false alarms, and store it in the RUN.
 
-    Days of footage are worked off in several processes; killed and started again, it goes on.
+    Days of footage are worked off in several processes; killed and started again, it goes on. What
+    was scored before the time was up is kept: again with more --minutes goes on from there.
     """
     import os
     import sys
@@ -43,8 +49,9 @@ def run(
     from oddframe.runtime.detector import load
     from oddframe.scoring.calibrate import calibrate
 
-    if not alarms_per_day > 0:
-        raise ConfigError(f"--alarms-per-day must be above 0, found {alarms_per_day:g}.")
+    for name, value in (("--alarms-per-day", alarms_per_day), ("--minutes", minutes)):
+        if not value > 0:
+            raise ConfigError(f"{name} must be above 0, found {value:g}.")
     loaded = load_run(run)
     dataset = open_dataset(path, reading=read.reading(loaded.used))
     if not dataset.train:
@@ -61,7 +68,14 @@ def run(
         if machine.device == "cpu" and machine.flow is None:
             jobs = processes or len(os.sched_getaffinity(0))
             with stretch_bar("scoring") as done:
-                found = score_days(loaded, dataset.train, jobs, done)
+                days = score_days(loaded, dataset.train, jobs, done, minutes)
+            found = [(video.score, video.time_s) for video in days.videos]
+            if days.scored_s < days.total_s:
+                print(
+                    f"{days.scored_s / 3600:.1f} of {days.total_s / 3600:.1f} h were scored in "
+                    f"{minutes:g} minutes, spread over all of them: what is not seen does not "
+                    "count. The same command with more --minutes goes on from there."
+                )
         else:
             detector = load(loaded, machine.device, flow=machine.flow)
             flows = detector.flows_of(dataset, "train")

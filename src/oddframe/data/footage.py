@@ -147,7 +147,7 @@ def stretches(
     held: int,
     seed: int,
     tick: Callable[[int, int], None],
-    length: int = STRETCH,
+    lengths: tuple[int, int] = (STRETCH, STRETCH),
 ) -> list[Stretch]:
     """A plan: one stretch from every equal part of the time, in order.
 
@@ -155,15 +155,17 @@ def stretches(
         surveyed: all videos.
         fps: the rate that is learned at.
         frames: how many to take in all.
-        held: how many of them to keep aside, at most.
+        held: how many to keep aside, at most.
         seed: of the places.
         tick: called after each part, with how many there are.
-        length: frames of a stretch.
+        lengths: frames of a stretch to train on, and of one that is kept aside: what is normal is
+            better seen in many places than for long.
 
     Raises:
         DatasetError: no video is as long as a stretch.
     """
-    span_s = length / fps
+    length, aside_length = lengths
+    span_s = max(lengths) / fps
     places = _Places([max(0.0, s.length_s - span_s) for s in surveyed])
     if not places.total:
         raise DatasetError(f"No video lasts {span_s:.1f} s; give longer normal video.")
@@ -177,14 +179,14 @@ def stretches(
         return activity(opened[video], start_s)
 
     parts = max(2 * PRIME, frames // length)
-    aside = _aside(parts, max(1, held // length))
+    aside = _aside(parts, max(1, held // aside_length))
     plan = []
     for part in range(parts):
         tries = (part + rng.random(TRIES)) * places.total / parts  # drawn always: a steady stream
         kept = part in aside
         if kept or part % 2 == 0:
             video, start_s = places.at(float(tries[0]))
-            plan.append(Stretch(video, start_s, length, kept))
+            plan.append(Stretch(video, start_s, aside_length if kept else length, kept))
         else:
             tried = [places.at(float(t)) for t in tries]
             lively = [liveliness(*place) for place in tried]

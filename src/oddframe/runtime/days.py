@@ -1,8 +1,10 @@
 """Days of footage scored in as many processes as there are cores; what is done stays done.
 
-The footage is cut into pieces, each of which starts as many frames early as the history needs, so
-that the pieces together give what one pass gives. Every finished piece lies in a file of its own:
-a run that was killed goes on with those that are missing.
+The footage is cut into stretches, each of which starts as many frames early as the history needs,
+so that the stretches together give what one pass gives. Every finished one lies in a file of its
+own: a run that was killed goes on with those that are missing. They are taken in an order of which
+every beginning is spread over the whole time, so that whatever a budget leaves room for is a
+sample of all hours.
 
 Letters: n frames of one video.
 """
@@ -17,190 +19,277 @@ import multiprocessing
 import os
 import shutil
 import signal
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import closing, suppress
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from oddframe.data.dataset import Video
 from oddframe.data.manifest import videos_hash
+from oddframe.errors import OddframeWarning
 from oddframe.runs import WEIGHTS, Run, load_run, write_atomic
 from oddframe.runtime.detector import Detector, load
-from oddframe.sources.rate import pacer
+from oddframe.runtime.lanes import Scored, Stretch, score_together
 
-Floats = NDArray[np.float64]
-PIECE_S = 600.0
-"""Seconds of footage in a piece, about."""
+PIECE_FRAMES = 600
+"""Frames of a stretch, about: a few seconds of work, and few beside the history before them."""
+MOST_PIECES = 5000
+"""Files that are kept of a run, about."""
 ALONE_S = 300.0
 """Footage that is shorter is scored in this process: starting others takes seconds."""
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of one video."""
+class Days:
+    """What was scored."""
 
-    video: int
-    """Its place in the list of videos."""
-    start_s: float
-    stop_s: float
-    """Excluded; infinite for the last one."""
+    videos: list[Scored]
+    """Of every video that something of was scored, in their order, what was."""
+    scored_s: float
+    total_s: float
+    """Seconds of footage scored, and there."""
 
 
-def pieces(videos: Sequence[Video], whole: bool) -> list[Piece]:
-    """All footage in pieces. whole: one for every video, where scores depend on all before."""
-    found = []
-    for i, video in enumerate(videos):
+def stretches(detector: Detector, videos: Sequence[Video]) -> list[Stretch]:
+    """All footage, in order; whole videos where every score depends on all before."""
+    infos = []
+    for video in videos:
         with video.open() as source:
-            count = 1 if whole else max(1, round(source.length_s / PIECE_S))
-            each_s = source.length_s / count
-        for k in range(count):
-            stop_s = math.inf if k == count - 1 else (k + 1) * each_s
-            found.append(Piece(i, k * each_s, stop_s))
+            pace = detector.pacer(source.info)
+            fps = source.info.fps if pace is None else min(pace.fps, source.info.fps)
+            infos.append((source.length_s, fps))
+    frames = max(PIECE_FRAMES, sum(length_s * fps for length_s, fps in infos) / MOST_PIECES)
+    found = []
+    for video, (length_s, fps) in zip(videos, infos, strict=True):
+        whole = detector.info.overlap is None
+        count = 1 if whole else max(1, round(length_s * fps / frames))
+        each_s = length_s / count
+        ends = [(k + 1) * each_s for k in range(count - 1)]
+        for start_s, stop_s in zip([0.0, *ends], [*ends, math.inf], strict=True):
+            found.append(Stretch(video, start_s, stop_s, length_s))
     return found
 
 
-def score_piece(detector: Detector, video: Video, piece: Piece) -> tuple[Floats, Floats]:
-    """Scores and times (n,) of the frames of a piece."""
-    if piece.start_s <= 0:
-        early_s = 0.0
-    else:
-        with video.open() as source:
-            pace = pacer(detector.info.fps, source.info)
-            fps = source.info.fps if pace is None else min(pace.fps, source.info.fps)
-        # Frames that the history takes, and one for stamps that are not even.
-        early_s = max(0.0, piece.start_s - ((detector.info.overlap or 0) + 2) / fps)
-    scores, times = [], []
-    with video.open() as source, closing(detector.follow_from(source, early_s)) as found:
-        for frame, score in found:
-            if frame.pts_s >= piece.stop_s:
-                break
-            if frame.pts_s >= piece.start_s:
-                scores.append(score.score)
-                times.append(frame.pts_s)
-    return np.array(scores), np.array(times)
+def spread(count: int) -> list[int]:
+    """0 ... count - 1 in an order of which every beginning is spread evenly over all.
+
+    The numbers whose multiple of the golden section has the smallest fractions lie apart by one
+    of three distances only (the three-gap theorem).
+    """
+    return sorted(range(count), key=lambda i: i * GOLDEN % 1)
 
 
 def score_days(
-    run: Run, videos: Sequence[Video], processes: int, tick: Callable[[float, float], None]
-) -> list[tuple[Floats, Floats]]:
-    """Scores and times (n,) of every video, on the CPU.
+    run: Run,
+    videos: Sequence[Video],
+    processes: int,
+    tick: Callable[[float, float], None],
+    minutes: float = math.inf,
+) -> Days:
+    """Scores and times of every video, on the CPU.
 
     Args:
         run: whose RUN folder keeps what is done until all is.
         videos: files and folders of frames.
         processes: how many at a time.
-        tick: called after each piece, with seconds of footage done and in all.
+        tick: called after each stretch, with seconds of footage done and in all.
+        minutes: after which nothing more is begun.
 
     Raises:
         SourceError: a video cannot be read.
         KeyboardInterrupt: stopped; what was done is kept.
     """
+    until = time.monotonic() + 60 * minutes
     detector = load(run)
-    parts = pieces(videos, whole=detector.info.overlap is None)
+    parts = stretches(detector, videos)
     folder = run.path / "resume" / f"days-{_key(run, videos)}"
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{i:05d}.npz" for i in range(len(parts))]
-    lengths = _lengths(videos, parts)
+    lengths = [part.length_s for part in parts]
     done_s = sum(s for s, file in zip(lengths, files, strict=True) if file.exists())
-    tick(done_s, sum(lengths))
-    missing = [i for i, file in enumerate(files) if not file.exists()]
-    for i in _worked_off(run, detector, videos, parts, files, missing, processes):
+    total_s = sum(lengths)
+    tick(done_s, total_s)
+    work = _Work(parts, files, [i for i in spread(len(parts)) if not files[i].exists()])
+
+    def done(i: int) -> None:
+        nonlocal done_s
         done_s += lengths[i]
-        tick(done_s, sum(lengths))
+        tick(done_s, total_s)
+
+    processes = min(processes, len(work.left))
+    if processes < 2 or total_s - done_s < ALONE_S:
+        _alone(detector, work, until, done)
+    else:
+        _in_processes(run, work, processes, until, done)
     out = []
-    for v in range(len(videos)):
-        kept = [np.load(f) for f, p in zip(files, parts, strict=True) if p.video == v]
-        scores, times = (np.concatenate([k[name] for k in kept]) for name in ("score", "time_s"))
-        out.append((scores, times))
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        folder.parent.rmdir()  # where nothing else is in it
-    return out
+    for video in videos:
+        own = [f for f, p in zip(files, parts, strict=True) if p.video is video and f.exists()]
+        if own:
+            kept = [np.load(f) for f in own]
+            out.append(Scored(*(np.concatenate([k[n] for k in kept]) for n in ("score", "time_s"))))
+    if all(file.exists() for file in files):
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.parent.rmdir()  # where nothing else is in it
+    return Days(out, done_s, total_s)
 
 
-def _worked_off(
-    run: Run, detector: Detector, videos: Sequence[Video], parts: Sequence[Piece],
-    files: Sequence[Path], missing: Sequence[int], processes: int,
-) -> Iterator[int]:  # fmt: skip
-    """Score the missing pieces and write their files; gives each as it is done."""
-    total = sum(_lengths(videos, [parts[i] for i in missing]))
-    if processes < 2 or len(missing) < 2 or total < ALONE_S:
-        for i in missing:
-            _write(files[i], *score_piece(detector, videos[parts[i].video], parts[i]))
-            yield i
-        return
-    threads = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))  # read as the processes start
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What there is to do."""
+
+    parts: list[Stretch]
+    files: list[Path]
+    left: list[int]
+    """Numbers of the stretches that are to be done, in this order."""
+
+
+def _alone(detector: Detector, work: _Work, until: float, done: Callable[[int], None]) -> None:
+    """In this process."""
+    places = iter(range(len(work.left)))
+
+    def place() -> int:
+        at = next(places, len(work.left))
+        return at if at == 0 or time.monotonic() < until else len(work.left)
+
+    _work_off(detector, work, place, done)
+
+
+def _work_off(
+    detector: Detector, work: _Work, place: Callable[[], int], done: Callable[[int], None]
+) -> None:
+    """Stretches at the places that are given, until one is behind the last."""
+
+    def take() -> tuple[int, Stretch] | None:
+        at = place()
+        return (i := work.left[at], work.parts[i]) if at < len(work.left) else None
+
+    def give(i: int, found: Scored) -> None:
+        _write(work.files[i], found)
+        done(i)
+
+    score_together(detector, take, give)
+
+
+def _in_processes(
+    run: Run, work: _Work, processes: int, until: float, done: Callable[[int], None]
+) -> None:
+    """In several at a time, each on one core."""
     context = multiprocessing.get_context("spawn")
-    workers = ProcessPoolExecutor(
-        min(processes, len(missing)), context, _begin, (str(run.path), os.getpid())
-    )
+    # The place of the next stretch; whoever has counted it on has taken that stretch.
+    place, told = context.Value("q", 0), context.Queue()
+    known: set[int] = set()
+
+    def tell(i: int) -> None:
+        if i not in known:
+            known.add(i)
+            done(i)
+
+    with _one_thread_each():
+        workers = ProcessPoolExecutor(
+            processes, context, _begin, (str(run.path), os.getpid(), work, place, told)
+        )
+        try:
+            running: set[Future[list[int]]] = {workers.submit(_work) for _ in range(processes)}
+            while running:
+                with suppress(Empty):
+                    tell(told.get(timeout=0.5))
+                for future in [f for f in running if f.done()]:
+                    running.remove(future)
+                    for i in future.result():
+                        tell(i)
+                if time.monotonic() >= until:
+                    place.value = len(work.left)
+        finally:
+            for process in list((workers._processes or {}).values()):
+                process.terminate()
+            workers.shutdown(wait=False, cancel_futures=True)
+
+
+_THREADS = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes that start inside have one thread; they read these variables as they start."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
-        waiting: dict[Future[None], int] = {
-            workers.submit(_work, videos[parts[i].video], parts[i], files[i]): i for i in missing
-        }
-        for future in as_completed(waiting):
-            future.result()
-            yield waiting[future]
+        yield
     finally:
-        for process in list((workers._processes or {}).values()):
-            process.terminate()
-        workers.shutdown(wait=False, cancel_futures=True)
-        for name, value in threads.items():
+        for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
 
-_THREADS = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-_detector: Detector | None = None
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """What a process of its own knows."""
+
+    detector: Detector
+    work: _Work
+    place: Any
+    told: Any
 
 
-def _begin(run: str, parent: int) -> None:
+_worker: _Worker | None = None
+
+
+def _begin(run: str, parent: int, work: _Work, place: Any, told: Any) -> None:
     """In each process: load the run, once; end with the parent, however it ends."""
-    global _detector
+    global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to hand on
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(1)
-    _detector = load(load_run(run))
+    warnings.simplefilter("ignore", OddframeWarning)  # the parent has said it
+    _worker = _Worker(load(load_run(run)), work, place, told)
 
 
-def _work(video: Video, piece: Piece, file: Path) -> None:
-    assert _detector is not None
-    _write(file, *score_piece(_detector, video, piece))
+def _work() -> list[int]:
+    """In each process: stretches until there are no more; their numbers."""
+    assert _worker is not None
+    worker, found = _worker, list[int]()
+
+    def place() -> int:
+        with worker.place.get_lock():
+            at = int(worker.place.value)
+            worker.place.value = at + 1
+        return at
+
+    def done(i: int) -> None:
+        found.append(i)
+        worker.told.put(i)
+
+    _work_off(worker.detector, worker.work, place, done)
+    return found
 
 
-def _write(file: Path, score: Floats, time_s: Floats) -> None:
+def _write(file: Path, found: Scored) -> None:
     def save(path: Path) -> None:
         with path.open("wb") as target:
-            np.savez(target, score=score, time_s=time_s)
+            np.savez(target, score=found.score, time_s=found.time_s)
 
     write_atomic(file, save)
 
 
-def _lengths(videos: Sequence[Video], parts: Sequence[Piece]) -> list[float]:
-    """Seconds of each piece."""
-    last: dict[int, float] = {}
-    for part in parts:
-        if math.isinf(part.stop_s) and part.video not in last:
-            with videos[part.video].open() as source:
-                last[part.video] = source.length_s
-    return [(last[p.video] if math.isinf(p.stop_s) else p.stop_s) - p.start_s for p in parts]
-
-
 def _key(run: Run, videos: Sequence[Video]) -> str:
-    """What the kept pieces were made from."""
+    """What the kept stretches were made from."""
     digest = hashlib.blake2b(digest_size=8)
     digest.update((run.path / WEIGHTS).read_bytes())
-    known: dict[str, Any] = {"scene": run.card["scene"], "config": run.card["config"]}
-    digest.update(json.dumps([known, PIECE_S, videos_hash(videos)], sort_keys=True).encode())
+    known: dict[str, Any] = {name: run.card.get(name) for name in ("scene", "config", "fps")}
+    cut = [PIECE_FRAMES, MOST_PIECES]
+    digest.update(json.dumps([known, cut, videos_hash(videos)], sort_keys=True).encode())
     digest.update(repr([v.reading for v in videos]).encode())
     return digest.hexdigest()

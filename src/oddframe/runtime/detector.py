@@ -37,9 +37,8 @@ from oddframe.scoring.floors import FLOW_LAG
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.scorer import Compared, Greys, Precision, Prepared, Scorer, ScorerState
 from oddframe.sources import Reading, Source, open_as
-from oddframe.sources.base import Later
 from oddframe.sources.rate import Pacer, pacer, pacing_text
-from oddframe.types import Frame, Image, Score
+from oddframe.types import Frame, Image, Score, SourceInfo
 
 SourceLike = Source | str | Path | int
 Progress = Callable[[int, int | None], None]
@@ -95,7 +94,8 @@ class Detector:
         self._flow = flow_folder(model.carried, flow, str(run.path))
         if compiled:
             compile_parts(model, where)
-        self._scorer = Scorer(model, run.score_config, run.scene, run.threshold, where, precision)
+        self.scorer = Scorer(model, run.score_config, run.scene, run.threshold, where, precision)
+        """What turns prepared frames into scores."""
         self.info = DetectorInfo(
             run=run.path,
             model=run.name,
@@ -119,11 +119,11 @@ class Detector:
 
     def paper_of(self, data: str | None = None) -> PaperScore:
         """How frames score by the model's paper on a data set (a key of `OFFICIAL`, or None)."""
-        return PaperScore(self._scorer.model, self.info.model, self.score_config, data)
+        return PaperScore(self.scorer.model, self.info.model, self.score_config, data)
 
     def paper_score(self, terms: Terms, ranges: Ranges = None) -> NDArray[np.float64]:
         """The score of the model's paper for a whole video, from the terms of a `Result`."""
-        return self._scorer.model.paper_score(terms, ranges, alpha=self.paper_of().alpha)
+        return self.scorer.model.paper_score(terms, ranges, alpha=self.paper_of().alpha)
 
     def paper_curve(
         self, terms: Terms, ranges: Ranges = None, data: str | None = None
@@ -134,21 +134,21 @@ class Detector:
         data: which benchmark the video is of, where `score.alpha` is the paper's.
         """
         alpha = self.paper_of(data).alpha
-        return self._scorer.model.paper_curve(terms, ranges, alpha=alpha)
+        return self.scorer.model.paper_curve(terms, ranges, alpha=alpha)
 
     @property
     def curve_name(self) -> str:
         """What `paper_curve` is, in words."""
-        return self._scorer.model.curve_name
+        return self.scorer.model.curve_name
 
     @property
     def model(self) -> VADModel:
         """The trained model, in eval mode."""
-        return self._scorer.model
+        return self.scorer.model
 
     def init_state(self) -> ScorerState:
         """State of a stream that has seen no frame."""
-        return self._scorer.init_state()
+        return self.scorer.init_state()
 
     def flow_of(self, source: Source) -> VideoFlow | None:
         """The flow files of a source, found by its name; None where the model reads none.
@@ -203,9 +203,9 @@ class Detector:
         """
         frame = image if isinstance(image, Frame) else Frame(0, pts_s, Plain(_picture(image)))
         if frame.gap:
-            state = self._scorer.restart(state)
-        ready = self._scorer.prepare(frame.picture, state.greys, flow)
-        return self._scorer.step(state, ready, frame.pts_s)
+            state = self.scorer.restart(state)
+        ready = self.scorer.prepare(frame.picture, state.greys, flow)
+        return self.scorer.step(state, ready, frame.pts_s)
 
     def step_batch(
         self,
@@ -230,7 +230,7 @@ class Detector:
             )
         if not states:
             return [], []
-        return self._scorer.step_batch(states, [_picture(i) for i in images], times)
+        return self.scorer.step_batch(states, [_picture(i) for i in images], times)
 
     def follow(
         self, source: SourceLike, flow: VideoFlow | None = None
@@ -239,14 +239,6 @@ class Detector:
         with closing(self.observe(source, flow)) as observed:
             for frame, score, _ in observed:
                 yield frame, score
-
-    def follow_from(
-        self, source: Source, start_s: float
-    ) -> Generator[tuple[Frame, Score], None, None]:
-        """`follow`, from a time on; frames count from there."""
-        from_there = source if start_s <= 0 else Later(source, start_s)
-        with closing(self.follow(from_there)) as followed:
-            yield from followed
 
     def observe(
         self, source: SourceLike, flow: VideoFlow | None = None
@@ -263,16 +255,16 @@ class Detector:
             score, compared = Score(-1, 0.0, math.nan, math.nan, False), None
             for frame, looks in frames:
                 if frame.gap:
-                    state = self._scorer.restart(state)
+                    state = self.scorer.restart(state)
                 scores = []
                 for prepared in looks:
                     # The two halves of `Scorer.step`.
-                    state, seen = self._scorer.observe(state, prepared)
-                    state, one = self._scorer.score(state, seen, frame.pts_s)
+                    state, seen = self.scorer.observe(state, prepared)
+                    state, one = self.scorer.score(state, seen, frame.pts_s)
                     scores.append(one)
                     compared = None if seen is None else seen.compared
                 if scores:
-                    score = self._scorer.mean(scores)
+                    score = self.scorer.mean(scores)
                 age_s = None if frame.arrived_s is None else time.monotonic() - frame.arrived_s
                 score = replace(
                     score, index=frame.index, pts_s=frame.pts_s, held=not scores, age_s=age_s
@@ -282,25 +274,36 @@ class Detector:
     def _prepared(
         self, source: Source, flow: VideoFlow | None
     ) -> Generator[tuple[Frame, list[Prepared]], None, None]:
-        """The frames of a source, prepared; those of files by a thread, ahead of the model.
+        """`looks`; at files by a thread, ahead of the model.
 
         Frames of cameras are prepared when a score is wanted and not before: one that waits here
         is as old as the model is slow.
         """
-        pace = None if self.info.carried else pacer(self.info.fps, source.info)
+        made = self.looks(source, flow)
+        return made if source.live else ahead(made, AHEAD)
+
+    def looks(
+        self, source: Source, flow: VideoFlow | None = None
+    ) -> Generator[tuple[Frame, list[Prepared]], None, None]:
+        """Every frame of a source with what the model is to look at: once, or as often as the
+        RUN's rate asks for; nothing where the frame keeps the score before it.
+        """
+        return self._prepare_all(source, flow or self.flow_of(source), self.pacer(source.info))
+
+    def pacer(self, source: SourceInfo) -> Pacer | None:
+        """What brings a source to the rate of the RUN, None where nothing has to; says so once."""
+        pace = None if self.info.carried else pacer(self.info.fps, source)
         if pace is not None and self.info.fps is not None:
-            text = pacing_text(self.info.fps, source.info)
-            kind = text.removeprefix(source.info.name)
+            text = pacing_text(self.info.fps, source)
+            kind = text.removeprefix(source.name)
             if kind not in self._said:
                 self._said.add(kind)
                 warnings.warn(text, OddframeWarning, stacklevel=2)
-        made = self._prepare_all(source, flow or self.flow_of(source), pace)
-        return made if source.live else ahead(made, AHEAD)
+        return pace
 
     def _prepare_all(
         self, source: Source, flow: VideoFlow | None, pace: Pacer | None
     ) -> Generator[tuple[Frame, list[Prepared]], None, None]:
-        """Every frame with what is to be looked at: once, or as often as its rate asks for."""
         greys: Greys = ()
         frames = 0
         for frame in source:
@@ -311,7 +314,7 @@ class Detector:
                 _picture(frame.image)
             looks = []
             for _ in range(1 if pace is None else pace.looks(frame)):
-                looks.append(self._scorer.prepare(frame.picture, greys, carried))
+                looks.append(self.scorer.prepare(frame.picture, greys, carried))
                 greys = looks[-1].greys
             yield frame, looks
         if flow is not None:  # files left over are of another video

@@ -309,16 +309,21 @@ class Scorer:
         states: Sequence[ScorerState],
         images: Sequence[Image | Prepared],
         pts_s: Sequence[float],
+        *,
+        heat: bool = True,
     ) -> tuple[list[ScorerState], list[Score]]:
         """`step` for the next frame of each of several streams, in one call of the model."""
         known, seen = self.observe_batch(states, images)
-        found = [self.score(*each) for each in zip(known, seen, pts_s, strict=True)]
+        found = [self.score(*each, heat=heat) for each in zip(known, seen, pts_s, strict=True)]
         return [state for state, _ in found], [score for _, score in found]
 
     def score(
-        self, state: ScorerState, seen: Observation | None, pts_s: float
+        self, state: ScorerState, seen: Observation | None, pts_s: float, *, heat: bool = True
     ) -> tuple[ScorerState, Score]:
-        """What `observe` saw of the newest frame, as a score: the second half of `step`."""
+        """What `observe` saw of the newest frame, as a score: the second half of `step`.
+
+        heat: also make the heat map.
+        """
         index = state.index - 1
         if seen is None:
             return state, Score(index, pts_s, float("nan"), float("nan"), False)
@@ -330,7 +335,8 @@ class Scorer:
         value = smoothed(fuse({name: worst[name] for name in fused}), state.smooth, self.config)
         level = float("nan") if self.threshold is None else max(value, 0.0) / self.threshold
         state = replace(state, smooth=value)
-        return state, Score(index, pts_s, value, level, level >= 1, terms, fuse_maps(fused))
+        shown = fuse_maps(fused) if heat else None
+        return state, Score(index, pts_s, value, level, level >= 1, terms, shown)
 
     def mean(self, scores: Sequence[Score]) -> Score:
         """One score of several looks at a frame; NaN where one of them has none yet."""

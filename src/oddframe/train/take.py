@@ -40,6 +40,11 @@ TABLE = "footage.csv"
 GIB = 2**30
 DECODING = 0.2
 """Share of the time that decoding may take."""
+ASIDE = 2
+"""Frames of a stretch kept aside, in times of the shortest that is of any use: half of it is the
+history of the other half."""
+FEWEST_ASIDE = 12
+"""Stretches kept aside, at least, whatever time there is: one hour is not the day."""
 LOOKING = 0.15
 """Share of the time that looking at the frames kept aside may take."""
 
@@ -144,17 +149,20 @@ def plan(
             return Taken(Take(fps), fps, text, most_held, range_in_use(seen))
         rate_s = fps or seen[0].fps
         length = max(STRETCH, 4 * speed.shortest)
-        held = 0 if not speed.share else min(round(speed.share * room), most_held)
+        aside = max(most_held, FEWEST_ASIDE * ASIDE * speed.shortest)
+        held = 0 if not speed.share else min(round(speed.share * room), aside)
         bar.reset(task, total=max(1, room // length), description="choosing stretches")
         parts = stretches(
             seen, rate_s, room, held, seed,
-            lambda done, total: bar.update(task, completed=done, total=total), length,
+            lambda done, total: bar.update(task, completed=done, total=total),
+            (length, ASIDE * speed.shortest),
         )  # fmt: skip
     frames = sum(s.frames for s in parts)
     text = (
         f"{len(parts)} stretches of {length} frames, {100 * frames / total:.2g} % of {hours:.3g} h "
         f"at {rate_s:.3g} frames/s, one from every {60 * hours / len(parts):.2g} min, half of them "
-        f"where something moves; {sum(s.held for s in parts)} kept aside"
+        f"where something moves; {sum(s.held for s in parts)} of them, of {ASIDE * speed.shortest} "
+        "frames, kept aside"
     )
     return Taken(Take(fps, tuple(parts)), fps, text, most_held, range_in_use(seen))
 

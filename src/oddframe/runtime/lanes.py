@@ -1,0 +1,189 @@
+"""Many stretches of footage at once: side by side, one call of the model for all.
+
+    lanes, each with a stretch -> the next look of every lane -> Scorer.step_batch -> lanes
+
+A small model spends most of a frame on calling; eight frames in one call cost a third each
+(docs/speed.md). A lane that has come to its end takes the next stretch, so that none waits.
+The short twin is `score_stretch`: one stretch, frame by frame, the same scores to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddframe.data.dataset import Video
+from oddframe.runtime.detector import Detector
+from oddframe.scoring.scorer import Prepared, ScorerState
+from oddframe.sources import Source
+from oddframe.sources.base import Later
+from oddframe.types import Score
+
+Floats = NDArray[np.float64]
+LANES = 8
+"""Stretches at a time: twice as many bring another tenth and take twice the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of one video."""
+
+    video: Video
+    start_s: float
+    stop_s: float
+    """Excluded; infinite for the last one."""
+    video_s: float
+    """Length of the video."""
+
+    @property
+    def length_s(self) -> float:
+        """Seconds in it."""
+        return min(self.stop_s, self.video_s) - self.start_s
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The frames of a stretch (n,): their scores, NaN where there is none, and their times."""
+
+    score: Floats
+    time_s: Floats
+
+
+def score_stretch(detector: Detector, stretch: Stretch) -> Scored:
+    """One stretch alone, frame by frame."""
+    scores, times = [], []
+    with stretch.video.open() as source:
+        early = Later(source, _early_s(detector, source, stretch))
+        with closing(detector.follow(early)) as found:
+            for frame, score in found:
+                if frame.pts_s >= stretch.stop_s:
+                    break
+                if frame.pts_s >= stretch.start_s:
+                    scores.append(score.score)
+                    times.append(frame.pts_s)
+    return Scored(np.array(scores), np.array(times))
+
+
+def score_together(
+    detector: Detector,
+    take: Callable[[], tuple[int, Stretch] | None],
+    give: Callable[[int, Scored], None],
+    lanes: int = LANES,
+) -> None:
+    """Stretches until there are no more, `lanes` of them at a time.
+
+    Args:
+        detector: whose scores they are.
+        take: the next stretch and its number; None: there are no more.
+        give: called with the number and the scores of each as it is done.
+        lanes: how many at a time.
+
+    Raises:
+        SourceError: a video cannot be read.
+    """
+    running: list[_Lane] = []
+    try:
+        more = True
+        while True:
+            while more and len(running) < lanes:
+                taken = take()
+                if taken is None:
+                    more = False
+                else:
+                    running.append(_Lane(detector, *taken))
+            asking = []
+            for lane in running:
+                if lane.asks():
+                    asking.append(lane)
+                else:
+                    lane.close()
+                    give(lane.number, lane.found())
+            running = asking
+            if asking:
+                states, scores = detector.scorer.step_batch(
+                    [lane.state for lane in asking],
+                    [lane.look for lane in asking],
+                    [lane.pts_s for lane in asking],
+                    heat=False,
+                )
+                for lane, state, score in zip(asking, states, scores, strict=True):
+                    lane.answer(state, score)
+            elif not more:
+                return
+    finally:
+        for lane in running:
+            lane.close()
+
+
+class _Lane:
+    """One stretch on its way: asks for the score of a look, until it is at its end.
+
+    What `Detector.observe` does with a source, cut where a score is wanted.
+    """
+
+    def __init__(self, detector: Detector, number: int, stretch: Stretch) -> None:
+        self.number, self.state = number, detector.init_state()
+        self.look: Prepared
+        self.pts_s = 0.0
+        self._scorer, self._stretch = detector.scorer, stretch
+        self._looks: Iterator[Prepared] = iter(())
+        self._of_frame: list[Score] = []
+        self._score: Score | None = None
+        self._scores: list[float] = []
+        self._times: list[float] = []
+        with ExitStack() as stack:
+            source = stack.enter_context(stretch.video.open())
+            early = Later(source, _early_s(detector, source, stretch))
+            self._frames = stack.enter_context(closing(detector.looks(early)))
+            self._opened = stack.pop_all()
+        self._begun = False
+
+    def asks(self) -> bool:
+        """Go on to the next look that has no score; False: the stretch is at its end."""
+        while (look := next(self._looks, None)) is None:
+            self._end_frame()
+            frame, looks = next(self._frames, (None, []))
+            if frame is None or frame.pts_s >= self._stretch.stop_s:
+                return False
+            if frame.gap:
+                self.state = self._scorer.restart(self.state)
+            self._begun, self.pts_s, self._looks = True, frame.pts_s, iter(looks)
+        self.look = look
+        return True
+
+    def answer(self, state: ScorerState, score: Score) -> None:
+        """The score of the look that was asked for."""
+        self.state = state
+        self._of_frame.append(score)
+
+    def found(self) -> Scored:
+        """The scores of the stretch."""
+        return Scored(np.array(self._scores), np.array(self._times))
+
+    def close(self) -> None:
+        """Let go of the video."""
+        self._opened.close()
+
+    def _end_frame(self) -> None:
+        """The frame that all looks were of has its score; one that has none keeps the last."""
+        if self._of_frame:
+            self._score, self._of_frame = self._scorer.mean(self._of_frame), []
+        if self._begun and self.pts_s >= self._stretch.start_s:
+            self._scores.append(math.nan if self._score is None else self._score.score)
+            self._times.append(self.pts_s)
+        self._begun = False
+
+
+def _early_s(detector: Detector, source: Source, stretch: Stretch) -> float:
+    """Where to begin so that the history is full at the first frame that counts."""
+    if stretch.start_s <= 0:
+        return 0.0
+    pace = detector.pacer(source.info)
+    fps = source.info.fps if pace is None else min(pace.fps, source.info.fps)
+    # Frames that the history takes, and one for stamps that are not even.
+    return max(0.0, stretch.start_s - ((detector.info.overlap or 0) + 2) / fps)
