@@ -43,7 +43,7 @@ DEVIATION (13): beside Eq. 4-6 a TMB has what Mamba has (SiLU, skip, gate, resid
 DEVIATION (14): a decoder adds its two features up; its steps are VM-UNet's patch expansion.
 DEVIATION (15): the norms of Eq. 7-9 are means (`losses`); lambda_ssim is not printed, .2 is ours.
 DEVIATION (16): the sizes for a CPU have coarser patches, `detail_frames`, 4 as the weight of
-    L_motion, and neither gradient nor SSIM.
+    L_motion, neither gradient nor SSIM; `edge` has no memories: none earns anything there.
 DEVIATION (17): MAX is 2, the span of [-1, 1]; alpha .5 unless told; the min-max each video's.
 DEVIATION (18): the paper does not describe M1: finest scale, shortest window, no Eq. 1.
 """
@@ -170,9 +170,7 @@ _CPU = {
     "patches": (8, 16, 32), "detail_frames": 3,
     "lambda_motion": 4.0, "lambda_gradient": 0.0, "lambda_ssim": 0.0,
 }  # fmt: skip
-_EDGE = {
-    "width": 64, "depths": (1, 2, 2), "expand": 1, "state": 1, "memory_items": 64, "upscale": 4,
-}  # fmt: skip
+_EDGE = {"width": 64, "depths": (1, 2, 2), "expand": 1, "state": 1, "memory_items": 0, "upscale": 4}
 _SMALL = {"width": 128, "depths": (2, 2, 4), "state": 4, "memory_items": 128, "upscale": 2}
 SIZES: dict[str, dict[str, object]] = {
     "m2s2l": {}, "m2s2l-small": _CPU | _SMALL, "m2s2l-edge": _CPU | _EDGE,
@@ -187,7 +185,7 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "L2": {"lambda_separate": 0.0},
     "L3": {},
 }
-"""The paper's Tables II and III as changes of a configuration; 1 means: the first one alone."""
+"""Tables II and III as changes of a configuration; 1 means: the first alone. All have memories."""
 SCORE_SETTINGS = ("score.alpha",)
 """Settings of the paper's score, which may be changed after training."""
 
@@ -197,17 +195,18 @@ def ablation(name: str, base: M2S2LConfig) -> M2S2LConfig:
 
     M1's one scale is as deep as brings it nearest to M2's parameters: scales are added, not size.
     """
-    changes = dict(ABLATIONS[name])
+    # What a row takes out is not put back: it is literal in all the rest.
+    literal = base.literal and not ABLATIONS[name]
+    changes = {"memory_items": base.memory_items or 64, "literal": literal} | ABLATIONS[name]
     if changes.get("windows") == 1:
         changes["windows"] = base.windows[:1]
     if changes.get("patches") == 1:
         changes |= {"patches": base.patches[:1], "depths": (1,)}
-        plain = base.model_dump() | {"literal": False} | changes
+        plain = base.model_dump() | changes | {"literal": False}
         shallow = [M2S2LConfig.read(plain | {"depths": (n,)}) for n in (1, 2)]
         one, two, wanted = map(M2S2L.size_of, (*shallow, ablation("M2", base)))
         changes["depths"] = (max(1, 1 + round((wanted - one) / (two - one))),)
-    # What a row takes out is not put back: it is literal in all the rest.
-    return M2S2LConfig.read(base.model_dump() | {"literal": base.literal and not changes} | changes)
+    return M2S2LConfig.read(base.model_dump() | changes)
 
 
 @dataclass(frozen=True, slots=True)
