@@ -14,6 +14,7 @@ from oddframe.models import ablations, entry
 from oddframe.models.papers import PAPER_TABLES
 from oddframe.reproduce.plan import Job, Options, data_sets, plan
 from oddframe.reproduce.tables import TABLES, resized, table
+from oddframe.train.wanted import configs
 
 PED2 = {"ped2": Path("ped2")}
 
@@ -154,3 +155,11 @@ def test_no_data_is_said(tmp_path, monkeypatch):
         data_sets(["ped2"], tmp_path)
     with pytest.raises(ConfigError, match="nowhere is not there"):
         data_sets(["x=nowhere"], tmp_path)
+
+
+def test_rows_about_memories_have_some_whatever_the_size_has():
+    """Rows of the paper too; only the rows that are called so have none."""
+    for name in ("m2s2l-tables", "m2s2l-memory"):
+        for line in table(name).lines:
+            found = configs(line.model, line.settings, ablation=line.ablation).model
+            assert found.memory_items == (0 if line.name.endswith("-off") else 64), line.name

@@ -84,7 +84,7 @@ them bite: items that start far apart and are revived, read in several ways."""
 
 def _memories(head: str, *kinds: str) -> tuple[Line, ...]:
     """Kinds of memory under a head; the base of each is written out, whatever the defaults are."""
-    base = ("memory_write=mean", "memory_start=apart", "memory_revive=true",
+    base = ("memory_items=64", "memory_write=mean", "memory_start=apart", "memory_revive=true",
             "memory_centre=false", "memory_temperature=0.1", f"head={head}")  # fmt: skip
     return tuple(
         Line(
