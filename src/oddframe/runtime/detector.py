@@ -32,10 +32,11 @@ from oddframe.pictures import Plain
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
 from oddframe.runtime.compile import compile_parts
+from oddframe.runtime.looks import as_image, looks
 from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.floors import FLOW_LAG
 from oddframe.scoring.paper import PaperScore
-from oddframe.scoring.scorer import Compared, Greys, Precision, Prepared, Scorer, ScorerState
+from oddframe.scoring.scorer import Compared, Precision, Prepared, Scorer, ScorerState
 from oddframe.sources import Reading, Source, open_as
 from oddframe.sources.rate import Pacer, pacer, pacing_text
 from oddframe.types import Frame, Image, Score, SourceInfo
@@ -201,7 +202,7 @@ class Detector:
         Raises:
             ConfigError: no BGR uint8 picture, or no flow where it is needed.
         """
-        frame = image if isinstance(image, Frame) else Frame(0, pts_s, Plain(_picture(image)))
+        frame = image if isinstance(image, Frame) else Frame(0, pts_s, Plain(as_image(image)))
         if frame.gap:
             state = self.scorer.restart(state)
         ready = self.scorer.prepare(frame.picture, state.greys, flow)
@@ -230,7 +231,7 @@ class Detector:
             )
         if not states:
             return [], []
-        return self.scorer.step_batch(states, [_picture(i) for i in images], times)
+        return self.scorer.step_batch(states, [as_image(i) for i in images], times)
 
     def follow(
         self, source: SourceLike, flow: VideoFlow | None = None
@@ -288,7 +289,8 @@ class Detector:
         """Every frame of a source with what the model is to look at: once, or as often as the
         RUN's rate asks for; nothing where the frame keeps the score before it.
         """
-        return self._prepare_all(source, flow or self.flow_of(source), self.pacer(source.info))
+        files = flow or self.flow_of(source)
+        return looks(self.scorer, source, files, self.pacer(source.info))
 
     def pacer(self, source: SourceInfo) -> Pacer | None:
         """What brings a source to the rate of the RUN, None where nothing has to; says so once."""
@@ -300,25 +302,6 @@ class Detector:
                 self._said.add(kind)
                 warnings.warn(text, OddframeWarning, stacklevel=2)
         return pace
-
-    def _prepare_all(
-        self, source: Source, flow: VideoFlow | None, pace: Pacer | None
-    ) -> Generator[tuple[Frame, list[Prepared]], None, None]:
-        greys: Greys = ()
-        frames = 0
-        for frame in source:
-            greys = () if frame.gap else greys
-            frames = frame.index + 1
-            carried = None if flow is None else flow.read(frame.index, self.info.size)
-            if isinstance(frame.picture, Plain):  # decoded ones are pictures
-                _picture(frame.image)
-            looks = []
-            for _ in range(1 if pace is None else pace.looks(frame)):
-                looks.append(self.scorer.prepare(frame.picture, greys, carried))
-                greys = looks[-1].greys
-            yield frame, looks
-        if flow is not None:  # files left over are of another video
-            flow.expect(frames)
 
     def stream(
         self, source: SourceLike, flow: VideoFlow | None = None
@@ -422,15 +405,6 @@ def pick_device(device: str) -> torch.device:
             f"{torch.cuda.device_count()} CUDA devices. Use --device cpu, or install a CUDA build."
         )
     return found
-
-
-def _picture(image: Image) -> Image:
-    """The picture, if it is one."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ConfigError(
-            f"A frame must be BGR uint8 (h, w, 3), found {image.dtype} {image.shape}."
-        )
-    return image
 
 
 @contextmanager
