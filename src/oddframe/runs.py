@@ -26,7 +26,7 @@ from oddframe.scoring.scene import StreamScene, from_json, to_json
 if TYPE_CHECKING:
     from oddframe.config import Config
     from oddframe.models.base import VADModel
-    from oddframe.scoring.scorer import ScoreConfig
+    from oddframe.scoring.settings import ScoreConfig
 
 FORMAT = 2
 """Version of model.json; raised when an older oddframe could misread a newer RUN."""
@@ -241,7 +241,7 @@ def load_run(path: str | Path) -> Run:
     Raises:
         RunError: not a RUN, unfinished, damaged, or of another format version.
     """
-    from oddframe.scoring.scorer import ScoreConfig
+    from oddframe.scoring.settings import ScoreConfig
 
     path = Path(path)
     if not path.is_dir():

@@ -15,7 +15,8 @@ from oddframe.models.m2s2l import ABLATIONS, M2S2L, SIZES, M2S2LConfig, ablation
 from oddframe.models.temporal import TMB
 from oddframe.ops import unavailable
 from oddframe.ops.ss2d import SS2D
-from oddframe.scoring.scorer import ScoreConfig, Scorer
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.settings import ScoreConfig
 
 
 def truth(model, clip):

@@ -17,7 +17,8 @@ from oddframe.metrics.check import normalise_videos
 from oddframe.models.base import Prediction
 from oddframe.models.stnmamba import vssb as stnmamba_vssb
 from oddframe.scoring.scene import SceneFit
-from oddframe.scoring.scorer import ScoreConfig, Scorer
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.settings import ScoreConfig
 from test_losses import cosines, ssim_of
 
 SIDE = 12

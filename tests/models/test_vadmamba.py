@@ -22,7 +22,8 @@ from oddframe.models.vadmamba import (
     VADMamba,
     VADMambaConfig,
 )
-from oddframe.scoring.scorer import ScoreConfig, Scorer
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.settings import ScoreConfig
 
 TINY = {"size": 64, "history": 4, "width": 8, "state": 2, "codes": 6}
 

@@ -16,7 +16,8 @@ from oddframe.models import build, default_config
 from oddframe.models.m2s2l import M2S2L, M2S2LConfig
 from oddframe.runs import save_run
 from oddframe.scoring.scene import SceneFit
-from oddframe.scoring.scorer import ScoreConfig, Scorer
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.settings import ScoreConfig
 
 HISTORY = 4
 CONFIG = M2S2LConfig(

@@ -15,7 +15,8 @@ from oddframe.models.memory import Memory
 from oddframe.runtime.evaluate import evaluate
 from oddframe.runtime.memories import EVERY, LOOK, WAYS, _mean_reads, watching
 from oddframe.scoring.protocols import parse_protocols
-from oddframe.scoring.scorer import ScoreConfig, Scorer
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.settings import ScoreConfig
 
 FRAMES, ODD = 30, 18
 

@@ -19,7 +19,7 @@ from oddframe.runtime.compare import How, collect, compare
 from oddframe.runtime.evaluate import evaluate
 from oddframe.scoring.fuse import fuse
 from oddframe.scoring.protocols import parse_protocols
-from oddframe.scoring.scorer import ScoreConfig, chosen, score_again
+from oddframe.scoring.settings import ScoreConfig, chosen, score_again
 
 
 def silent(_title):

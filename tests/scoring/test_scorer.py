@@ -16,7 +16,8 @@ from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.fuse import fuse
 from oddframe.scoring.local import box_mean
 from oddframe.scoring.scene import SceneFit
-from oddframe.scoring.scorer import ScoreConfig, Scorer
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.settings import ScoreConfig
 
 SIZE, HISTORY = 64, 3
 

@@ -30,7 +30,7 @@ from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
 from oddframe.scoring.protocols import PROTOCOLS, for_missing
 from oddframe.scoring.score_files import NOT_STATED, Reading, foreign_scores
-from oddframe.scoring.scorer import score_again
+from oddframe.scoring.settings import score_again
 
 Floats = NDArray[np.float64]
 _UNTRAINED = "none (a floor learns nothing)"

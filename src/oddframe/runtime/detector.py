@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from oddframe.data.dataset import Dataset
@@ -32,6 +31,7 @@ from oddframe.pictures import Plain
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
 from oddframe.runtime.compile import compile_parts
+from oddframe.runtime.device import pick_device
 from oddframe.runtime.looks import as_image, looks
 from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.floors import FLOW_LAG
@@ -383,28 +383,6 @@ def load(
     """
     found = run if isinstance(run, Run) else load_run(run)
     return Detector(found, device, precision=precision, compiled=compiled, flow=flow)
-
-
-def pick_device(device: str) -> torch.device:
-    """The torch device behind a name: cpu, cuda, cuda:N, auto.
-
-    Raises:
-        ConfigError: unknown, or not in this machine.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise ConfigError(
-            f"Unknown device {device!r}; expected cpu, cuda, cuda:N or auto."
-        ) from None
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"Device {device} is not there: torch {torch.__version__} sees "
-            f"{torch.cuda.device_count()} CUDA devices. Use --device cpu, or install a CUDA build."
-        )
-    return found
 
 
 @contextmanager

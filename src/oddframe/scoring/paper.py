@@ -20,7 +20,7 @@ from oddframe.data.official import OFFICIAL
 from oddframe.errors import ProtocolError
 from oddframe.models.base import Ranges, Terms, VADModel, extremes
 from oddframe.scoring.protocol import Protocol
-from oddframe.scoring.scorer import ScoreConfig, alpha_of
+from oddframe.scoring.settings import ScoreConfig, alpha_of
 
 Floats = NDArray[np.float64]
 

@@ -15,16 +15,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
 from torch import Tensor
 
-from oddframe.config import Config
 from oddframe.data.frames import to_model
 from oddframe.errors import ConfigError
 from oddframe.models.base import Prediction, VADModel
@@ -33,55 +31,15 @@ from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.fuse import fuse, own_streams
 from oddframe.scoring.local import box_mean
 from oddframe.scoring.scene import StreamScene
+from oddframe.scoring.settings import ScoreConfig, alpha_of, chosen, smoothed
 from oddframe.types import Image, Map, Score
 
-T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
 Greys = tuple[NDArray[np.uint8], ...]
 """The last grey pictures of a stream, (256, 256) each, oldest first: what optical flow looks at."""
 
 PEAK = 2.0
 """MAX of the PSNR: the span of values in [-1, 1], frames and scaled motion alike."""
-
-
-class ScoreConfig(Config):
-    """How errors become a score."""
-
-    alpha: float | Literal["paper"] = 0.5
-    """Weight of the frame's PSNR in the paper's score; `paper`: what M2S2L's paper prints for the
-    data set that is judged (.6 UCSD Ped2, .4 CUHK Avenue), .5 for any other."""
-    block_px: int = Field(32, ge=1, le=256)
-    """Window of the local means of the model's errors, in pixels of a 256-px picture.
-
-    Scaled with the working size: what a window covers stays the same."""
-    flow: bool = True
-    """Use optical-flow speed as a stream beside the model's own (about 6 ms of one core).
-
-    Always seen at 256 px, as the floor `flowspeed` sees it."""
-    smooth: float = Field(0.0, ge=0, lt=1)
-    """Weight of the past in causal exponential smoothing of the score; 0 is none."""
-    streams: tuple[Literal["frame", "motion", "flow"], ...] = ()
-    """Which streams are fused to the score; empty: all that there are."""
-
-    @field_validator("alpha", mode="before")
-    @classmethod
-    def _known(cls, value: object) -> object:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if value != "paper" and not (number and 0 <= cast(float, value) <= 1):
-            raise ValueError(f"expected a number from 0 to 1, or paper; found {value!r}")
-        return value
-
-
-ALPHA = 0.5
-"""Where a paper prints no alpha for the data."""
-
-
-def alpha_of(config: ScoreConfig, model: VADModel, data: str | None = None) -> float:
-    """The alpha in force for a data set (a key of `data.official.OFFICIAL`; None: of no such)."""
-    if config.alpha != "paper":
-        return config.alpha
-    known = model.paper_alpha(data)
-    return ALPHA if known is None else known
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,46 +321,6 @@ class Scorer:
             terms["psnr_motion"] = seen.psnr_motion
         terms |= {f"local_{name}": float(m.max()) for name, m in seen.local.items()}
         return {name: self.scene[name].unusual(m) for name, m in seen.local.items()}, terms
-
-
-def chosen(streams: Mapping[str, T], config: ScoreConfig) -> dict[str, T]:
-    """The streams that the score is fused of.
-
-    Raises:
-        ConfigError: there is none of those that were asked for.
-    """
-    kept = {name: x for name, x in streams.items() if not config.streams or name in config.streams}
-    if not kept:
-        raise ConfigError(
-            f"score.streams asks for {', '.join(config.streams)}, the model has "
-            f"{', '.join(streams)}. Choose among these."
-        )
-    return kept
-
-
-def smoothed(value: float, before: float | None, config: ScoreConfig) -> float:
-    """A frame's score, smoothed with that of the frame before; the first stays as it is."""
-    if not config.smooth or before is None:
-        return value
-    return config.smooth * before + (1 - config.smooth) * value
-
-
-def score_again(
-    terms: Mapping[str, NDArray[np.float64]], config: ScoreConfig
-) -> NDArray[np.float64]:
-    """The scores (n,) of a video under other `streams` and `smooth`, from the terms kept of it.
-
-    Bit for bit what `Scorer` would give: the terms `z_STREAM` are what it fuses.
-    """
-    known = {name.removeprefix("z_"): x for name, x in terms.items() if name.startswith("z_")}
-    columns = chosen(known, config)
-    scores = np.full(len(next(iter(known.values()))), np.nan)
-    before: float | None = None
-    for i in range(len(scores)):
-        here = {name: float(x[i]) for name, x in columns.items() if not np.isnan(x[i])}
-        if here:
-            scores[i] = before = smoothed(fuse(here), before, config)
-    return scores
 
 
 def fuse_maps(unusual: Mapping[str, Map]) -> Map:

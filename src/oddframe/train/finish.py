@@ -21,7 +21,8 @@ from oddframe.models.base import VADModel
 from oddframe.models.memory import in_use, items_in_use
 from oddframe.scoring.calibrate import calibrate
 from oddframe.scoring.scene import SceneFit, StreamScene
-from oddframe.scoring.scorer import PEAK, Prepared, ScoreConfig, Scorer, ScorerState
+from oddframe.scoring.scorer import PEAK, Prepared, Scorer, ScorerState
+from oddframe.scoring.settings import ScoreConfig
 from oddframe.train.module import Batches
 from oddframe.train.split import Span
 

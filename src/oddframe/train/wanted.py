@@ -11,7 +11,7 @@ from pydantic import create_model
 from oddframe.config import Config, parsed
 from oddframe.errors import ConfigError
 from oddframe.models import ablated, ablation_name, default_config, entry, recipe
-from oddframe.scoring.scorer import ScoreConfig
+from oddframe.scoring.settings import ScoreConfig
 from oddframe.train.module import TrainConfig
 
 RECIPES = ("size", "paper")

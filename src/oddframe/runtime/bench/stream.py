@@ -34,7 +34,7 @@ from oddframe.runtime.bench.table import Column, Row, Table
 from oddframe.runtime.bench.timing import LEAST, REPEATS, Job, Tick, interleaved
 from oddframe.runtime.bench.tiny import tiny
 from oddframe.runtime.bench.video import bench_video
-from oddframe.runtime.detector import pick_device
+from oddframe.runtime.device import pick_device
 
 USUAL = ("m2s2l-edge", "m2s2l", "stnmamba")
 """What is timed where no models are asked for."""

@@ -35,7 +35,8 @@ from oddframe.runtime.result import Collector
 from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.local import box_mean
 from oddframe.scoring.scene import StreamScene
-from oddframe.scoring.scorer import ScoreConfig, Scorer
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.settings import ScoreConfig
 from oddframe.sources import Source, open_source
 from oddframe.types import Frame, Image
 
