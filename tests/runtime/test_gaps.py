@@ -88,14 +88,14 @@ def paused_set(tmp_path_factory):
 
 def test_frames_behind_a_gap_are_judged_for_nobody(detector, paused_set):
     found = evaluate(detector, open_dataset(paused_set), parse_protocols("all"), regions=False)
-    blind = holes(found.videos[0].score)
+    blind = holes(found.videos[0].score, HISTORY)
     assert np.flatnonzero(blind).tolist() == list(range(20, 20 + HISTORY))
-    assert not holes(found.videos[1].score).any()
+    assert not holes(found.videos[1].score, HISTORY).any()
     for values in found.videos[0].floors.values():
         assert np.isnan(values[blind]).all()
     for row in found.rows:
         assert row["frames"] == JUDGED[row["protocol"]]
-        assert f"{HISTORY} frames behind gaps of the footage left out" in row["protocol_text"]
+        assert f"{HISTORY} frames without a score left out (behind gaps" in row["protocol_text"]
 
 
 def test_the_effect_of_memories_is_measured_up_to_the_gap(detector, paused_set):
@@ -116,6 +116,38 @@ def test_compare_leaves_the_same_frames_out_of_all(shared_run, paused_set, tmp_p
     found = compare(methods, labels, protocols)
     assert all(row["frames"] == JUDGED[row["protocol"]] for row in found.rows)
     assert all("behind gaps" in row["protocol_text"] for row in found.rows)
+
+
+def test_a_history_that_is_full_late_is_no_error(shared_run, tmp_path, monkeypatch):
+    """Frames are left out by their stamps: the first score comes late, and later in one video."""
+    root = tmp_path / "set"
+    (root / "test").mkdir(parents=True)
+    (root / "normal").mkdir()
+    encode(root / "normal" / "n.mp4", 30)
+    encode(root / "test" / "fast.mp4", 60, 25)
+    slow = [i / 25 if i < 40 else 40 / 25 + (i - 40) / 5 for i in range(60)]
+    encode(root / "test" / "uneven.mp4", stamps=slow, rate=25, frames=60)
+    labels = {name: np.arange(60) % 12 > 6 for name in ("fast", "uneven")}
+    np.savez(root / "labels.npz", **{k: v.astype(np.uint8) for k, v in labels.items()})
+    card = shared_run / "model.json"
+    run = tmp_path / "RUN"
+    shutil.copytree(shared_run, run)
+    (run / "model.json").write_text(
+        json.dumps({**json.loads(card.read_text()), "fps": 5.0}), "utf8"
+    )
+    dataset, protocols = open_dataset(root), parse_protocols("all")
+    with pytest.warns(OddframeWarning, match="the RUN learned at 5"):
+        found = evaluate(oddframe.load(run), dataset, protocols, regions=False)
+    late = [int(np.flatnonzero(~np.isnan(v.score))[0]) for v in found.videos]
+    assert min(late) > 16
+    counts = {r["method"]: r["frames"] for r in found.rows if r["protocol"] == "deploy"}
+    assert set(counts.values()) == {120 - 2 * min(late) - (max(late) - min(late))}
+    with pytest.warns(OddframeWarning, match="the RUN learned at 5"):
+        methods = collect_methods(
+            [run], {}, dataset, protocols, tmp_path / "kept", lambda title: lambda *_: None
+        )
+    rows = compare(methods, labels, protocols).rows
+    assert {r["frames"] for r in rows if r["protocol"] == "deploy"} == set(counts.values())
 
 
 def test_nothing_of_broken_pictures_is_scored(detector, tmp_path):

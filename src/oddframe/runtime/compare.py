@@ -22,7 +22,7 @@ from oddframe.models import carried
 from oddframe.models.base import Terms
 from oddframe.runs import CARD, WEIGHTS, Run, load_run
 from oddframe.runtime.detector import load
-from oddframe.runtime.evaluate import evaluate, holes
+from oddframe.runtime.evaluate import evaluate, holes, leading
 from oddframe.runtime.kept import ByVideo, Kept, Store
 from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.judge import Judged, Roc, evaluate_arrays, judge, roc
@@ -55,7 +55,15 @@ class Method:
     missing_end: int = 0
     """Frames at the end of every video that have no score."""
     blind: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    """Frames that some run has no score for behind a gap of the footage; none is judged on them."""
+    """Frames that some run has no score for though others before or beside them have one; none is
+    judged on them."""
+
+    @property
+    def usual(self) -> int:
+        """Frames at the beginning of videos without a score: of a run that is its history, which
+        takes longer where frames are left out or missing (`blind`)."""
+        each = [leading(values) for values in self.scores.values()]
+        return max(each) if self.paper is None else min(each)
 
     def under(self, protocol: Protocol) -> ByVideo:
         """The scores that a protocol is applied to."""
@@ -144,8 +152,10 @@ def compare(
 
 
 def _seeing_alike(methods: Sequence[Method]) -> Sequence[Method]:
-    """The methods, none of which is judged on frames that a run is blind for behind a gap."""
-    runs = [{v: holes(x) for v, x in m.scores.items()} for m in methods if m.paper is not None]
+    """The methods, none of which is judged on frames that a run is blind for (`holes`)."""
+    runs = [
+        {v: holes(x, m.usual) for v, x in m.scores.items()} for m in methods if m.paper is not None
+    ]
     if not any(blind.any() for run in runs for blind in run.values()):
         return methods
     blind = {video: np.logical_or.reduce([run[video] for run in runs]) for video in runs[0]}
@@ -154,15 +164,9 @@ def _seeing_alike(methods: Sequence[Method]) -> Sequence[Method]:
 
 def _shared(protocol: Protocol, methods: Sequence[Method]) -> Protocol:
     """The protocol over the frames that all methods have scores for."""
-    first = max(_leading(s) for m in methods for s in m.under(protocol).values())
+    first = max(m.usual for m in methods)
     last = max(m.missing_end for m in methods)
     return for_missing(replace(protocol, drop=protocol.drop or 0), first, last)
-
-
-def _leading(values: Floats) -> int:
-    """Leading frames without a score; a video without any is no clip length."""
-    scored = np.flatnonzero(~np.isnan(values))
-    return int(scored[0]) if scored.size else 0
 
 
 def _differences(

@@ -257,7 +257,8 @@ def _score(
             tick()
     result = collector.result()
     check_lengths(video.name, len(labels), len(result))
-    blind = holes(result.score)  # what the model has not seen floors are not judged on either
+    # What the model has not seen floors are not judged on either.
+    blind = holes(result.score, detector.info.history)
     return VideoScores(
         video.name,
         result.time_s,
@@ -270,11 +271,19 @@ def _score(
     )
 
 
-def holes(scores: Floats) -> NDArray[np.bool_]:
-    """The frames (n,) of a video that have no score though one before them has: behind a gap."""
+def holes(scores: Floats, first: int) -> NDArray[np.bool_]:
+    """The frames (n,) of a video from `first` on that have no score: behind a gap, or where
+    frames are left out by their stamps and the history is full later than in other videos.
+    """
     unknown = np.isnan(scores)
-    unknown[: int(np.argmin(unknown)) if not unknown.all() else len(unknown)] = False
+    unknown[:first] = False
     return unknown
+
+
+def leading(scores: Floats) -> int:
+    """Frames before the first score; 0 of a video without any, which says nothing of a history."""
+    scored = np.flatnonzero(~np.isnan(scores))
+    return int(scored[0]) if scored.size else 0
 
 
 def _methods(
@@ -305,8 +314,9 @@ def _stated(
     """The protocol with how weights and alpha were chosen, and the frames that have no score."""
     stated = paper.stated(protocol, detector.info.weights, detector.info.changed)
     # The floors have scores for more frames, and are judged on the same.
-    drop = max(protocol.drop or 0, detector.info.history)
-    return replace(stated, drop=drop, holes=any(holes(v.score).any() for v in videos))
+    usual = min(leading(v.score) for v in videos)
+    drop = max(protocol.drop or 0, detector.info.history, usual)
+    return replace(stated, drop=drop, holes=any(holes(v.score, drop).any() for v in videos))
 
 
 def _rows(

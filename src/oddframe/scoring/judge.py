@@ -206,6 +206,11 @@ def judge(
         if protocol.holes:
             at = at[~np.isnan(values[at])]
             left_out += stop - start - at.size
+            if not at.size:
+                raise ProtocolError(
+                    f"video '{name}': none of its {y.size} frames has a score behind the first "
+                    f"{start}: it is too short for the model, or full of gaps. Leave the video out."
+                )
         check_finite(values[at], f"scores of video '{name}'", first_frame=start)
         if protocol.fill:
             values = np.pad(values[start:stop], (start, values.size - stop), mode="edge")
@@ -219,7 +224,7 @@ def judge(
         dropped.append(start + y.size - stop)
     gone = _dropped_text(protocol, dropped)
     if left_out:
-        gone += f"; {left_out} frames behind gaps of the footage left out"
+        gone += f"; {left_out} frames without a score left out (behind gaps, or too early)"
     text = protocol.words(gone, _averaged_text(protocol, truth))
     return Judged(
         tuple(names),
