@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from oddframe.errors import ConfigError, RunError
 from oddframe.models import build, default_config, score_settings
 from oddframe.scoring.scene import StreamScene, from_json, to_json
+from oddframe.sources.urls import safe
 
 if TYPE_CHECKING:
     from oddframe.config import Config
@@ -154,12 +155,18 @@ class Run:
             RunError: the weights are absent, damaged, or of another configuration.
         """
         from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors.torch import load
 
         model = build(self.name, self.model_config)
         try:
-            model.load_state_dict(load_file(self.path / WEIGHTS))
-        except (SafetensorError, RuntimeError, OSError) as error:
+            # Read here: safetensors opens no file whose name is not UTF-8.
+            model.load_state_dict(load((self.path / WEIGHTS).read_bytes()))
+        except OSError as error:
+            raise RunError(
+                f"{self.path / WEIGHTS} cannot be read: {error.strerror or error}. Give this user "
+                "the right to read it, or copy the whole folder anew."
+            ) from None
+        except (SafetensorError, RuntimeError) as error:
             raise RunError(
                 f"{self.path / WEIGHTS} does not hold the weights of this {self.name}: "
                 f"{str(error).splitlines()[0]} Fit the run again, or copy the whole folder anew."
@@ -245,7 +252,9 @@ def load_run(path: str | Path) -> Run:
 
     path = Path(path)
     if not path.is_dir():
-        raise RunError(f"{path} is not a RUN folder: expected one that `oddframe fit --out` wrote.")
+        raise RunError(
+            f"{safe(path)} is not a RUN folder: expected one that `oddframe fit --out` wrote."
+        )
     if not (path / CARD).is_file() or not (path / WEIGHTS).is_file():
         missing = [n for n in (CARD, WEIGHTS) if not (path / n).is_file()]
         unfinished = (path / CURVE).exists() or (path / RESUME).exists()
@@ -258,6 +267,8 @@ def load_run(path: str | Path) -> Run:
     try:
         card = json.loads((path / CARD).read_text("utf8"))
         version = card["format"]
+    except OSError as error:
+        raise RunError(f"{path / CARD} cannot be read: {error.strerror or error}.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise RunError(f"{path / CARD} is damaged: expected the JSON that fit writes.") from None
     if version not in (1, FORMAT):

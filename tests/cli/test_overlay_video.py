@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -42,6 +45,21 @@ def test_frames_size_and_rate(tmp_path, size, fps):
     assert rate == pytest.approx(fps, rel=1e-3)
     assert frames[0].shape == (size[1] + size[1] % 2, size[0] + size[0] % 2, 3)
     assert writer.path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux only")
+@pytest.mark.parametrize("where", ["plain", "r\udce9p", "http:x"])
+def test_names_of_any_kind(tmp_path, monkeypatch, where):
+    """OpenCV dies of names that are not UTF-8, and opens what looks like an address."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path(where)
+    with OverlayWriter(folder, "entr\udce9e", SourceInfo("c", 64, 48, 25.0, None), 4.0) as writer:
+        for index in range(5):
+            writer.write(*pair(index))
+    assert [p.name for p in folder.iterdir()] == ["entr\udce9e.overlay.webm"]
+    copied = tmp_path / "copy.webm"
+    copied.write_bytes(writer.path.read_bytes())
+    assert len(read(copied)[0]) == 5
 
 
 def test_heat_shows_where_it_is_and_nowhere_else(tmp_path):

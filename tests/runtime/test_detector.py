@@ -479,3 +479,24 @@ def test_a_run_of_the_first_format_scores_as_it_did(run_copy):
     assert np.array_equal(before, after, equal_nan=True)
     config = detector.model.config
     assert (config.memory_start, config.memory_revive) == ("random", False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux only")
+def test_a_run_may_have_any_name(run_copy, tmp_path):
+    named = run_copy.rename(tmp_path / "R\udce9")
+    assert oddframe.load(named).info.parameters
+
+
+@pytest.mark.parametrize("file", ["model.json", "model.safetensors"])
+def test_a_run_that_may_not_be_read_says_so(run_copy, monkeypatch, file):
+    real = Path.read_bytes
+
+    def refuse(self):
+        if self.name == file:
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "read_text", lambda self, *a: refuse(self).decode("utf8"))
+    with pytest.raises(RunError, match="Permission denied"):
+        oddframe.load(run_copy)

@@ -3,14 +3,17 @@
 import socket
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from encoded import encode, number_of
-from oddframe.errors import SourceError
+from oddframe.data import open_dataset
+from oddframe.errors import OddframeError, SourceError
+from oddframe.runs import load_run
 from oddframe.sources import live, open_source
-from oddframe.sources.urls import shown
+from oddframe.sources.urls import safe, shown
 
 FPS = 50
 
@@ -180,6 +183,30 @@ def test_passwords_are_never_shown(address):
     assert "10.0.0.5" in shown(address)
     assert address.split(":")[0].lower() in shown(address)
     assert shown(address) != shown(address.replace(SECRET, "other"))  # two streams, two names
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"rtsp://admin:{SECRET}", f"rtsp://{SECRET}:x", f"tcp://10.0.0.5:{SECRET}",
+        f"http://[{SECRET}/x", f" rtsp://u:{SECRET}@h/x", f"rtsp:/u:{SECRET}@h/x",
+        f"rtsp:u:{SECRET}@h/x", f"rtsp//u:{SECRET}@h/x", f"rtsp ://u:{SECRET}@h/x",
+        f"//u:{SECRET}@h/x", f"rtsp:\\\\u:{SECRET}@h\\x", f"u:{SECRET}@h:554/x",
+        f"RTSPS:/10.0.0.5/live?pwd={SECRET}",
+    ],
+)  # fmt: skip
+def test_nor_those_of_addresses_that_are_mistyped(address, tmp_path):
+    assert SECRET not in safe(address)
+    for taken in (open_source, open_dataset, load_run):
+        for text in (address, Path(address)):
+            with pytest.raises(OddframeError) as error:
+                taken(text)
+            assert SECRET not in str(error.value), taken
+
+
+def test_paths_are_shown_as_they_are():
+    for path in ("a@b.mp4", "C:/clips/a.mp4", "clips/http.mp4", "./x:y", "/srv/user@host/a.mp4"):
+        assert safe(path) == path
 
 
 def test_what_hides_nothing_is_shown_whole():

@@ -29,6 +29,7 @@ from oddframe.sources import VIDEO_SUFFIXES, Reading
 from oddframe.sources.base import describe_folder
 from oddframe.sources.images import list_images
 from oddframe.sources.names import left_out
+from oddframe.sources.urls import safe
 
 __all__ = ["LAYOUTS", "Dataset", "LabelFiles", "Video", "open_dataset"]
 
@@ -161,8 +162,8 @@ def open_dataset(
     folder = Path(root)
     if not folder.exists():
         raise DatasetError(
-            f"{folder} does not exist. Expected the root of a data set, a folder of videos or of "
-            "frame folders, or one video file."
+            f"{safe(folder)} does not exist. Expected the root of a data set, a folder of videos "
+            "or of frame folders, or one video file."
         )
     folder = folder.resolve()  # so that the root "." has a name
     found = _detect(folder) if folder.is_dir() else _single(folder)
@@ -250,8 +251,8 @@ def _given(path: Path) -> LabelFiles:
         return LabelFiles("volumes", path)
     found = "it does not exist" if not path.exists() else "it is neither"
     raise DatasetError(
-        f"labels={path}: expected a .npz, .csv, .mat, .npy or UCSD .m file, or a folder of .npy "
-        f"files or of N_label.mat, or the name of a label set ({', '.join(LABEL_SETS)}), but "
+        f"labels={safe(path)}: expected a .npz, .csv, .mat, .npy or UCSD .m file, or a folder of "
+        f".npy files or of N_label.mat, or the name of a label set ({', '.join(LABEL_SETS)}), but "
         f"{found}."
     )
 

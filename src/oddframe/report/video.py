@@ -64,14 +64,17 @@ class VideoFile:
                 f"Cannot make the folder {folder}: {error.strerror or error}. Choose another place."
             ) from None
         even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-        self._writer, self._temporary, suffix = self._open(folder, name, even, fps)
+        with contextlib.ExitStack() as stack:
+            door = stack.enter_context(_door(folder))
+            self._writer, self._temporary, suffix = self._open(folder, door, name, even, fps)
+            self._leave = stack.pop_all()
         self.path = folder / f"{name}{suffix}"
 
     def _open(
-        self, folder: Path, name: str, size: tuple[int, int], fps: float
+        self, folder: Path, door: Path, name: str, size: tuple[int, int], fps: float
     ) -> tuple[cv2.VideoWriter, Path, str]:
         for codec, suffix in KINDS:
-            temporary = folder / f".{name}.{secrets.token_hex(4)}{suffix}"
+            temporary = door / f".video.{secrets.token_hex(4)}{suffix}"
             with _quiet():
                 writer = cv2.VideoWriter(
                     str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, size
@@ -115,6 +118,7 @@ class VideoFile:
         finally:
             with contextlib.suppress(OSError):  # after a success it has its name already
                 self._temporary.unlink()
+            self._leave.close()
 
     def _check(self) -> None:
         """Count the frames really in the file: the encoder keeps quiet about a full disk."""
@@ -136,6 +140,24 @@ class VideoFile:
             f"({self._free() / 1e6:.0f} MB free). Free some space or choose another --out; "
             "nothing half-written was left behind."
         )
+
+
+@contextlib.contextmanager
+def _door(folder: Path) -> Iterator[Path]:
+    """A way to a folder whose name OpenCV can take: it dies of names that are not UTF-8, and
+    takes relative ones for addresses where they hold a colon.
+    """
+    folder = folder.absolute()
+    try:
+        str(folder).encode("utf8")
+    except UnicodeEncodeError:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            yield Path(f"/proc/self/fd/{handle}")
+        finally:
+            os.close(handle)
+    else:
+        yield folder
 
 
 class OverlayWriter(VideoFile):

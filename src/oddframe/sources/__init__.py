@@ -22,7 +22,7 @@ from oddframe.sources.base import (
 from oddframe.sources.images import ImageFolder, Range
 from oddframe.sources.live import NetworkStream, Webcam
 from oddframe.sources.names import natural_key
-from oddframe.sources.urls import SCHEMES, is_address, shown
+from oddframe.sources.urls import SCHEMES, is_address, safe, shown
 from oddframe.sources.video import VideoFile
 
 __all__ = [
@@ -142,8 +142,8 @@ def open_as(spec: str | Path | int, options: Reading) -> Source:
         if recognise(spec):
             return opener(spec, options)
     raise SourceError(
-        f"{spec} does not exist. Expected a video file, a folder of frames, a camera index such "
-        "as 0, or a stream such as rtsp://… — check the spelling and the current folder."
+        f"{safe(spec)} does not exist. Expected a video file, a folder of frames, a camera index "
+        "such as 0, or a stream such as rtsp://… — check the spelling and the current folder."
     )
 
 

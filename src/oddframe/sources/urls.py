@@ -6,6 +6,10 @@ import hashlib
 import re
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtp", "srt", "udp", "tcp", "http", "https")
+_MEANT = re.compile(
+    rf"\s*({'|'.join(SCHEMES)})[a-z]?\s*(?::\s*[/\\]*|[/\\]{{2,}})(.*)", re.IGNORECASE | re.DOTALL
+)
+_SECRET = re.compile(r"\s*[/\\]{2}.*@|.*:[^/\\]*@", re.DOTALL)
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
 
@@ -28,7 +32,25 @@ def shown(address: str) -> str:
     behind = rest.rpartition("@")[2]  # whatever stands before an @ may be a password
     host, _, path = behind.partition("/")
     host = re.split(r"[?#;\\]", host)[0]
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.%]*\]|[^:\[\]]*)(:[0-9]*)?", host):
+        host = ""  # no port: a user and a password without their host
     if not (path or "@" in rest or host != behind.rstrip("/")):
         return f"{scheme}://{host}"
     mark = hashlib.blake2b(address.encode("utf-8", "surrogateescape"), digest_size=2).hexdigest()
     return f"{scheme}://{host}/…{mark}"
+
+
+def safe(path: object) -> str:
+    """What is said of a path that is not there: addresses are mistyped, and paths shorten them.
+
+    `rtsp:/u:p@h/x`, `//u:p@h`, `u:p@h:554/x` are shown as addresses are, and so is whatever else
+    has a colon before an @; all other paths as they are.
+    """
+    text = str(path)
+    if is_address(text):
+        return shown(text)
+    if (meant := _MEANT.match(text)) is not None:
+        return shown(f"{meant[1]}://{meant[2]}")
+    if _SECRET.match(text):
+        return shown(f"address://{text.strip()}").removeprefix("address://")
+    return text
