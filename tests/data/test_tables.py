@@ -1,7 +1,10 @@
 """CSV as spreadsheets write it: encodings, separators, decimal signs; and folders of a NAS."""
 
 import codecs
+import os
 import unicodedata
+import warnings
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,9 +14,10 @@ from encoded import encode
 from oddframe.data import check_dataset, frame_labels, open_dataset
 from oddframe.data.footage import range_in_use, survey
 from oddframe.data.tables import Table
-from oddframe.errors import DatasetError, SourceError
+from oddframe.errors import DatasetError, OddframeWarning, SourceError
 from oddframe.scoring.score_files import read_csv_scores
 from oddframe.sources import Reading, open_source
+from oddframe.sources.images import ImageFolder
 
 TEXT = "Video;Start_s;End_s\r\nEntrée;0,52;1\r\n"
 WRITTEN = {
@@ -64,6 +68,30 @@ def test_cells_that_are_missing_are_empty(tmp_path):
 
 
 # ---- folders
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["~snapshot", "Network Trash Folder", "Temporary Items", "RECYCLED", "@sharebin", "@Transcode",
+     ".Trash-1000", ".Trashes", ".recycle", ".@__thumb", ".snapshot"],
+)  # fmt: skip
+def test_more_of_what_systems_leave(own, make_video, name):
+    make_video(own / "normal" / name / "gone.avi")
+    data = open_dataset(own)
+    assert [v.name for v in data.train] == ["n"]
+    assert name in data.left_out_text
+
+
+def test_a_video_that_may_not_be_read_is_left_out(own, make_video, monkeypatch):
+    """By every verb, and the check goes on with the others."""
+    locked = make_video(own / "normal" / "locked.avi")
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda p, mode: Path(p) != locked and real(p, mode))
+    data = open_dataset(own)
+    assert [v.name for v in data.train] == ["n"]
+    assert data.unreadable == (locked,)
+    found = check_dataset(data).findings
+    assert [f.kind for f in found if "locked.avi" in f.text] == ["unreadable"]
 
 
 def test_what_a_nas_leaves_is_not_trained_on_and_counted(own, make_video):
@@ -129,6 +157,29 @@ def test_a_run_scales_all_footage_alike(thermal):
     assert (both[1].astype(int) - both[0]).mean() > 30  # the second is warmer, and looks it
     alone = [next(iter(v.open())).image for v in data.train]
     assert abs((alone[1].astype(int) - alone[0]).mean()) < 5
+
+
+def test_a_flat_or_8_bit_picture_does_not_hide_the_others(thermal):
+    files = sorted((thermal / "a").iterdir())
+    first = cv2.imread(str(files[0]), cv2.IMREAD_UNCHANGED)
+    for shown in (np.full_like(first, 7600), np.full(first.shape, 40, np.uint8)):
+        cv2.imwrite(str(files[0]), shown)
+        source = open_source(thermal / "a")
+        assert source.used is not None
+        assert 7300 < source.used[0] < 7700
+        last = list(source)[-1].image
+        assert len(np.unique(last)) > 180
+    assert any(
+        "16-bit pictures: values from" in n for n in check_dataset(open_dataset(thermal)).notes
+    )
+
+
+def test_values_outside_the_range_of_a_run_are_said(thermal):
+    with pytest.warns(OddframeWarning, match="what is outside is cut off"):
+        ImageFolder(thermal / "b", used=(7300, 8500))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ImageFolder(thermal / "a", used=(7300, 8700))
 
 
 def test_8_bits_stay_as_they_are(make_frames, tmp_path):

@@ -41,7 +41,7 @@ def run(
     import os
     import sys
 
-    from oddframe.cli.console import frame_bar, stretch_bar
+    from oddframe.cli.console import frame_bar, say_assumed, stretch_bar
     from oddframe.data import footage_hashes, open_dataset
     from oddframe.errors import ConfigError, DatasetError
     from oddframe.runs import load_run, locked, write_calibration
@@ -64,13 +64,14 @@ def run(
             "so the threshold will be as well: expect more alarms than asked for.",
             file=sys.stderr,
         )
+    say_assumed(dataset.train)
     with locked(run, "calibrating"):
         if machine.device == "cpu" and machine.flow is None:
             jobs = processes or len(os.sched_getaffinity(0))
             with stretch_bar("scoring") as done:
                 days = score_days(loaded, dataset.train, jobs, done, minutes)
             found = [(video.score, video.time_s) for video in days.videos]
-            if days.scored_s < days.total_s:
+            if not days.whole:
                 print(
                     f"{days.scored_s / 3600:.1f} of {days.total_s / 3600:.1f} h were scored in "
                     f"{minutes:g} minutes, spread over all of them: what is not seen does not "

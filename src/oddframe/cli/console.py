@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from oddframe.data import Video
     from oddframe.metrics.events import EventScore
 
 RUN = typer.Argument(
@@ -92,6 +93,23 @@ def stretch_bar(title: str) -> Iterator[Callable[[float, float], None]]:
                 console.print(f"{title}: {text}")
 
         yield tick
+
+
+def say_assumed(videos: Sequence[Video]) -> None:
+    """Say so where nothing tells how fast the frames of a video follow each other."""
+    import sys
+
+    for video in videos:
+        if video.path.is_file() and video.path.suffix != ".npy":
+            continue  # files with stamps
+        with video.open() as source:
+            if source.info.assumed:
+                print(
+                    f"warning: nothing says how many frames a second {video.name} has; hours and "
+                    f"alarms a day are for {source.info.fps:g}. Give --fps.",
+                    file=sys.stderr,
+                )
+                return
 
 
 def writable_folder(folder: Path) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 
 from oddframe.data.dataset import Video
 from oddframe.errors import SourceError
-from oddframe.sources.images import list_images, read_image
+from oddframe.sources import Source
+from oddframe.sources.images import ImageFolder, list_images, read_image
 from oddframe.types import Image
 
 Say = Callable[[str, str], None]
@@ -89,7 +90,8 @@ def _folder(video: Video, say: Say, tick: Tick) -> Looked:
     files = list_images(video.path)
     with video.open() as source:  # decodes the first picture
         width, height = source.info.width, source.info.height
-        kind = f"{width}x{height} {source.info.fps:g} fps"
+        kind = f"{width}x{height} {source.info.fps:g} fps{' assumed' * source.info.assumed}"
+        notes = _notes(source)
     numbered = frame_numbers(files)
     check_numbers(files, say)
     digest = hashlib.blake2b(digest_size=12)
@@ -118,8 +120,16 @@ def _folder(video: Video, say: Say, tick: Tick) -> Looked:
             "the frames of each camera into a folder of their own, or extract them again.",
         )
     return Looked(
-        len(files), kind, digest.hexdigest(), min(numbered) if numbered else None, tuple(repeats)
-    )
+        len(files), kind, digest.hexdigest(), min(numbered) if numbered else None, tuple(repeats),
+        notes,
+    )  # fmt: skip
+
+
+def _notes(source: Source) -> tuple[str, ...]:
+    """What is done to pictures of 16 bits."""
+    if not isinstance(source, ImageFolder) or source.used is None:
+        return ()
+    return ("16-bit pictures: values from {} to {} become 0 to 255".format(*source.used),)
 
 
 def picture_size(path: Path, data: bytes) -> tuple[int, int]:

@@ -170,7 +170,12 @@ def open_dataset(
     if found is None:
         raise DatasetError(_unknown(folder))
     system, unreadable = left_out(folder, MAX_DEPTH + 1)
-    found = replace(found, left_out=tuple(system), unreadable=tuple(unreadable))
+    train, test = (
+        tuple(v for v in videos if v.path not in unreadable) for videos in (found.train, found.test)
+    )
+    found = replace(
+        found, train=train, test=test, left_out=tuple(system), unreadable=tuple(unreadable)
+    )
     if reading is not None:
         found = found.read_as(reading)
     if labels is None:

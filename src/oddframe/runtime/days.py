@@ -56,6 +56,8 @@ class Days:
     scored_s: float
     total_s: float
     """Seconds of footage scored, and there."""
+    whole: bool
+    """All of it was scored."""
 
 
 def stretches(detector: Detector, videos: Sequence[Video]) -> list[Stretch]:
@@ -135,11 +137,12 @@ def score_days(
         if own:
             kept = [np.load(f) for f in own]
             out.append(Scored(*(np.concatenate([k[n] for k in kept]) for n in ("score", "time_s"))))
-    if all(file.exists() for file in files):
+    whole = all(file.exists() for file in files)
+    if whole:
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):
             folder.parent.rmdir()  # where nothing else is in it
-    return Days(out, done_s, total_s)
+    return Days(out, done_s, total_s, whole)
 
 
 @dataclass(frozen=True, slots=True)

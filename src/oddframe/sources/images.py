@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from oddframe.errors import SourceError
+from oddframe.errors import OddframeWarning, SourceError
 from oddframe.pictures import Plain
 from oddframe.sources.base import (
     IMAGE_SUFFIXES,
@@ -71,23 +72,51 @@ def read_image(path: Path, used: Range = WHOLE) -> Image:
 
 
 def range_of(paths: Sequence[Path]) -> Range | None:
-    """The values in use of 16-bit pictures, by a sample of them; None of 8-bit ones.
+    """How 16-bit pictures are scaled: the values in use and a margin; None of 8-bit ones."""
+    found = _in_use(paths, SAMPLES)
+    if found is None:
+        return None
+    low, high = found
+    margin = MARGIN * (high - low)
+    return max(0, math.floor(low - margin)), min(65535, math.ceil(high + margin))
 
-    Raises SourceError as `read_image`.
-    """
+
+def _in_use(paths: Sequence[Path], samples: int) -> tuple[float, float] | None:
+    """The values in use of 16-bit pictures, by a sample of them; None where it holds none, or
+    only such that show nothing."""
     low, high = math.inf, -math.inf
-    for path in paths[:: max(1, len(paths) // SAMPLES)][:SAMPLES]:
+    for i in np.unique(np.linspace(0, len(paths) - 1, samples).round().astype(int)):
+        data = np.fromfile(paths[i], np.uint8)
+        with quiet_opencv():
+            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        if image is not None and image.dtype == np.uint16:
+            tails = np.percentile(image, TAILS)
+            low, high = min(low, float(tails[0])), max(high, float(tails[1]))
+    return (low, high) if high > low else None
+
+
+def _has_16_bits(paths: Sequence[Path]) -> bool:
+    """Whether some of the pictures have: by the first, one in the middle and the last."""
+    for path in {paths[0], paths[len(paths) // 2], paths[-1]}:
         data = np.fromfile(path, np.uint8)
         with quiet_opencv():
             image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-        if image is None or image.dtype != np.uint16:
-            return None
-        tails = np.percentile(image, TAILS)
-        low, high = min(low, tails[0]), max(high, tails[1])
-    if not high > low:
-        return None
-    margin = MARGIN * (high - low)
-    return max(0, math.floor(low - margin)), min(65535, math.ceil(high + margin))
+        if image is not None and image.dtype == np.uint16:
+            return True
+    return False
+
+
+def _say_outside(folder: Path, paths: Sequence[Path], used: Range) -> None:
+    """Say so where values lie outside the range that they are scaled by."""
+    found = _in_use(paths, SAMPLES)
+    if found is not None and (found[0] < used[0] or found[1] > used[1]):
+        warnings.warn(
+            f"{folder.name} has values from {found[0]:.0f} to {found[1]:.0f}, and is scaled by "
+            f"{used[0]} to {used[1]}, the values of the footage that the RUN learned from: what is "
+            "outside is cut off. Fit on footage of all temperatures there are.",
+            OddframeWarning,
+            stacklevel=2,
+        )
 
 
 class ImageFolder(Source):
@@ -102,9 +131,11 @@ class ImageFolder(Source):
                 f"No frames in {folder}: expected png, jpg, bmp or tif pictures directly in it, "
                 f"but {describe_folder(folder)}. Give a folder of frames or one video file."
             )
-        found = used or (range_of(self._paths[:1]) and range_of(self._paths))
-        self.used = found or None
+        deep = _has_16_bits(self._paths)
+        self.used = used or (range_of(self._paths) if deep else None)
         """How 16-bit values are scaled; None of pictures of 8 bits."""
+        if deep and used is not None:
+            _say_outside(folder, self._paths, used)
         height, width = read_image(self._paths[0]).shape[:2]
         rate = DEFAULT_FPS if fps is None else valid_fps(fps)
         info = SourceInfo(folder.name, width, height, rate, len(self._paths), assumed=fps is None)

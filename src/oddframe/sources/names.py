@@ -17,7 +17,9 @@ T = TypeVar("T")
 SYSTEM = frozenset({
     "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin",
     "recycler", "system volume information", "lost+found", "__macosx", "thumbs.db", "desktop.ini",
-    "ehthumbs.db", "found.000",
+    "ehthumbs.db", "found.000", "~snapshot", "network trash folder", "temporary items", "recycled",
+    "recycle bin", "@sharebin", "@synoresource", "@transcode", "@database", "@__thumb",
+    ".@__thumb", ".recycle", ".snapshot", ".snapshots", ".trashes", ".temporaryitems",
 })  # fmt: skip
 """What NAS boxes, Windows, macOS and Linux leave in folders, in lower case."""
 _DECIMAL = re.compile(r"\D*\d+\.\d+\D*")
@@ -25,7 +27,8 @@ _DECIMAL = re.compile(r"\D*\d+\.\d+\D*")
 
 def is_system(path: Path) -> bool:
     """True for what a system left there: thumbnails, waste baskets, resource forks."""
-    return path.name.lower() in SYSTEM or path.name.startswith("._")
+    name = path.name.lower()
+    return name in SYSTEM or name.startswith(("._", ".trash"))
 
 
 def is_junk(path: Path) -> bool:

@@ -32,6 +32,7 @@ from oddframe.data.footage import (
 from oddframe.data.frames import FrameStore, Take
 from oddframe.errors import ConfigError, RunError
 from oddframe.runs import write_atomic, write_json
+from oddframe.sources.decode import DEFAULT_FPS
 from oddframe.train.progress import Budget
 from oddframe.train.split import MOST_HELD
 
@@ -143,8 +144,9 @@ def plan(
         most_held = _most_held(budget, speed)
         total, room = frames_of(seen, fps), _room(seen, footage, budget, speed)
         hours = sum(s.length_s for s in seen) / 3600
+        assumed = f"{DEFAULT_FPS:g} frames/s: nothing says so, give --fps"
         if total <= room or footage.flow is not None:
-            rate = "" if fps is None else f" at {fps:.3g} frames/s"
+            rate = f" at {fps:.3g} frames/s" if fps is not None else f", if it has {assumed}"
             text = f"all {total} frames ({hours:.2g} h{rate})"
             return Taken(Take(fps), fps, text, most_held, range_in_use(seen))
         rate_s = fps or seen[0].fps
