@@ -12,10 +12,10 @@ from sklearn.metrics import roc_auc_score
 from oddframe.cli import main
 from oddframe.errors import ProtocolError
 from oddframe.scoring.judge import evaluate_arrays
-from oddframe.scoring.judge_files import evaluate_scores_files
+from oddframe.scoring.judge_files import evaluate_events, evaluate_scores_files
 from oddframe.scoring.protocol import Protocol, changed
 from oddframe.scoring.protocols import PROTOCOLS, parse_protocols
-from oddframe.scoring.score_files import Reading, read_foreign
+from oddframe.scoring.score_files import Reading, csv_rates, read_foreign
 
 RAW = parse_protocols("raw")
 
@@ -247,3 +247,28 @@ def test_svdgan_as_published(real_data, prefix, labels, published):
         path, real_data(labels), parse_protocols("svdgan"), reading=reading
     )[0]
     assert round(row["auc"], 3) == published
+
+
+def test_times_of_events_are_those_of_the_files(tmp_path):
+    """A file that says when its frames were shown needs no --fps."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    rows = "".join(f"{i},{i / 5:.3f},{float(i >= 60)}\n" for i in range(100))
+    (folder / "a.csv").write_text("frame,time_s,score\n" + rows)
+    np.savez(tmp_path / "labels.npz", a=(np.arange(100) >= 50).astype(np.uint8))
+    assert csv_rates(folder) == {"a": pytest.approx(5)}
+    found = read_foreign(folder, tmp_path / "labels.npz", [PROTOCOLS["raw"]], Reading())
+    events = evaluate_events(found, 0.5, csv_rates(folder))
+    assert events.median_delay_s == pytest.approx(2.0)
+    assert evaluate_events(found, 0.5, 25.0).median_delay_s == pytest.approx(0.4)
+    (folder / "b.csv").write_text("frame,score\n0,1\n")
+    assert csv_rates(folder) is None
+
+
+def test_spans_in_a_table_need_the_data_set(tmp_path):
+    folder = tmp_path / "s"
+    folder.mkdir()
+    (folder / "a.csv").write_text("frame,score\n0,1\n1,2\n")
+    (tmp_path / "labels.csv").write_text("video,start_s,end_s\na,0,1\n")
+    with pytest.raises(ProtocolError, match="Give the root of the data set"):
+        read_foreign(folder, tmp_path / "labels.csv", [PROTOCOLS["raw"]], Reading())

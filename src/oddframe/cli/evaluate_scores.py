@@ -48,7 +48,10 @@ class Alarms:
     threshold: float | None = typer.Option(
         None, "--threshold", help="Also judge alarms (score at or above it) by events."
     )
-    fps: float = typer.Option(25.0, "--fps", help="Frames per second, for --threshold.")
+    fps: float | None = typer.Option(
+        None, "--fps",
+        help="Frames per second, for --threshold (default: by the column time_s, else 25).",
+    )  # fmt: skip
     tolerance: float = typer.Option(
         0.0, "--tolerance", help="Seconds by which an alarm may miss an event, for --threshold."
     )
@@ -94,7 +97,8 @@ def run(
         evaluate_scores_files,
     )
     from oddframe.scoring.protocols import parse_protocols
-    from oddframe.scoring.score_files import read_foreign
+    from oddframe.scoring.score_files import csv_rates, read_foreign
+    from oddframe.sources.decode import DEFAULT_FPS
 
     protocols = parse_protocols(protocol)
     reading, json, pictures = foreign.reading(), written.json, written.pictures
@@ -118,8 +122,11 @@ def run(
     print(format_table(rows))
     shown = read_foreign(scores, labels, protocols, reading)
     if alarms.threshold is not None:
-        events = evaluate_events(shown, alarms.threshold, alarms.fps, alarms.tolerance)
+        rates = alarms.fps or (csv_rates(scores) if scores.is_dir() else None)
+        events = evaluate_events(shown, alarms.threshold, rates or DEFAULT_FPS, alarms.tolerance)
         print(f"\n{events_text(events)}")
+        if rates is None:
+            print(f"(for {DEFAULT_FPS:g} frames/s, which nothing says: --fps)")
         rows = [{**one, "events": asdict(events)} for one in rows]
     if places.regions is not None or places.tracks is not None:
         found = evaluate_region_files(places.regions, places.tracks, shown.labels)

@@ -79,18 +79,22 @@ def stated(protocol: Protocol, found: Foreign) -> Protocol:
 
 
 def evaluate_events(
-    found: Foreign, threshold: float, fps: float, tolerance_s: float = 0.0
+    found: Foreign, threshold: float, fps: float | Mapping[str, float], tolerance_s: float = 0.0
 ) -> EventScore:
     """Judge the frames at or above a threshold by events, over the frames that have a score.
+
+    fps: of all videos, or by video.
 
     Raises ProtocolError and ConfigError as `metrics.events_at`.
     """
     kept = {k: np.isfinite(v) for k, v in found.scores.items() if k in found.labels}
     names = [k for k, frames in kept.items() if frames.any()]
+    rates = {} if isinstance(fps, float | int) else named_alike(dict(fps), names)
     return events_at(
         [found.scores[k][kept[k]] for k in names],
         [found.labels[k][kept[k]] for k in names],
-        threshold, fps, tolerance_s=tolerance_s, names=names,
+        threshold, fps if isinstance(fps, float | int) else [rates[k] for k in names],
+        tolerance_s=tolerance_s, names=names,
     )  # fmt: skip
 
 

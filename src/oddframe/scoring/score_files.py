@@ -213,6 +213,21 @@ def read_csv_scores(path: Path, column: str | None = None) -> NDArray[np.float64
     return np.array(values)
 
 
+def csv_rates(folder: Path) -> dict[str, float] | None:
+    """Frames per second by video, from the column time_s of each of its CSV files; None where
+    that is not there.
+
+    Raises ProtocolError as `read_csv_scores`.
+    """
+    files = [p for p in entries(folder) if p.suffix.lower() == ".csv" and not is_junk(p)]
+    if not files or any("time_s" not in Table(p).names for p in files):
+        return None
+    steps = {p.stem: np.diff(read_csv_scores(p, "time_s")) for p in files}
+    if any(not s.size or not np.median(s) > 0 for s in steps.values()):
+        return None
+    return {name: float(1 / np.median(s)) for name, s in steps.items()}
+
+
 def _read_labels(path: Path, scores: Arrays | NDArray[Any]) -> tuple[Arrays, str]:
     """Labels by video, and which they are."""
     if path.is_dir() and not any(path.glob("*.npy")):
@@ -223,6 +238,11 @@ def _read_labels(path: Path, scores: Arrays | NDArray[Any]) -> tuple[Arrays, str
         return {
             p.stem: load_array(p) for p in naturally(path.glob("*.npy"), lambda p: p.stem)
         }, path.name
+    if path.suffix.lower() == ".csv":
+        raise ProtocolError(
+            f"{path} marks spans of videos, whose lengths and times are not known here. Give the "
+            "root of the data set that it lies in."
+        )
     if path.suffix.lower() not in (".npy", ".mat", ".m"):
         arrays = load_npz(path)
         plain = all(a.ndim == 1 and a.dtype.kind in "biu" for a in arrays.values())
