@@ -201,7 +201,11 @@ def long_case(rows, cols, n):
 @each_library
 @pytest.mark.parametrize(
     ("rows", "cols", "n"),
-    [pytest.param(1, 5000, 2, marks=pytest.mark.slow), (64, 64, 16), (71, 70, 1)],
+    [
+        pytest.param(1, 5000, 2, marks=pytest.mark.slow),
+        pytest.param(64, 64, 16, marks=pytest.mark.slow),
+        (71, 70, 1),
+    ],
 )
 def test_equals_the_loop_over_thousands_of_steps(library, rows, cols, n):
     tensors, how, want, size, weight, exact = long_case(rows, cols, n)

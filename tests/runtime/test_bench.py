@@ -277,7 +277,10 @@ def test_a_training_step_moves_the_weights_by_the_backend_asked_for(backend, mon
 # ---- what is handed out
 
 
-@pytest.mark.parametrize("name", bench.BENCHES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n == "stream" else n for n in bench.BENCHES],
+)
 def test_a_bench_gives_json_and_a_text_of_100_columns(name, monkeypatch):
     counts = {stream.NEW: 1.0, stream.CLIP: 2.0}  # counting every model is slow
     monkeypatch.setattr(stream, "model_gmac", lambda *args: counts)

@@ -187,6 +187,7 @@ def test_a_percentile_is_one_of_the_values(n, percent, want):
     assert latency.percentile([float(i) for i in range(n, 0, -1)], percent) == want
 
 
+@pytest.mark.slow
 def test_every_model_of_the_table_runs_as_on_a_gpu(stub, monkeypatch):
     monkeypatch.setattr(stream, "model_gmac", lambda *args: {NEW: 1.0})  # counting is slow
     found = bench.run("stream", quick=True, choice=Choice(("all",), "cuda"))

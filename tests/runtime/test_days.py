@@ -127,7 +127,7 @@ def test_what_is_done_is_not_done_again(shared_run, videos, monkeypatch):
     assert days._key(run, videos) != days._key(run, videos[:2])
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_there_is_no_time_for_is_scored_when_there_is(
     shared_run, videos, monkeypatch, processes
 ):

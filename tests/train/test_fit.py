@@ -68,7 +68,11 @@ def test_a_prepared_set_gives_the_same_run_and_names_its_source(normal, tmp_path
 
 @pytest.mark.parametrize(
     ("model", "term"),
-    [("mnad-128", "distance"), ("memae-128", "clip_error"), ("vadmamba-128", "commit")],
+    [
+        ("mnad-128", "distance"),
+        ("memae-128", "clip_error"),
+        pytest.param("vadmamba-128", "commit", marks=pytest.mark.slow),
+    ],
 )
 def test_a_baseline_is_fitted_and_scores(normal, tmp_path, model, term):
     from oddframe import load
@@ -92,7 +96,10 @@ PRINTED = {
 }
 
 
-@pytest.mark.parametrize("model", PRINTED)
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(m, marks=pytest.mark.slow) if m == "stnmamba-128" else m for m in PRINTED],
+)
 def test_a_literal_model_is_fitted_and_streams_as_literal_from_its_file(
     model, normal, tmp_path, monkeypatch
 ):
