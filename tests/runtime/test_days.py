@@ -11,7 +11,7 @@ from encoded import encode
 from oddframe.data import Video, open_dataset
 from oddframe.errors import OddframeWarning
 from oddframe.runs import load_run
-from oddframe.runtime import days
+from oddframe.runtime import days, lanes
 from oddframe.runtime.days import score_days, spread, stretches
 from oddframe.runtime.lanes import score_stretch, score_together
 
@@ -129,16 +129,27 @@ def test_what_is_done_is_not_done_again(shared_run, videos, monkeypatch):
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_there_is_no_time_for_is_scored_when_there_is(
-    shared_run, videos, monkeypatch, processes
+    shared_run, tmp_path, monkeypatch, processes
 ):
+    """Every stretch that has begun is taken as far as it is, and done anew by whoever goes on."""
     monkeypatch.setattr(days, "ALONE_S", 0.0)
-    run = load_run(shared_run)
+    if processes == 1:  # in processes of their own nothing is patched
+        monkeypatch.setattr(lanes, "FEWEST", 10)
+    piece, fewest = (20, 10) if processes == 1 else (100, 64)
+    monkeypatch.setattr(days, "PIECE_FRAMES", piece)
+    run, length = load_run(shared_run), 8 * piece * processes  # 8 lanes each
+    videos = [Video("long", encode(tmp_path / "long.mp4", length))]
     some = score_days(run, videos, processes, lambda *_: None, minutes=1e-9)
-    if processes == 1:  # several may have begun with all that there is
-        assert 0 < some.scored_s < some.total_s
-        assert list(shared_run.glob("resume/days-*/*.npz"))
+    assert not some.whole
+    assert list(shared_run.glob("resume/days-*/*.part.npz"))
+    [one] = some.videos
+    assert fewest <= len(one.score) < length
+    assert some.scored_s == pytest.approx(len(one.score) / 25, rel=0.1)
+    [(score, time_s)] = one_pass(shared_run, videos)
+    at = np.searchsorted(time_s, one.time_s - 2e-3)
+    np.testing.assert_allclose(one.score, score[at], atol=1e-4)
     every = score_days(run, videos, processes, lambda *_: None)
-    same(every.videos, one_pass(shared_run, videos))
+    same(every.videos, [(score, time_s)])
     assert not list(shared_run.glob("resume/days-*"))
 
 

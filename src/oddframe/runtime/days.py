@@ -45,6 +45,10 @@ MOST_PIECES = 5000
 ALONE_S = 300.0
 """Footage that is shorter is scored in this process: starting others takes seconds."""
 GOLDEN = (math.sqrt(5) - 1) / 2
+PART = ".part.npz"
+"""Of files of stretches that the time was up in."""
+STOPPED = 2**62
+"""Place that is behind all: nobody goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def score_days(
         videos: files and folders of frames.
         processes: how many at a time.
         tick: called after each stretch, with seconds of footage done and in all.
-        minutes: after which nothing more is begun.
+        minutes: after which it ends, wherever it is.
 
     Raises:
         SourceError: a video cannot be read.
@@ -115,6 +119,8 @@ def score_days(
     folder = run.path / "resume" / f"days-{_key(run, videos)}"
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{i:05d}.npz" for i in range(len(parts))]
+    for part in folder.glob(f"*{PART}"):
+        part.unlink()
     lengths = [part.length_s for part in parts]
     done_s = sum(s for s, file in zip(lengths, files, strict=True) if file.exists())
     total_s = sum(lengths)
@@ -133,10 +139,12 @@ def score_days(
         _in_processes(run, work, processes, until, done)
     out = []
     for video in videos:
-        own = [f for f, p in zip(files, parts, strict=True) if p.video is video and f.exists()]
-        if own:
-            kept = [np.load(f) for f in own]
-            out.append(Scored(*(np.concatenate([k[n] for k in kept]) for n in ("score", "time_s"))))
+        own = [f for f, p in zip(files, parts, strict=True) if p.video is video]
+        kept = [np.load(f) for f in map(_kept, own) if f is not None]
+        if kept:
+            score, time_s = (np.concatenate([k[n] for k in kept]) for n in ("score", "time_s"))
+            out.append(Scored(score, time_s))
+    done_s += sum(_part_s(file) for file in files)
     whole = all(file.exists() for file in files)
     if whole:
         shutil.rmtree(folder, ignore_errors=True)
@@ -155,20 +163,33 @@ class _Work:
     """Numbers of the stretches that are to be done, in this order."""
 
 
+def _kept(file: Path) -> Path | None:
+    """The file of a stretch, or of the part that there was time for."""
+    return next((f for f in (file, file.with_suffix(PART)) if f.exists()), None)
+
+
+def _part_s(file: Path) -> float:
+    """Seconds of a stretch that the time was up in; 0 where there is none."""
+    if file.exists() or not file.with_suffix(PART).exists():
+        return 0.0
+    times = np.load(file.with_suffix(PART))["time_s"]
+    return float(times[-1] - times[0]) if times.size else 0.0
+
+
 def _alone(detector: Detector, work: _Work, until: float, done: Callable[[int], None]) -> None:
     """In this process."""
     places = iter(range(len(work.left)))
 
-    def place() -> int:
-        at = next(places, len(work.left))
-        return at if at == 0 or time.monotonic() < until else len(work.left)
+    def stopped() -> bool:
+        return time.monotonic() >= until
 
-    _work_off(detector, work, place, done)
+    _work_off(detector, work, lambda: next(places, STOPPED), stopped, done)
 
 
 def _work_off(
-    detector: Detector, work: _Work, place: Callable[[], int], done: Callable[[int], None]
-) -> None:
+    detector: Detector, work: _Work, place: Callable[[], int], stopped: Callable[[], bool],
+    done: Callable[[int], None],
+) -> None:  # fmt: skip
     """Stretches at the places that are given, until one is behind the last."""
 
     def take() -> tuple[int, Stretch] | None:
@@ -176,10 +197,12 @@ def _work_off(
         return (i := work.left[at], work.parts[i]) if at < len(work.left) else None
 
     def give(i: int, found: Scored) -> None:
-        _write(work.files[i], found)
-        done(i)
+        file = work.files[i]
+        _write(file if found.whole else file.with_suffix(PART), found)
+        if found.whole:
+            done(i)
 
-    score_together(detector, take, give)
+    score_together(detector, take, give, stopped)
 
 
 def _in_processes(
@@ -209,8 +232,8 @@ def _in_processes(
                     running.remove(future)
                     for i in future.result():
                         tell(i)
-                if time.monotonic() >= until:
-                    place.value = len(work.left)
+                if time.monotonic() >= until and place.value:  # somebody has begun
+                    place.value = STOPPED
         finally:
             for process in list((workers._processes or {}).values()):
                 process.terminate()
@@ -275,7 +298,10 @@ def _work() -> list[int]:
         found.append(i)
         worker.told.put(i)
 
-    _work_off(worker.detector, worker.work, place, done)
+    def stopped() -> bool:
+        return bool(worker.place.value >= STOPPED)
+
+    _work_off(worker.detector, worker.work, place, stopped, done)
     return found
 
 

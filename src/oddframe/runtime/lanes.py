@@ -27,6 +27,8 @@ from oddframe.types import Score
 Floats = NDArray[np.float64]
 LANES = 8
 """Stretches at a time: twice as many bring another tenth and take twice the memory."""
+FEWEST = 64
+"""Frames that every lane goes on for when it is stopped: of none at all nothing follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Scored:
 
     score: Floats
     time_s: Floats
+    whole: bool = True
+    """Not stopped on the way."""
 
 
 def score_stretch(detector: Detector, stretch: Stretch) -> Scored:
@@ -73,6 +77,7 @@ def score_together(
     detector: Detector,
     take: Callable[[], tuple[int, Stretch] | None],
     give: Callable[[int, Scored], None],
+    stopped: Callable[[], bool] = lambda: False,
     lanes: int = LANES,
 ) -> None:
     """Stretches until there are no more, `lanes` of them at a time.
@@ -81,6 +86,7 @@ def score_together(
         detector: whose scores they are.
         take: the next stretch and its number; None: there are no more.
         give: called with the number and the scores of each as it is done.
+        stopped: whether to end here: what is on its way is given as far as it is.
         lanes: how many at a time.
 
     Raises:
@@ -96,6 +102,7 @@ def score_together(
                     more = False
                 else:
                     running.append(_Lane(detector, *taken))
+            more = more and not stopped()
             asking = []
             for lane in running:
                 if lane.asks():
@@ -104,6 +111,10 @@ def score_together(
                     lane.close()
                     give(lane.number, lane.found())
             running = asking
+            if stopped() and all(lane.frames >= FEWEST for lane in running):
+                for lane in running:
+                    give(lane.number, lane.found(whole=False))
+                return
             if asking:
                 states, scores = detector.scorer.step_batch(
                     [lane.state for lane in asking],
@@ -161,9 +172,14 @@ class _Lane:
         self.state = state
         self._of_frame.append(score)
 
-    def found(self) -> Scored:
-        """The scores of the stretch."""
-        return Scored(np.array(self._scores), np.array(self._times))
+    @property
+    def frames(self) -> int:
+        """Frames that are done."""
+        return len(self._scores)
+
+    def found(self, whole: bool = True) -> Scored:
+        """The scores of the stretch, as far as it is."""
+        return Scored(np.array(self._scores), np.array(self._times), whole)
 
     def close(self) -> None:
         """Let go of the video."""
