@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from oddframe.errors import OddframeWarning, SourceError
 from oddframe.pictures import Plain
@@ -86,24 +87,18 @@ def _in_use(paths: Sequence[Path], samples: int) -> tuple[float, float] | None:
     only such that show nothing."""
     low, high = math.inf, -math.inf
     for i in np.unique(np.linspace(0, len(paths) - 1, samples).round().astype(int)):
-        data = np.fromfile(paths[i], np.uint8)
-        with quiet_opencv():
-            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-        if image is not None and image.dtype == np.uint16:
+        if (image := _of_16_bits(paths[i])) is not None:
             tails = np.percentile(image, TAILS)
             low, high = min(low, float(tails[0])), max(high, float(tails[1]))
     return (low, high) if high > low else None
 
 
-def _has_16_bits(paths: Sequence[Path]) -> bool:
-    """Whether some of the pictures have: by the first, one in the middle and the last."""
-    for path in {paths[0], paths[len(paths) // 2], paths[-1]}:
-        data = np.fromfile(path, np.uint8)
-        with quiet_opencv():
-            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-        if image is not None and image.dtype == np.uint16:
-            return True
-    return False
+def _of_16_bits(path: Path) -> NDArray[np.uint16] | None:
+    """A picture as it is stored, None where it has not 16 bits."""
+    data = np.fromfile(path, np.uint8)
+    with quiet_opencv():
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    return None if image is None or image.dtype != np.uint16 else np.asarray(image, np.uint16)
 
 
 def _say_outside(folder: Path, paths: Sequence[Path], used: Range) -> None:
@@ -131,7 +126,8 @@ class ImageFolder(Source):
                 f"No frames in {folder}: expected png, jpg, bmp or tif pictures directly in it, "
                 f"but {describe_folder(folder)}. Give a folder of frames or one video file."
             )
-        deep = _has_16_bits(self._paths)
+        looked_at = {self._paths[0], self._paths[len(self._paths) // 2], self._paths[-1]}
+        deep = any(_of_16_bits(path) is not None for path in looked_at)
         self.used = used or (range_of(self._paths) if deep else None)
         """How 16-bit values are scaled; None of pictures of 8 bits."""
         if deep and used is not None:
