@@ -3,7 +3,7 @@
     lanes, each with a stretch -> the next look of every lane -> Scorer.step_batch -> lanes
 
 A small model spends much of a frame on calling. `m2s2l-edge` at 128 px, one busy core with AVX2,
-from file to score: 37 to 42 ms a frame in one lane, 23 to 28 in 4, 20 to 25 in 8. A lane that has
+from file to score: 37 ms a frame in one lane, 23 in 4, 20 in 8 and in 16. A lane that has
 come to its end takes the next stretch, so that none waits.
 The short twin is `score_stretch`: one stretch, frame by frame, the same scores to rounding.
 """
@@ -27,7 +27,7 @@ from oddframe.types import Score
 
 Floats = NDArray[np.float64]
 LANES = 8
-"""Stretches at a time: twice as many bring a tenth at most and take twice the memory."""
+"""Stretches at a time: twice as many bring nothing more and take twice the memory."""
 FEWEST = 64
 """Frames that every lane goes on for when it is stopped: of none at all nothing follows."""
 
