@@ -11,7 +11,7 @@ from encoded import break_bytes, decodable, encode, number_of, numbered
 from oddframe.errors import SourceError
 from oddframe.sources import count_frames, frame_hint, open_source
 from oddframe.sources.container import missing_bytes
-from oddframe.sources.decode import valid_fps
+from oddframe.sources.stamps import valid_fps
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mp4"])
@@ -322,10 +322,9 @@ def test_damage_is_not_the_end(tmp_path, name, codec):
     assert number_of(frames[-1].image) == 199  # what lies behind it comes
     times = [f.pts_s for f in frames]
     assert times == sorted(set(times))
-    if codec == "mpeg4":
-        return  # avi counts packets: what was there is gone without a trace
     assert times[-1] == pytest.approx(199 / 25, abs=0.05)
-    assert source.lost.places + source.lost.pauses == 1
+    assert (source.lost.places, source.lost.pauses) == (1, 0)
+    assert abs(len(frames) + source.lost.frames - 200) <= 1
     assert any(f.gap for f in frames)
     # Between the damage and the next key frame pictures are built on broken ones.
     whole = [f for f in frames if not f.gap]

@@ -98,7 +98,7 @@ def run(
     )
     from oddframe.scoring.protocols import parse_protocols
     from oddframe.scoring.score_files import csv_rates, read_foreign
-    from oddframe.sources.decode import DEFAULT_FPS
+    from oddframe.sources.stamps import DEFAULT_FPS
 
     protocols = parse_protocols(protocol)
     reading, json, pictures = foreign.reading(), written.json, written.pictures

@@ -30,8 +30,8 @@ from oddframe.data.masks import match_names, pixel_masks
 from oddframe.data.official import LABEL_SETS, known_labels
 from oddframe.errors import DatasetError
 from oddframe.sources import VIDEO_SUFFIXES
-from oddframe.sources.decode import DEFAULT_FPS
 from oddframe.sources.names import naturally, same_text
+from oddframe.sources.stamps import DEFAULT_FPS
 
 __all__ = [
     "check_lengths",

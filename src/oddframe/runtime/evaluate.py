@@ -47,7 +47,7 @@ from oddframe.scoring.judge import (
 )
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
-from oddframe.sources.decode import DEFAULT_FPS
+from oddframe.sources.stamps import DEFAULT_FPS
 
 Floats = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.errors import ConfigError
-from oddframe.sources.decode import is_pause
+from oddframe.sources.stamps import is_pause
 
 Floats = NDArray[np.float64]
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from oddframe.errors import SourceError
 from oddframe.pictures import Plain
 from oddframe.sources.base import Source
-from oddframe.sources.decode import DEFAULT_FPS, valid_fps
+from oddframe.sources.stamps import DEFAULT_FPS, valid_fps
 from oddframe.types import Frame, SourceInfo
 
 SUFFIX = ".npy"

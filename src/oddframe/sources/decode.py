@@ -8,30 +8,18 @@ out and counted; decoding goes on behind it.
 
 from __future__ import annotations
 
-import os
-import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from itertools import pairwise
 from typing import Any, cast
 
 import av
 import av.error
-import numpy as np
 
-from oddframe.errors import SourceError
+from oddframe.sources.packets import LOST_STEPS, Opened
+from oddframe.sources.stamps import duration, is_pause
 
-DEFAULT_FPS = 25.0
-PAUSE_S = 0.3
-PAUSE_STEPS = 5
-"""A step between stamps is a pause where it is longer than both of these."""
-UNEVEN, STEADY = 1.5, 0.9
-"""A video is steady where so large a share of its steps differ by less than this factor."""
 PLACE_S = 2.0
 """Damage that is so near to damage before it is the same place."""
-LOST_STEPS = 1.5
-"""Beside damage a step as long as this many is a hole."""
 NOTHING_S = 1e-3
 """What a stamp that does not grow is behind the one before."""
 HEAL_S = 10.0
@@ -40,8 +28,6 @@ none comes."""
 DELAY = 64
 """Packets that a decoder may hold back: so long after an error pictures that never came are lost,
 where else they are of a kind that is not shown."""
-DEAD_ENDS = 64
-"""Errors of the demuxer in a row, without a packet between, after which the rest is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +35,8 @@ class Lost:
     """What of a source could not be read."""
 
     frames: int = 0
-    """Pictures that are in the file and cannot be decoded."""
+    """Pictures that are in the file and cannot be decoded; where not even their stamps are left,
+    as many as the hole has room for."""
     damaged: int = 0
     """Pictures that were decoded, but of broken data or of pictures made of such: delivered, and
     never scored."""
@@ -76,99 +63,6 @@ class Lost:
             pauses = "one pause" if self.pauses == 1 else f"{self.pauses} pauses"
             said.append(f"{pauses} of {duration(self.paused_s)} in all")
         return ", ".join(said) or "nothing lost"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 2.7 s, 14 min, 3.0 h."""
-    if seconds < 120:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def typical_step(stamps: Sequence[int], time_base: Fraction) -> float | None:
-    """The median step in seconds between stamps in any order; None where there are too few."""
-    known = sorted(set(stamps))
-    steps = [b - a for a, b in pairwise(known)]
-    return float(statistics.median(steps) * time_base) if steps else None
-
-
-def is_steady(stamps: Sequence[int]) -> bool:
-    """Whether nearly all steps between stamps are like the usual one; pauses do not count."""
-    steps = np.diff(np.unique(np.asarray(stamps, np.float64)))
-    if not steps.size:
-        return True
-    usual = np.median(steps)
-    steps = steps[steps <= PAUSE_STEPS * usual]
-    return bool(np.mean((steps > usual / UNEVEN) & (steps < usual * UNEVEN)) >= STEADY)
-
-
-def valid_fps(fps: float) -> float:
-    """The fps as a float (29.97 stays 29.97); 25.0 where a header says nonsense."""
-    return fps if np.isfinite(fps) and 0 < fps <= 1000 else DEFAULT_FPS
-
-
-def is_pause(step_s: Any, typical_s: float) -> Any:
-    """Whether between two frames there is a hole that no motion can be followed across.
-
-    step_s: a number, or an array of steps.
-    """
-    return step_s > max(PAUSE_S, PAUSE_STEPS * typical_s)
-
-
-def open_stream(address: str, timeout_s: float | None, options: dict[str, str]) -> Opened:
-    """Open a file or an address of FFmpeg's, and choose its video stream.
-
-    Raises:
-        av.error.FFmpegError, OSError: it cannot be opened.
-        SourceError: it holds no video.
-    """
-    limit = None if timeout_s is None else (timeout_s, timeout_s)
-    container = av.open(address, metadata_errors="replace", timeout=limit, options=options)
-    stream = container.streams.best("video")
-    if stream is None:
-        container.close()
-        raise SourceError("it holds no video")
-    video = cast(av.VideoStream, stream)
-    if cast(Any, video.codec_context) is None:
-        container.close()
-        raise SourceError("its pictures are in a codec that is not known here")
-    # Frame threads run behind the stream; slice threads give up broken VP8 too early.
-    video.thread_type = "AUTO" if timeout_s is None else "NONE"
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    video.codec_context.thread_count = int(threads) if threads.isdecimal() else 0
-    return Opened(container, video, live=timeout_s is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A container and its video stream."""
-
-    container: av.container.InputContainer
-    stream: av.VideoStream
-    live: bool = False
-
-    def packets(self) -> Iterator[av.Packet[Any] | None]:
-        """Packets with something in them; None where the demuxer found damage."""
-        errors = 0
-        while errors < DEAD_ENDS:
-            try:
-                for packet in self.container.demux(self.stream):
-                    if packet.size:  # empty ones are pictures that repeat, or the end
-                        errors = 0
-                        yield packet
-                return
-            except IndexError:  # PyAV knows no streams that turn up later, as in a broken table
-                yield None
-            except (av.error.FFmpegError, ValueError) as error:
-                if self.live and not isinstance(error, av.error.InvalidDataError):
-                    raise  # the connection, and not what came over it
-                errors += 1
-                yield None
-
-    def rate(self) -> float:
-        """Frames per second by a header, where stamps do not say it."""
-        said = self.stream.average_rate or self.stream.guessed_rate or DEFAULT_FPS
-        return valid_fps(float(said))
 
 
 Found = tuple[av.VideoFrame, float, bool]
@@ -203,12 +97,14 @@ class Decoder:
         self._ill_s: float | None = None
         """When the damage was that pictures are still built on."""
         self._noted_s: float | None = None
+        self._counted = 0
+        """Lost pictures that were counted since the last one that came."""
         self.packets = 0
         self.lost = Lost()
 
     def __iter__(self) -> Iterator[Found]:
         """Pictures with their seconds since the first one, and whether a gap is before them."""
-        for packet in self._opened.packets():
+        for packet in self._opened.watched(self._step_s):
             if packet is None:
                 self._suspect = self.packets
                 continue
@@ -268,13 +164,15 @@ class Decoder:
         own, passed = self._passed(frame)
         self._waiting -= passed
         now_s, step_s, jumped = self._clock.read(frame)
-        seen = self._suspicious and not first
+        seen = (self._suspicious or frame.is_corrupt) and not first
         late = passed - {own} if seen else set()
         skipped = len(late)
         hole = seen and step_s > LOST_STEPS * self._step_s
         if skipped or hole:
-            self._note(lost=skipped)
+            room = round(step_s / self._step_s) - 1 if hole else 0
+            self._note(lost=max(skipped, room - self._counted), since_s=now_s - step_s)
             self._gone |= late
+        self._counted = 0
         if own in self._gone:  # broken stamps: it came after all
             self._gone.discard(own)
             self._note(lost=-1)
@@ -292,11 +190,12 @@ class Decoder:
         gap = pause or bool(skipped) or hole or was_ill or self._ill_s is not None
         return now_s, gap and not first
 
-    def _note(self, lost: int, damaged: int = 0) -> None:
-        """Count what is broken here."""
+    def _note(self, lost: int, damaged: int = 0, since_s: float | None = None) -> None:
+        """Count what is broken here; since_s: where it begins."""
         now_s = self._clock.at_s
-        new = not self._near(now_s)
+        new = not self._near(now_s if since_s is None else since_s)
         self._noted_s = now_s
+        self._counted += lost
         known = self.lost
         self.lost = replace(
             known, frames=known.frames + lost, damaged=known.damaged + damaged,

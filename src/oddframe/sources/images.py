@@ -21,8 +21,8 @@ from oddframe.sources.base import (
     quiet_opencv,
     sort_frames,
 )
-from oddframe.sources.decode import DEFAULT_FPS, valid_fps
 from oddframe.sources.names import entries, is_file, is_junk
+from oddframe.sources.stamps import DEFAULT_FPS, valid_fps
 from oddframe.types import Frame, Image, SourceInfo
 
 

@@ -19,13 +19,9 @@ from oddframe.errors import SourceError
 from oddframe.pictures import Picture, Plain
 from oddframe.sources.base import Source, quiet_opencv
 from oddframe.sources.convert import Converter, Decoded
-from oddframe.sources.decode import (
-    Decoder,
-    Lost,
-    Opened,
-    open_stream,
-    valid_fps,
-)
+from oddframe.sources.decode import Decoder, Lost
+from oddframe.sources.packets import Opened, open_stream
+from oddframe.sources.stamps import valid_fps
 from oddframe.sources.urls import shown
 from oddframe.types import Frame, SourceInfo
 

@@ -17,17 +17,9 @@ from oddframe.errors import SourceError
 from oddframe.sources.base import Source
 from oddframe.sources.container import is_iso_media, missing_bytes
 from oddframe.sources.convert import Converter, Decoded, quarter_turns
-from oddframe.sources.decode import (
-    NOTHING_S,
-    Decoder,
-    Found,
-    Lost,
-    Opened,
-    is_steady,
-    open_stream,
-    typical_step,
-    valid_fps,
-)
+from oddframe.sources.decode import NOTHING_S, Decoder, Found, Lost
+from oddframe.sources.packets import Opened, open_stream
+from oddframe.sources.stamps import is_steady, typical_step, valid_fps
 from oddframe.types import Frame, SourceInfo
 
 LOOK = 2000

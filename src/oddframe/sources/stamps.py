@@ -1,0 +1,55 @@
+"""What the steps between stamps say: the rate of a video, and where it pauses."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+DEFAULT_FPS = 25.0
+PAUSE_S = 0.3
+PAUSE_STEPS = 5
+"""A step between stamps is a pause where it is longer than both of these."""
+UNEVEN, STEADY = 1.5, 0.9
+"""A video is steady where so large a share of its steps differ by less than this factor."""
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 2.7 s, 14 min, 3.0 h."""
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def typical_step(stamps: Sequence[int], time_base: Fraction) -> float | None:
+    """The median step in seconds between stamps in any order; None where there are too few."""
+    known = sorted(set(stamps))
+    steps = [b - a for a, b in pairwise(known)]
+    return float(statistics.median(steps) * time_base) if steps else None
+
+
+def is_steady(stamps: Sequence[int]) -> bool:
+    """Whether nearly all steps between stamps are like the usual one; pauses do not count."""
+    steps = np.diff(np.unique(np.asarray(stamps, np.float64)))
+    if not steps.size:
+        return True
+    usual = np.median(steps)
+    steps = steps[steps <= PAUSE_STEPS * usual]
+    return bool(np.mean((steps > usual / UNEVEN) & (steps < usual * UNEVEN)) >= STEADY)
+
+
+def valid_fps(fps: float) -> float:
+    """The fps as a float (29.97 stays 29.97); 25.0 where a header says nonsense."""
+    return fps if np.isfinite(fps) and 0 < fps <= 1000 else DEFAULT_FPS
+
+
+def is_pause(step_s: Any, typical_s: float) -> Any:
+    """Whether between two frames there is a hole that no motion can be followed across.
+
+    step_s: a number, or an array of steps.
+    """
+    return step_s > max(PAUSE_S, PAUSE_STEPS * typical_s)
