@@ -8,6 +8,8 @@ import time
 from dataclasses import replace
 from functools import partial
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -189,6 +191,13 @@ def test_a_made_video_has_the_frames_and_size_asked_for(tmp_path):
         assert (opened.info.width, opened.info.height) == (64, 48)
         head = video.Head(opened, 3)
         assert [len(list(head)), len(list(head))] == [3, 3]
+        # The reader of before gives the same pictures (colours of a size that small are coarser).
+        before = list(video.ByOpenCV(path, opened.info, 3))
+        assert [f.index for f in before] == [0, 1, 2]
+        for ours, theirs in zip(head, before, strict=True):
+            assert np.abs(ours.image.astype(int) - theirs.image).mean() < 1
+            light = [cv2.cvtColor(f.at(32), cv2.COLOR_BGR2GRAY) for f in (ours, theirs)]
+            assert cv2.absdiff(*light).mean() < 1
     assert "H.264" in what
 
 
