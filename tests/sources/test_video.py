@@ -346,6 +346,24 @@ def test_what_is_lost_is_counted(tmp_path):
     assert "damaged in one place" in str(source.lost)
 
 
+def test_damage_costs_the_same_on_any_number_of_cores(tmp_path, monkeypatch):
+    """Frame threads drop pictures beside an error that one thread shows."""
+    path = encode(tmp_path / "a.mp4", 60, gop=12, b_frames=2)
+    data, found = path.read_bytes(), {}
+    for cores in ("1", "4"):
+        monkeypatch.setenv("OMP_NUM_THREADS", cores)
+        for seed in range(6):
+            rng, broken = np.random.default_rng(seed), bytearray(data)
+            for place in rng.integers(data.find(b"mdat") + 40, data.find(b"moov") - 4, 30):
+                broken[place] ^= 1 << int(rng.integers(0, 8))
+            path.write_bytes(broken)
+            with open_source(path) as source:
+                seen = [(f.pts_s, f.gap, f.image.sum()) for f in source]
+                found.setdefault(seed, []).append((seen, source.lost))
+    assert all(one == four for one, four in found.values())
+    assert all(lost for (_, lost), _ in found.values())
+
+
 @pytest.mark.parametrize("name", ["entr\udce9e.mp4", "2024-05-01T10:00:00.mp4", "a%d#?.mp4"])
 def test_names_of_any_kind(tmp_path, monkeypatch, name):
     encode(tmp_path / "plain.mp4", 12).rename(tmp_path / name)

@@ -119,6 +119,11 @@ class Decoder:
             self._note(lost=len(self._waiting))
 
     @property
+    def damaged(self) -> bool:
+        """Whether anything so far was broken."""
+        return self._suspect > -DELAY - 1 or bool(self.lost.places)
+
+    @property
     def zero_s(self) -> float:
         """The stamp that seconds count from."""
         return self._clock.zero_s

@@ -31,8 +31,13 @@ AVI_HEAD = 8
 """Bytes between the place that an avi's index gives and its packet's."""
 
 
-def open_stream(address: str, timeout_s: float | None, options: dict[str, str]) -> Opened:
+def open_stream(
+    address: str, timeout_s: float | None, options: dict[str, str], threads: bool = False
+) -> Opened:
     """Open a file or an address of FFmpeg's, and choose its video stream.
+
+    threads: decode several frames at once. Where something is broken that loses frames which one
+    thread can show, how many depends on the machine; and it runs behind the stream.
 
     Raises:
         av.error.FFmpegError, OSError: it cannot be opened.
@@ -48,11 +53,15 @@ def open_stream(address: str, timeout_s: float | None, options: dict[str, str]) 
     if cast(Any, video.codec_context) is None:
         container.close()
         raise SourceError("its pictures are in a codec that is not known here")
-    # Frame threads run behind the stream; slice threads give up broken VP8 too early.
-    video.thread_type = "AUTO" if timeout_s is None else "NONE"
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    video.codec_context.thread_count = int(threads) if threads.isdecimal() else 0
+    video.thread_type = "FRAME" if threads else "NONE"  # slice threads give up broken VP8 too early
+    video.codec_context.thread_count = decoding_threads() if threads else 1
     return Opened(container, video, live=timeout_s is not None)
+
+
+def decoding_threads() -> int:
+    """Threads that a decoder may have: OMP_NUM_THREADS, or 0, which is one for every core."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() else 0
 
 
 @dataclass(frozen=True, slots=True)

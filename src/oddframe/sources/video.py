@@ -18,7 +18,7 @@ from oddframe.sources.base import Source
 from oddframe.sources.container import is_iso_media, missing_bytes
 from oddframe.sources.convert import Converter, Decoded, quarter_turns
 from oddframe.sources.decode import NOTHING_S, Decoder, Found, Lost
-from oddframe.sources.packets import Opened, open_stream
+from oddframe.sources.packets import Opened, decoding_threads, open_stream
 from oddframe.sources.stamps import is_steady, typical_step, valid_fps
 from oddframe.types import Frame, SourceInfo
 
@@ -78,10 +78,10 @@ class VideoFile(Source):
         super().__init__(SourceInfo(path.stem, width, height, fps, None, steady=steady))
 
     @contextmanager
-    def _opened(self) -> Iterator[Opened]:
+    def _opened(self, threads: bool = False) -> Iterator[Opened]:
         try:
             # The prefix keeps `10:00.mp4` from being taken for an address.
-            opened = open_stream(f"file:{self._path}", None, {})
+            opened = open_stream(f"file:{self._path}", None, {}, threads)
         except (av.error.FFmpegError, OSError, ValueError, SourceError) as error:
             raise SourceError(
                 f"Cannot open {self._path} as a video: {self._found(error)}. Copy or record it "
@@ -177,17 +177,28 @@ class VideoFile(Source):
             yield Frame(index, pts_s, Decoded(frame, by), gap)
 
     def _decoded(self) -> Iterator[Found]:
-        """All frames, not converted; checks the length at the end."""
-        with self._opened() as opened:
-            decoder = Decoder(opened, self._step_s)
-            count, end_s = 0, 0.0
-            for found in decoder:
-                if self._closed:
+        """All frames, not converted; checks the length at the end.
+
+        By several threads until something is broken; then again from the beginning by one.
+        """
+        done = 0
+        for threads in (True, False) if decoding_threads() != 1 else (False,):
+            with self._opened(threads) as opened:
+                decoder = Decoder(opened, self._step_s)
+                count, end_s = 0, 0.0
+                for found in decoder:
+                    if self._closed:
+                        return
+                    if threads and decoder.damaged:
+                        break
+                    count, end_s = count + 1, found[1] + self._step_s
+                    if count > done:
+                        yield found
+                        done = count
+                if not (threads and decoder.damaged):
+                    self.lost = decoder.lost
+                    self._check_length(count, end_s, decoder.packets)
                     return
-                count, end_s = count + 1, found[1] + self._step_s
-                yield found
-            self.lost = decoder.lost
-            self._check_length(count, end_s, decoder.packets)
 
     def frame_times(self) -> NDArray[np.float64]:
         """Seconds (n,) of all frames, by decoding them; checks the length as iteration does.
