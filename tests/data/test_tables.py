@@ -6,6 +6,7 @@ import unicodedata
 import warnings
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from oddframe.data.footage import range_in_use, survey
 from oddframe.data.tables import Table
 from oddframe.errors import DatasetError, OddframeWarning, SourceError
 from oddframe.scoring.score_files import read_csv_scores
-from oddframe.sources import Reading, open_source
+from oddframe.sources import Reading, open_as, open_source
 from oddframe.sources.images import ImageFolder
 
 TEXT = "Video;Start_s;End_s\r\nEntrée;0,52;1\r\n"
@@ -180,6 +181,39 @@ def test_values_outside_the_range_of_a_run_are_said(thermal):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ImageFolder(thermal / "a", used=(7300, 8700))
+
+
+@pytest.mark.parametrize(("format", "shift"), [("gray16le", 0), ("gray12le", 3)])
+def test_video_of_more_than_8_bits_is_scaled_too(tmp_path, format, shift):
+    """A thermal camera's own file; values against the arrays that were written."""
+    rng, made = np.random.default_rng(0), []
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        stream = out.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, format
+        for _ in range(20):
+            image = np.linspace(7500, 8320, 64 * 48).reshape(48, 64) + rng.normal(0, 5, (48, 64))
+            made.append((image / 2**shift).astype(np.uint16))
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(made[-1], format=format)))
+        out.mux(stream.encode(None))
+    scale = 2 ** (16 - int(format[4:6]))  # FFmpeg fills 16 bits from above
+    source = open_source(tmp_path / "a.mkv")
+    low, high = source.used
+    assert 7300 < low / scale * 2**shift < 7500
+    assert 8320 < high / scale * 2**shift < 8520
+    frames = list(source)
+    assert len(frames) == 20
+    for frame, values in zip(frames, made, strict=True):
+        wanted = np.clip((values * float(scale) - low) / (high - low) * 255, 0, 255)
+        assert np.abs(frame.image - wanted[..., None]).max() < 1.5
+    assert frames[3].at(32).std() > 50
+    later = next(iter(source.frames_from(1.0)))
+    assert np.array_equal(later.image, frames[10].image)
+    data = open_dataset(tmp_path)
+    assert range_in_use(survey(data.train, 32, lambda done: None)) == source.used
+    colder = open_dataset(tmp_path).read_as(Reading(used=(0, 65535))).train[0]
+    assert np.ptp(next(iter(colder.open())).image) < 16
+    with pytest.warns(OddframeWarning, match="what is outside is cut off"):
+        open_as(tmp_path / "a.mkv", Reading(used=(low + 999, high)))
 
 
 def test_8_bits_stay_as_they_are(make_frames, tmp_path):

@@ -15,7 +15,7 @@ import numpy as np
 from oddframe.data.dataset import Video
 from oddframe.errors import SourceError
 from oddframe.sources import Source
-from oddframe.sources.images import ImageFolder, list_images, read_image
+from oddframe.sources.images import list_images, read_image
 from oddframe.types import Image
 
 Say = Callable[[str, str], None]
@@ -127,7 +127,7 @@ def _folder(video: Video, say: Say, tick: Tick) -> Looked:
 
 def _notes(source: Source) -> tuple[str, ...]:
     """What is done to pictures of 16 bits."""
-    if not isinstance(source, ImageFolder) or source.used is None:
+    if source.used is None:
         return ()
     return ("16-bit pictures: values from {} to {} become 0 to 255".format(*source.used),)
 

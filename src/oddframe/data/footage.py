@@ -21,7 +21,6 @@ from oddframe.data.dataset import Video
 from oddframe.errors import DatasetError
 from oddframe.pictures import Image
 from oddframe.sources import Source
-from oddframe.sources.images import ImageFolder
 from oddframe.types import Frame
 
 FASTEST = 30.0
@@ -92,7 +91,6 @@ def survey(videos: Sequence[Video], size: int, tick: Callable[[int], None]) -> l
                 count += 1
             each_s = (time.perf_counter() - began) / max(1, count)
             info = source.info
-            used = source.used if isinstance(source, ImageFolder) else None
             found.append(
                 Surveyed(
                     video,
@@ -102,7 +100,7 @@ def survey(videos: Sequence[Video], size: int, tick: Callable[[int], None]) -> l
                     grey,
                     each_s,
                     source.frame_hint,
-                    used,
+                    source.used,
                 )
             )
         tick(i + 1)

@@ -19,7 +19,8 @@ from oddframe.sources.base import (
     VIDEO_SUFFIXES,
     Source,
 )
-from oddframe.sources.images import ImageFolder, Range
+from oddframe.sources.depth import Range
+from oddframe.sources.images import ImageFolder
 from oddframe.sources.live import NetworkStream, Webcam
 from oddframe.sources.names import natural_key
 from oddframe.sources.urls import SCHEMES, is_address, safe, shown
@@ -53,7 +54,7 @@ class Reading:
     timeout_s: float = 10.0
     """Limit for opening a network stream, and for every frame of a live source."""
     used: Range | None = None
-    """Values of 16-bit pictures that become 0 and 255; by default those in use in each folder."""
+    """Values of 16-bit pictures that become 0 and 255; by default those in use in each source."""
 
 
 DEFAULT = Reading()
@@ -94,7 +95,7 @@ def _open_file(spec: Spec, options: Reading) -> Source:
             f"{path} is a single picture; a source is a video file or the folder of frames. "
             f"Give {path.parent} to read all its frames."
         )
-    return VideoFile(path, options.allow_short)
+    return VideoFile(path, options.allow_short, options.used)
 
 
 def _is_array(spec: Spec) -> bool:

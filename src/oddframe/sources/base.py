@@ -16,6 +16,7 @@ import cv2
 
 from oddframe.errors import SourceError
 from oddframe.sources.decode import Lost
+from oddframe.sources.depth import Range
 from oddframe.sources.names import entries, is_junk, naturally
 from oddframe.types import Frame, SourceInfo
 
@@ -42,6 +43,8 @@ class Source(ABC):
     """True for cameras and network streams: they cannot be rewound and may drop frames."""
     lost: Lost = Lost()
     """What could not be decoded: of files, by the iteration that ended last."""
+    used: Range | None = None
+    """How values of more than 8 bits are scaled; None where there are none."""
 
     def __init__(self, info: SourceInfo) -> None:
         self.info = info

@@ -9,10 +9,12 @@ import threading
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from oddframe.pictures import Image
+from oddframe.sources.depth import Deep, Range, to_8_bits
 
 THREADS = 1
 """Of a conversion: handing a small picture to several takes as long again as the work."""
@@ -21,9 +23,9 @@ THREADS = 1
 class Converter:
     """How the frames of one source become numbers; any thread may ask."""
 
-    def __init__(self, width: int, height: int) -> None:
-        """width, height: of whole pictures."""
-        self.width, self.height = width, height
+    def __init__(self, width: int, height: int, used: Range | None = None) -> None:
+        """width, height: of whole pictures. used: how values of more than 8 bits are scaled."""
+        self.width, self.height, self.used = width, height, used
         self._local = threading.local()  # FFmpeg's scalers are not to be shared
 
     def convert(self, frame: av.VideoFrame, width: int, height: int) -> Image:
@@ -32,6 +34,9 @@ class Converter:
         Planes are scaled as they are and the small picture is converted: in one go FFmpeg rounds
         more coarsely (1.1 of 255 on noise, against 0.3), and takes longer.
         """
+        if self.used is not None and is_deep(frame):
+            grey = to_8_bits(self._deep(frame, width, height), self.used)
+            return np.ascontiguousarray(np.broadcast_to(grey[..., None], (*grey.shape, 3)))
         scaler, painter = self._tools(width, height)
         if (frame.width, frame.height) != (width, height):
             frame = scaler.reformat(
@@ -39,6 +44,14 @@ class Converter:
             )
         painted = painter.reformat(frame, format="bgr24", threads=THREADS)
         return np.ascontiguousarray(painted.to_ndarray(), np.uint8)
+
+    def _deep(self, frame: av.VideoFrame, width: int, height: int) -> Deep:
+        """(height, width) as the camera measured it."""
+        values = as_measured(frame)
+        if values.shape == (height, width):
+            return values
+        resized = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(resized, np.uint16)
 
     def _tools(self, width: int, height: int) -> tuple[VideoReformatter, VideoReformatter]:
         """This thread's scaler and converter of colours for a size.
@@ -77,6 +90,17 @@ class Decoded:
 
     def _upright(self, image: Image) -> Image:
         return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+def is_deep(frame: av.VideoFrame) -> bool:
+    """Whether a frame is grey and of more than 8 bits, as thermal cameras make them."""
+    parts = frame.format.components
+    return len(parts) == 1 and parts[0].bits > 8
+
+
+def as_measured(frame: av.VideoFrame) -> Deep:
+    """(h, w) values of a frame that is deep."""
+    return np.asarray(frame.to_ndarray(format="gray16le"), np.uint16)
 
 
 def quarter_turns(frame: Any) -> int:

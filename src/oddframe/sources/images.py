@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from oddframe.errors import OddframeWarning, SourceError
+from oddframe.errors import SourceError
 from oddframe.pictures import Plain
 from oddframe.sources.base import (
     IMAGE_SUFFIXES,
@@ -20,6 +18,15 @@ from oddframe.sources.base import (
     describe_folder,
     quiet_opencv,
     sort_frames,
+)
+from oddframe.sources.depth import (
+    SAMPLES,
+    WHOLE,
+    Deep,
+    Range,
+    range_of,
+    say_outside,
+    to_8_bits,
 )
 from oddframe.sources.names import entries, is_file, is_junk
 from oddframe.sources.stamps import DEFAULT_FPS, valid_fps
@@ -30,17 +37,6 @@ def list_images(folder: Path) -> list[Path]:
     """The frame files directly in a folder, in order; hidden and junk files left out."""
     found = [p for p in entries(folder) if p.suffix.lower() in IMAGE_SUFFIXES and not is_junk(p)]
     return sort_frames([p for p in found if is_file(p)])
-
-
-Range = tuple[int, int]
-"""Values of 16-bit pictures that become 0 and 255."""
-WHOLE: Range = (0, 65535)
-SAMPLES = 32
-"""Pictures that the range of a folder is taken from."""
-TAILS = (0.05, 99.95)
-"""Percentiles between which the values in use lie: a dead pixel is none of them."""
-MARGIN = 0.1
-"""Of the range in use, on both sides: other days are warmer."""
 
 
 def read_image(path: Path, used: Range = WHOLE) -> Image:
@@ -66,52 +62,23 @@ def read_image(path: Path, used: Range = WHOLE) -> Image:
             "or not an 8- or 16-bit picture. Copy it again, or take it out of the folder."
         )
     if image.dtype == np.uint16:
-        low, high = used
-        scaled = (image.astype(np.float32) - low) * (255 / max(1, high - low))
-        image = np.clip(np.rint(scaled), 0, 255)
+        return to_8_bits(np.asarray(image, np.uint16), used)
     return np.asarray(image, np.uint8)
 
 
-def range_of(paths: Sequence[Path]) -> Range | None:
-    """How 16-bit pictures are scaled: the values in use and a margin; None of 8-bit ones."""
-    found = _in_use(paths, SAMPLES)
-    if found is None:
-        return None
-    low, high = found
-    margin = MARGIN * (high - low)
-    return max(0, math.floor(low - margin)), min(65535, math.ceil(high + margin))
-
-
-def _in_use(paths: Sequence[Path], samples: int) -> tuple[float, float] | None:
-    """The values in use of 16-bit pictures, by a sample of them; None where it holds none, or
-    only such that show nothing."""
-    low, high = math.inf, -math.inf
-    for i in np.unique(np.linspace(0, len(paths) - 1, samples).round().astype(int)):
+def deep_samples(paths: Sequence[Path]) -> Iterator[Deep]:
+    """Those of 16 bits among a sample of the pictures, as they are stored."""
+    for i in np.unique(np.linspace(0, len(paths) - 1, SAMPLES).round().astype(int)):
         if (image := _of_16_bits(paths[i])) is not None:
-            tails = np.percentile(image, TAILS)
-            low, high = min(low, float(tails[0])), max(high, float(tails[1]))
-    return (low, high) if high > low else None
+            yield image
 
 
-def _of_16_bits(path: Path) -> NDArray[np.uint16] | None:
+def _of_16_bits(path: Path) -> Deep | None:
     """A picture as it is stored, None where it has not 16 bits."""
     data = np.fromfile(path, np.uint8)
     with quiet_opencv():
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     return None if image is None or image.dtype != np.uint16 else np.asarray(image, np.uint16)
-
-
-def _say_outside(folder: Path, paths: Sequence[Path], used: Range) -> None:
-    """Say so where values lie outside the range that they are scaled by."""
-    found = _in_use(paths, SAMPLES)
-    if found is not None and (found[0] < used[0] or found[1] > used[1]):
-        warnings.warn(
-            f"{folder.name} has values from {found[0]:.0f} to {found[1]:.0f}, and is scaled by "
-            f"{used[0]} to {used[1]}, the values of the footage that the RUN learned from: what is "
-            "outside is cut off. Fit on footage of all temperatures there are.",
-            OddframeWarning,
-            stacklevel=2,
-        )
 
 
 class ImageFolder(Source):
@@ -128,10 +95,9 @@ class ImageFolder(Source):
             )
         looked_at = {self._paths[0], self._paths[len(self._paths) // 2], self._paths[-1]}
         deep = any(_of_16_bits(path) is not None for path in looked_at)
-        self.used = used or (range_of(self._paths) if deep else None)
-        """How 16-bit values are scaled; None of pictures of 8 bits."""
+        self.used = used or (range_of(deep_samples(self._paths)) if deep else None)
         if deep and used is not None:
-            _say_outside(folder, self._paths, used)
+            say_outside(folder.name, deep_samples(self._paths), used)
         height, width = read_image(self._paths[0]).shape[:2]
         rate = DEFAULT_FPS if fps is None else valid_fps(fps)
         info = SourceInfo(folder.name, width, height, rate, len(self._paths), assumed=fps is None)

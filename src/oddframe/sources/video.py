@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from oddframe.errors import SourceError
 from oddframe.sources.base import Source
 from oddframe.sources.container import is_iso_media, missing_bytes
-from oddframe.sources.convert import Converter, Decoded, quarter_turns
+from oddframe.sources.convert import Converter, Decoded, as_measured, is_deep, quarter_turns
 from oddframe.sources.decode import NOTHING_S, Decoder, Found, Lost
+from oddframe.sources.depth import SAMPLES, Deep, Range, range_of, say_outside
 from oddframe.sources.packets import Opened, decoding_threads, open_stream
 from oddframe.sources.stamps import is_steady, typical_step, valid_fps
 from oddframe.types import Frame, SourceInfo
@@ -38,12 +39,13 @@ class VideoFile(Source):
     says what did not. A file whose container is longer than its bytes is refused at its end.
     """
 
-    def __init__(self, path: Path, allow_short: bool = False) -> None:
+    def __init__(self, path: Path, allow_short: bool = False, used: Range | None = None) -> None:
         """Open, look at the stamps, and decode the first frame.
 
         Args:
             path: the file.
             allow_short: accept a file that is cut short.
+            used: how values of more than 8 bits are scaled, by default the values in use.
 
         Raises:
             SourceError: no video, or none of it can be decoded.
@@ -76,6 +78,10 @@ class VideoFile(Source):
         if quarter_turns(first[0]) % 2:
             width, height = height, width
         super().__init__(SourceInfo(path.stem, width, height, fps, None, steady=steady))
+        if is_deep(first[0]):
+            self.used = used or range_of(self._deep_samples())
+            if used is not None:
+                say_outside(path.name, self._deep_samples(), used)
 
     @contextmanager
     def _opened(self, threads: bool = False) -> Iterator[Opened]:
@@ -108,6 +114,15 @@ class VideoFile(Source):
             )
         return f"its {size} bytes are no video that FFmpeg knows"
 
+    def _deep_samples(self) -> Iterator[Deep]:
+        """Frames from all over the file, as they were measured."""
+        for at_s in np.linspace(0, self.length_s, SAMPLES, endpoint=False):
+            with closing(self._sought(float(at_s))) as found:
+                for frame, pts_s, _ in found:
+                    if pts_s >= at_s - NOTHING_S:
+                        yield as_measured(frame)
+                        break
+
     @property
     def frame_hint(self) -> int | None:
         """The container's own count: a hint, wrong by a few frames in many files."""
@@ -132,7 +147,7 @@ class VideoFile(Source):
 
         Where a file cannot be sought in, it is decoded from its beginning.
         """
-        by = Converter(self.info.width, self.info.height)
+        by = Converter(self.info.width, self.info.height, self.used)
         index, end_s = 0, start_s
         with closing(self._sought(start_s)) as found:
             for frame, pts_s, gap in found:
@@ -172,7 +187,7 @@ class VideoFile(Source):
         return True
 
     def _frames(self) -> Iterator[Frame]:
-        by = Converter(self.info.width, self.info.height)
+        by = Converter(self.info.width, self.info.height, self.used)
         for index, (frame, pts_s, gap) in enumerate(self._decoded()):
             yield Frame(index, pts_s, Decoded(frame, by), gap)
 
