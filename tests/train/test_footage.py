@@ -48,13 +48,13 @@ class _Lines:
         pass
 
 
-SMALL = 1000 * 64 * 64 * 3 / 2**30
+SMALL = 1000.5 * 64 * 64 * 3 / 0.98e9
 """A cache for 1000 frames of TINY's size."""
 
 
 def test_more_than_the_cache_holds_is_taken_in_stretches(long, tmp_path, monkeypatch):
     monkeypatch.setattr(take, "STRETCH", 40)
-    lines, options = told(cache_gib=SMALL)
+    lines, options = told(cache_gb=SMALL)
     run = tiny_fit(long, tmp_path / "run", **options)
     said = "".join(lines)
     assert "25 stretches of 40 frames" in said
@@ -81,7 +81,7 @@ def test_more_than_the_cache_holds_is_taken_in_stretches(long, tmp_path, monkeyp
 @pytest.mark.slow
 def test_a_resumed_run_has_the_plan_that_it_began_with(long, tmp_path, monkeypatch):
     monkeypatch.setattr(take, "STRETCH", 40)
-    options = {"cache_gib": SMALL, "epochs": 2, "settings": [*TINY, "train.batch=8"]}
+    options = {"cache_gb": SMALL, "epochs": 2, "settings": [*TINY, "train.batch=8"]}
     whole = tiny_fit(long, tmp_path / "whole", **options)
     out = tmp_path / "cut"
     seen = []
@@ -100,7 +100,7 @@ def test_a_resumed_run_has_the_plan_that_it_began_with(long, tmp_path, monkeypat
     cut = tiny_fit(long, out, resume=True, **options)
     assert curve(cut.path) == curve(whole.path)
     with pytest.raises(RunError, match="--cache"):
-        tiny_fit(long, out, resume=True, **options | {"cache_gib": 1.0})
+        tiny_fit(long, out, resume=True, **options | {"cache_gb": 1.0})
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_time_limits_what_is_decoded_and_what_is_kept_aside(long, monkeypatch):
 def test_the_plan_survives_the_disk(long, tmp_path, monkeypatch):
     monkeypatch.setattr(take, "STRETCH", 40)
     videos = open_dataset(long).train
-    made = plan(videos, Footage(long, cache_gib=SMALL), Budget(), speed(), 3, QUIET)
+    made = plan(videos, Footage(long, cache_gb=SMALL), Budget(), speed(), 3, QUIET)
     made.write(tmp_path)
     assert Taken.read(tmp_path) == made
     (tmp_path / "footage.json").write_text("{")
@@ -150,7 +150,7 @@ def test_minutes_are_the_whole_time(long, tmp_path):
     assert 15 < time.monotonic() - began < 30
 
 
-@pytest.mark.parametrize(("option", "value"), [("fps", 0), ("fps", -1), ("cache_gib", 0)])
+@pytest.mark.parametrize(("option", "value"), [("fps", 0), ("fps", -1), ("cache_gb", 0)])
 def test_nonsense_is_refused(long, tmp_path, option, value):
     with pytest.raises(ConfigError, match="must be above 0"):
         tiny_fit(long, tmp_path / "run", **{option: value})

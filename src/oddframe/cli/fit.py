@@ -53,7 +53,7 @@ class Taken:
         help="Frames per second to learn at, and of folders of frames (default: the footage's "
         "own, up to 30).",
     )  # fmt: skip
-    cache: float = typer.Option(4.0, "--cache", help="Disk for decoded frames, in GiB.")
+    cache: float = typer.Option(4.0, "--cache", help="Disk for decoded frames, in GB.")
     allow_short: bool = typer.Option(
         False, "--allow-short", help="Accept video files that are cut short."
     )

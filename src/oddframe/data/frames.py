@@ -89,7 +89,7 @@ class FrameStore:
     def __init__(
         self, folder: Path, size: int, channels: int, videos: tuple[StoredVideo, ...], content: str
     ) -> None:
-        """Map an existing store; use `build`, `open` or `obtain`."""
+        """Of an existing store; use `build`, `open` or `obtain`."""
         self.folder = folder
         self.size = size
         """Rows and columns of the frames."""
@@ -99,8 +99,6 @@ class FrameStore:
         self.content = content
         """Hash of the videos that it was made of."""
         self.frames = videos[-1].stop if videos else 0
-        shape = (self.frames, size, size, channels)
-        self._data = np.memmap(folder / DATA, np.uint8, "r", shape=shape)
 
     def read(self, i: int, j: int) -> NDArray[np.uint8]:
         """A copy of the frames i to j (excluded), counted over all videos: (j - i, h, w, c).
@@ -109,7 +107,10 @@ class FrameStore:
         """
         if not 0 <= i <= j <= self.frames:
             raise IndexError(f"frames {i} to {j} of a store with {self.frames}")
-        return np.array(self._data[i:j])
+        each = self.size**2 * self.channels
+        # Read, not mapped: pages of a map count as memory of the process, in the end all of them.
+        data = np.fromfile(self.folder / DATA, np.uint8, (j - i) * each, offset=i * each)
+        return data.reshape(j - i, self.size, self.size, self.channels)
 
     def fps_at(self, i: int) -> float:
         """The rate of the video that frame i is of."""
@@ -117,7 +118,7 @@ class FrameStore:
         return self.videos[at].fps
 
     def __reduce__(self) -> tuple[Callable[[Path], FrameStore], tuple[Path]]:
-        """Workers of a data loader map the file again; pickling a memmap would copy all of it."""
+        """Workers of a data loader open the folder again."""
         return FrameStore.open, (self.folder,)
 
     @classmethod

@@ -104,7 +104,7 @@ def fit(
     plan = {
         "model": wanted.model, "config": work.chosen.plain(), "seed": wanted.seed,
         "data": hashes["manifest"], "ablation": wanted.row, "fps": footage.fps,
-        "cache": footage.cache_gib, **origin,
+        "cache": footage.cache_gb, **origin,
     }  # fmt: skip
     if work.chosen.train.schedule == "cosine":
         plan["epochs"] = work.budget.epochs  # the rate falls over them

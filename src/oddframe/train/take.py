@@ -38,7 +38,9 @@ from oddframe.train.split import MOST_HELD
 
 PLAN = "footage.json"
 TABLE = "footage.csv"
-GIB = 2**30
+GB = 10**9
+FOR_FRAMES = 0.98
+"""Of the cache; the rest is for states and weights."""
 DECODING = 0.2
 """Share of the time that decoding may take."""
 ASIDE = 2
@@ -61,8 +63,8 @@ class Footage:
     fps: float | None = None
     """Frames per second to learn at, and of frame folders, which cannot say it (default: the
     footage's own, up to 30)."""
-    cache_gib: float = 4.0
-    """Disk for decoded frames, in GiB."""
+    cache_gb: float = 4.0
+    """Disk for decoded frames, in GB."""
     allow_short: bool = False
     """Accept video files that are cut short."""
 
@@ -70,8 +72,8 @@ class Footage:
         """Raise ConfigError for values out of range."""
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise ConfigError(f"--fps must be above 0 and at most 1000, found {self.fps:g}.")
-        if not self.cache_gib > 0:
-            raise ConfigError(f"--cache must be above 0 GiB, found {self.cache_gib:g}.")
+        if not self.cache_gb > 0:
+            raise ConfigError(f"--cache must be above 0 GB, found {self.cache_gb:g}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def plan(
 def _room(seen: Sequence[Surveyed], footage: Footage, budget: Budget, speed: Speed) -> int:
     """Frames that there are disk and time for."""
     channels = 1 if all(s.grey for s in seen) else 3
-    room = int(footage.cache_gib * GIB / (speed.size**2 * channels))
+    room = int(FOR_FRAMES * footage.cache_gb * GB / (speed.size**2 * channels))
     if budget.minutes is None:
         return room
     each_s = sum(s.frame_s * s.length_s for s in seen) / sum(s.length_s for s in seen)
