@@ -1,4 +1,4 @@
-"""Damaged videos by the thousand: `python tests/runtime/fuzz.py FOLDER RUN [TRIES] [SEED]`.
+"""Damaged videos by the thousand: `python tests/runtime/fuzz.py FOLDER RUN [TRIES SEED [KIND …]]`.
 
 Eight containers and codecs; bytes flipped, cut, inserted, segments swapped. Every variant goes
 through `Detector.score` in a child process. Wanted: no crash, none over 20 s, no error that is not
@@ -103,13 +103,14 @@ class Worker:
             text=True,
         )
         self.lines: Queue[str] = Queue()
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        read = threading.Thread(target=self._read, args=(self.process, self.lines), daemon=True)
+        read.start()
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
+    def _read(self, process: subprocess.Popen[str], lines: Queue[str]) -> None:
         for line in process.stdout:
-            self.lines.put(line)
-        self.lines.put("")
+            lines.put(line)
+        lines.put("")  # of this process, also where another one has taken its place
 
     def ask(self, path: Path, limit_s: float) -> dict[str, object]:
         """What became of one file."""
@@ -165,7 +166,7 @@ if __name__ == "__main__":
         target = Path(sys.argv[1])
         target.mkdir(parents=True, exist_ok=True)
         count, first = (int(x) for x in (*sys.argv[3:5], "200", "0")[:2])
-        bad = fuzz(target, sys.argv[2], count, first)
+        bad = fuzz(target, sys.argv[2], count, first, sys.argv[5:] or tuple(KINDS))
         for one in bad:
             print(json.dumps(one))
         sys.exit(bool(bad))
