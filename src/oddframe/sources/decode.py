@@ -177,7 +177,6 @@ class Decoder:
             room = round(step_s / self._step_s) - 1 if hole else 0
             self._note(lost=max(skipped, room - self._counted), since_s=now_s - step_s)
             self._gone |= late
-        self._counted = 0
         if own in self._gone:  # broken stamps: it came after all
             self._gone.discard(own)
             self._note(lost=-1)
@@ -188,6 +187,7 @@ class Decoder:
             self._ill_s = None
         if self._ill_s is not None:
             self._note(lost=0, damaged=1)
+        self._counted = 0
         pause = jumped or is_pause(step_s, self._step_s)
         if pause and not (first or jumped or self._near(now_s - step_s)):
             pauses, paused_s = self.lost.pauses + 1, self.lost.paused_s + step_s
