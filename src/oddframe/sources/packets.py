@@ -1,7 +1,7 @@
 """A container, its video stream, and the packets of it (PyAV, that is FFmpeg).
 
-What is broken between packets a demuxer often jumps over without a word. Two kinds of container
-betray it: bytes that belong to no packet, and an index that knows of packets that never came.
+What is broken between packets a demuxer often jumps over without a word. Two things betray it:
+bytes that belong to no packet, and an index that knows of packets that never came.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import av
@@ -20,11 +21,6 @@ from oddframe.sources.stamps import DEFAULT_FPS, valid_fps
 
 DEAD_ENDS = 64
 """Errors of the demuxer in a row, without a packet between, after which the rest is given up."""
-SPARE_BYTES = {"matroska": 256, "mpegts": 2048}
-"""Between two packets lie so many bytes at most that are neither one's, where nothing is broken:
-heads of clusters and blocks; tables and stuffing."""
-WRAPPED = 1.03
-"""Bytes of a transport stream for every byte of its packets."""
 LOST_STEPS = 1.5
 """Beside damage a step as long as this many is a hole."""
 AVI_HEAD = 8
@@ -89,7 +85,7 @@ class Opened:
         if watch is None:
             yield from self.packets()
             return
-        end, before = -1, cast(int | None, None)
+        end = -1
         seen = watch(self, step_s)
         for packet in self._all():
             if packet is None:
@@ -98,12 +94,11 @@ class Opened:
             at = -1 if packet.pos is None else packet.pos
             spare = at - end if 0 <= end < at else 0
             if at >= 0:
-                end = max(end, at + round(packet.size * (WRAPPED if kind == "mpegts" else 1)))
+                end = max(end, at + packet.size)
             if not packet.size or packet.stream_index != self.stream.index:
                 continue
-            if seen.broken(packet, before, spare):
+            if seen.broken(packet, spare):
                 yield None
-            before = packet.dts
             yield packet
 
     def _all(self) -> Iterator[av.Packet[Any] | None]:
@@ -132,14 +127,20 @@ class Opened:
 class _Stamped:
     """Bytes that are nobody's, where packets are missing too."""
 
-    def __init__(self, opened: Opened, step_s: float) -> None:
+    def __init__(self, opened: Opened, step_s: float, spare: int, wrapped: float = 0.0) -> None:
+        """spare: bytes between two packets that are neither one's where nothing is broken: heads,
+        tables, stuffing. wrapped: more of them for every byte of a packet."""
         base = opened.stream.time_base
-        self._spare = SPARE_BYTES[opened.container.format.name.partition(",")[0]]
+        self._spare, self._wrapped = spare, wrapped
         self._hole = LOST_STEPS * step_s / float(base) if base else float("inf")
+        self._before: int | None = None
+        self._size = 0
 
-    def broken(self, packet: av.Packet[Any], before: int | None, spare: int) -> bool:
+    def broken(self, packet: av.Packet[Any], spare: int) -> bool:
         """Whether there is damage between a packet and the one before."""
-        if spare <= self._spare or before is None or packet.dts is None:
+        before, allowed = self._before, self._spare + self._wrapped * self._size
+        self._before, self._size = packet.dts, packet.size
+        if spare <= allowed or before is None or packet.dts is None:
             return False
         return packet.dts - before > self._hole
 
@@ -152,7 +153,7 @@ class _Counted:
         self._ahead: int | None = None
         """How far the index is ahead of the packets that came."""
 
-    def broken(self, packet: av.Packet[Any], before: int | None, spare: int) -> bool:
+    def broken(self, packet: av.Packet[Any], spare: int) -> bool:
         """Whether packets are missing before this one, whose stamps are mended."""
         known = self._ahead
         if (spare > AVI_HEAD + 1 or known is None) and packet.dts is not None:
@@ -174,8 +175,8 @@ class _Counted:
 
 
 WATCHES: dict[str, Callable[[Opened, float], _Stamped | _Counted]] = {
-    "matroska": _Stamped,
-    "mpegts": _Stamped,
+    "matroska": partial(_Stamped, spare=256),
+    "mpegts": partial(_Stamped, spare=2048, wrapped=0.03),
     "avi": _Counted,
 }
 """Container -> what betrays damage in it."""
