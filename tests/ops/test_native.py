@@ -204,7 +204,8 @@ def long_case(rows, cols, n):
     [
         pytest.param(1, 5000, 2, marks=pytest.mark.slow),
         pytest.param(64, 64, 16, marks=pytest.mark.slow),
-        (71, 70, 1),
+        pytest.param(71, 70, 1, marks=pytest.mark.slow),
+        (31, 40, 1),
     ],
 )
 def test_equals_the_loop_over_thousands_of_steps(library, rows, cols, n):

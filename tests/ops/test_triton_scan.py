@@ -319,6 +319,7 @@ def test_without_triton_the_module_says_so():
     assert out == "triton is not installed (pip install triton)\n"
 
 
+@pytest.mark.slow
 def test_kernels_compile_for_a_gpu(tmp_path, monkeypatch):
     """The whole way to PTX, without a device: types and layouts that the interpreter ignores."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))

@@ -73,7 +73,7 @@ def test_lanes_give_what_one_stretch_alone_gives(videos, shared_run):
         same([found[i]], [(alone.score, alone.time_s)])
 
 
-@pytest.mark.parametrize("fps", [5.0, 60.0])
+@pytest.mark.parametrize("fps", [5.0, pytest.param(60.0, marks=pytest.mark.slow)])
 def test_lanes_look_at_the_rate_of_the_run(videos, shared_run, fps):
     """Some frames are left out, or all looked at several times."""
     detector = oddframe.load(shared_run)
@@ -98,6 +98,7 @@ def test_stretches_together_are_one_pass(shared_run, videos):
     assert not list(shared_run.glob("resume/days-*"))
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same(shared_run, videos, monkeypatch):
     monkeypatch.setattr(days, "ALONE_S", 0.0)
     run = load_run(shared_run)
@@ -163,6 +164,7 @@ def test_every_beginning_of_the_order_is_spread_over_all(count):
         assert gaps.max() <= 3 / share
 
 
+@pytest.mark.slow
 def test_an_error_in_a_process_is_the_users(shared_run, videos, monkeypatch, tmp_path):
     monkeypatch.setattr(days, "ALONE_S", 0.0)
     cut = tmp_path / "cut.avi"

@@ -137,6 +137,7 @@ def test_stream_step_and_score_are_one(trained, labelled, flows):
 # ---- the verbs
 
 
+@pytest.mark.slow
 def test_evaluate_takes_the_flow_of_the_test_videos(trained, labelled, flows, tmp_path, capsys):
     flows = shutil.copytree(flows, tmp_path / "flows")
     shutil.copytree(flows / "testing" / "02", flows / "training" / "01")  # not that of test/01

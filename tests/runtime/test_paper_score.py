@@ -167,8 +167,10 @@ def test_any_normalisation_of_paper_judges_the_psnr_of_m2s2l(shared_run, labelle
     ("folder", "alpha", "said"),
     [
         ("ped2-part", 0.6, "alpha 0.6 (the paper's for UCSD Ped2)"),
-        ("Avenue", 0.4, "alpha 0.4 (the paper's for Avenue)"),
-        ("street", 0.5, "alpha 0.5 (the paper prints none for this data)"),
+        pytest.param("Avenue", 0.4, "alpha 0.4 (the paper's for Avenue)", marks=pytest.mark.slow),
+        pytest.param(
+            "street", 0.5, "alpha 0.5 (the paper prints none for this data)", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_alpha_paper_is_that_of_the_data_set(run_copy, labelled, tmp_path, folder, alpha, said):

@@ -158,7 +158,9 @@ def test_evaluate_judges_and_states_what_was_set(shared_run, labelled, tmp_path,
 @pytest.mark.parametrize(
     ("name", "setting", "changed"),
     [
-        ("stnmamba", "model.lambda_score=0.1", {"lambda_score": 0.1}),
+        pytest.param(
+            "stnmamba", "model.lambda_score=0.1", {"lambda_score": 0.1}, marks=pytest.mark.slow
+        ),
         ("msti-net", "model.tau=0.1", {"tau": 0.1}),
     ],
 )
@@ -181,6 +183,7 @@ def test_weights_of_the_papers_score_take_effect(name, setting, changed, added_r
     assert f"{setting.replace('=', ' ')} instead of" in found.rows[0]["protocol_text"]
 
 
+@pytest.mark.slow
 def test_compare_needs_no_second_pass_and_reuses_nothing_wrongly(
     shared_run, added_runs, labelled, tmp_path, monkeypatch
 ):

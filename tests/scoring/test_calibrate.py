@@ -60,6 +60,7 @@ def test_the_rate_holds_on_other_footage():
     assert found["low"] < found["threshold"] < found["high"]
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     truth = np.sort(peaks_of(normal(1200, 7)))[-50 * 4]  # 4 a day
     inside = 0

@@ -75,5 +75,6 @@ def test_it_is_said_in_words():
     assert "8 frames/s, the RUN learned at 25: every frame is looked at 3.1 times" in pacing_text(
         25.0, info(8.0)
     )
+    assert "is looked at 16 times and" in pacing_text(25.0, info(0.001))  # as `looks` has it
     assert "of 2.4 frames one is looked at" in pacing_text(25.0, info(60.0))
     assert "not evenly" in pacing_text(25.0, info(25.0, steady=False))

@@ -163,6 +163,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(normal, tmp_path
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+@pytest.mark.slow
 def test_the_loss_falls(normal, tmp_path):
     tiny_fit(normal, tmp_path / "run", epochs=12)
     losses = [float(row[2]) for row in curve(tmp_path / "run")[1:]]
@@ -175,7 +176,7 @@ import oddframe.train.progress as progress
 from oddframe.train.run import Budget, Wanted, fit
 from rich.console import Console
 progress.SAVE_EVERY_S = 0.2
-fit(Wanted("m2s2l-edge", sys.argv[3:]), sys.argv[1], sys.argv[2], Budget(epochs=12),
+fit(Wanted("m2s2l-edge", sys.argv[3:]), sys.argv[1], sys.argv[2], Budget(epochs=5),
     console=Console(quiet=True))
 """
 
@@ -188,7 +189,7 @@ fit(Wanted("m2s2l-edge", sys.argv[3:]), sys.argv[1], sys.argv[2], Budget(epochs=
     ],
 )
 def test_a_run_stopped_in_an_epoch_resumes_on_the_uninterrupted_curve(normal, tmp_path, how):
-    tiny_fit(normal, tmp_path / "whole", epochs=12)
+    tiny_fit(normal, tmp_path / "whole", epochs=5)
     out = tmp_path / "cut"
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(normal), str(out), *TINY], stderr=subprocess.DEVNULL
@@ -198,7 +199,7 @@ def test_a_run_stopped_in_an_epoch_resumes_on_the_uninterrupted_curve(normal, tm
         # Stop it once a state from the middle of an epoch lies on the disk.
         while time.monotonic() < deadline and child.poll() is None:
             path = out / "train.csv"
-            if path.exists() and path.read_bytes().count(b"\n") > 20:
+            if path.exists() and path.read_bytes().count(b"\n") > 12:
                 break
             time.sleep(0.02)
         assert child.poll() is None, "the child ended before it could be stopped"
@@ -209,7 +210,7 @@ def test_a_run_stopped_in_an_epoch_resumes_on_the_uninterrupted_curve(normal, tm
     assert not (out / "model.json").exists()
     with pytest.raises(RunError, match="--resume"):
         load_run(out)
-    tiny_fit(normal, out, epochs=12, resume=True)
+    tiny_fit(normal, out, epochs=5, resume=True)
     assert curve(out) == curve(tmp_path / "whole")
     whole, cut = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "cut"))
     assert all(torch.equal(whole[k], cut[k]) for k in whole)

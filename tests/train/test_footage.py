@@ -52,6 +52,7 @@ SMALL = 1000.5 * 64 * 64 * 3 / 0.98e9
 """A cache for 1000 frames of TINY's size."""
 
 
+@pytest.mark.slow
 def test_more_than_the_cache_holds_is_taken_in_stretches(long, tmp_path, monkeypatch):
     monkeypatch.setattr(take, "STRETCH", 40)
     lines, options = told(cache_gb=SMALL)

@@ -53,9 +53,9 @@ def pacing_text(fps: float, info: SourceInfo) -> str:
     if info.fps > fps:
         return f"{said}: of {info.fps / fps:.2g} frames one is looked at, the others keep its score"
     if info.fps < fps / NEAR:
+        times = min(fps / info.fps, MOST)
         return (
-            f"{said}: every frame is looked at {fps / info.fps:.2g} times and has the mean score. "
-            "That finds less than a RUN made for this rate (oddframe fit --fps "
-            f"{info.fps:.3g})"
+            f"{said}: every frame is looked at {times:.2g} times and has the mean score. "
+            f"That finds less than a RUN made for this rate (oddframe fit --fps {info.fps:.3g})"
         )
     return f"{said}, but not evenly: frames are chosen by their stamps"
