@@ -78,7 +78,7 @@ def decodable(path):
     """How many frames PyAV decodes of a file when it reads on behind every error."""
     count, errors = 0, 0
     with av.open(f"file:{path}", metadata_errors="replace") as container:
-        stream = container.streams.video[0]
+        stream = container.streams.best("video")  # damage may make two of one
         stream.thread_type = "NONE"  # others lose pictures near damage
         while errors < 64:
             try:

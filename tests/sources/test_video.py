@@ -11,6 +11,7 @@ from encoded import break_bytes, decodable, encode, number_of, numbered
 from oddframe.errors import SourceError
 from oddframe.sources import count_frames, frame_hint, open_source
 from oddframe.sources.container import missing_bytes
+from oddframe.sources.convert import Converter
 from oddframe.sources.stamps import valid_fps
 
 
@@ -421,3 +422,18 @@ def test_the_length_of_a_recording_has_its_pauses(tmp_path):
         assert source.length_s == pytest.approx(602.4, abs=0.1)
         assert source.frame_hint == 60
         assert number_of(next(source.frames_from(300.0)).image) == 30
+
+
+@pytest.mark.parametrize(
+    ("claim", "value"), [("colorspace", 62), ("colorspace", 10), ("color_range", 7)]
+)
+def test_colours_that_nobody_knows_are_those_of_a_frame_that_names_none(claim, value):
+    """MPEG-2 carries a byte for it; damaged, or of a rare kind, FFmpeg converts nothing."""
+    made = [
+        av.VideoFrame.from_ndarray(numbered(5), "bgr24").reformat(format="yuv420p") for _ in "ab"
+    ]
+    setattr(made[0], claim, value)
+    by = Converter(160, 96)
+    for size in ((160, 96), (64, 64)):
+        found, plain = (by.convert(frame, *size) for frame in made)
+        np.testing.assert_array_equal(found, plain)

@@ -16,6 +16,9 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from oddframe.pictures import Image
 from oddframe.sources.depth import Deep, Range, to_8_bits
 
+SPACES, UNSAID = (0, 1, 2, 4, 5, 6, 7, 9), 2
+"""Colour spaces (ISO/IEC 23091-2) that can be converted, and the one of frames that name none."""
+RANGES, UNSAID_RANGE = (0, 1, 2), 0
 THREADS = 1
 """Of a conversion: handing a small picture to several takes as long again as the work."""
 
@@ -37,6 +40,11 @@ class Converter:
         if self.used is not None and is_deep(frame):
             grey = to_8_bits(self._deep(frame, width, height), self.used)
             return np.ascontiguousarray(np.broadcast_to(grey[..., None], (*grey.shape, 3)))
+        # A claim that nobody can follow, damaged or rare, is no reason to have no picture.
+        if frame.colorspace not in SPACES:
+            frame.colorspace = UNSAID
+        if frame.color_range not in RANGES:
+            frame.color_range = UNSAID_RANGE
         scaler, painter = self._tools(width, height)
         if (frame.width, frame.height) != (width, height):
             frame = scaler.reformat(
