@@ -33,6 +33,8 @@ KINDS = {
 }
 FRAMES = 60
 LIMIT_S = 20.0
+STARTS_S = 60.0
+"""What the first file of a child may wait for torch besides, on a machine that is busy."""
 
 
 def base(kind: str, folder: Path) -> bytes:
@@ -94,6 +96,7 @@ class Worker:
 
     def start(self) -> None:
         """A fresh child."""
+        self.fresh = True
         command = [sys.executable, __file__, "--child", str(self.folder), self.run]
         self.process = subprocess.Popen(
             command,
@@ -112,8 +115,9 @@ class Worker:
             lines.put(line)
         lines.put("")  # of this process, also where another one has taken its place
 
-    def ask(self, path: Path, limit_s: float) -> dict[str, object]:
+    def ask(self, path: Path) -> dict[str, object]:
         """What became of one file."""
+        limit_s, self.fresh = LIMIT_S + (STARTS_S if self.fresh else 0), False
         self.process.stdin.write(f"{path}\n")
         self.process.stdin.flush()
         try:
@@ -139,8 +143,7 @@ def fuzz(folder: Path, run: str, tries: int, seed: int = 0, kinds=tuple(KINDS)) 
             rng = np.random.default_rng([seed, list(KINDS).index(kind), i])
             path = folder / f"v{KINDS[kind][0][1:]}"
             path.write_bytes(variant(data, rng))
-            # The first one of a child waits for torch.
-            found = worker.ask(path, LIMIT_S + (30 if i == 0 else 0))
+            found = worker.ask(path)
             if {"crash", "hang", "error"} & found.keys():
                 wrong.append({"kind": kind, "seed": seed, "try": i, **found})
                 counts["wrong"] += 1
