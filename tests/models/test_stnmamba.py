@@ -290,6 +290,7 @@ def test_shapes():
         assert float(out.features[f"nearest_{i}"].diff(dim=-1).min()) >= 0
 
 
+@pytest.mark.slow
 def test_the_paper_size_keeps_to_the_published_budget():
     info = describe("stnmamba")
     assert info["parameters"] == pytest.approx(7.2e6, rel=0.05)

@@ -151,6 +151,7 @@ def test_half_precision_in_is_computed_in_float32(dtype):
         torch.testing.assert_close(f.float(), w, rtol=rounding, atol=1e-6 * bool(rounding))
 
 
+@pytest.mark.slow
 def test_a_mixture_of_precisions_keeps_its_state_in_float32():
     """What bf16 autocast hands over: only A in float32. A bf16 sum would stop at 0.25."""
     make = lambda x, *s: torch.full((1, 512, 1, *s), x, device=DEVICE).bfloat16()  # noqa: E731

@@ -156,6 +156,7 @@ def test_scores_that_do_not_fit_are_told_before_anything_is_scored(
     assert "80 scores; the labels of 2 videos need 88" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_scores_of_a_run_that_changed_are_made_anew(run_copy, labelled, tmp_path):
     dataset = open_dataset(labelled)
 

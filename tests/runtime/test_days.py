@@ -61,6 +61,7 @@ def test_smoothed_scores_are_of_whole_videos(videos, shared_run):
     assert [s.video for s in stretches(detector, videos)] == list(videos)
 
 
+@pytest.mark.slow
 def test_lanes_give_what_one_stretch_alone_gives(videos, shared_run):
     """Of uneven lengths, more than there are lanes, and with a pause in one of them."""
     detector = oddframe.load(shared_run)

@@ -48,6 +48,7 @@ def test_the_tail_of_a_known_law_is_found(shape):
     assert scale == pytest.approx(2, rel=0.03)
 
 
+@pytest.mark.slow
 def test_the_rate_holds_on_other_footage():
     scores = [normal(6, seed) for seed in range(2)]
     found = calibrate(scores, 1.0, 4)
