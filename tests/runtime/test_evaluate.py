@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,11 +92,8 @@ def test_what_learning_added_is_said_with_a_paired_interval(found, labelled):
     assert {r["method"] for r in found.gains if r["protocol"] == "paper"} == {NAME}
 
 
-def test_floors_of_the_scene_want_its_normal_footage(shared_run, labelled, tmp_path):
-    shutil.copytree(labelled / "test", tmp_path / "own" / "test")
-    shutil.copy(labelled / "labels.npz", tmp_path / "own" / "labels.npz")
-    data = open_dataset(tmp_path / "own")
-    assert not data.train
+def test_floors_of_the_scene_want_its_normal_footage(shared_run, labelled):
+    data = replace(open_dataset(labelled), train=())
     found = evaluate(oddframe.load(shared_run), data, [PROTOCOLS["deploy"]])
     assert set(found.videos[0].floors) == set(PLAIN)
     assert {r["against"] for r in found.gains} == {"flowspeed"}
@@ -143,7 +141,7 @@ def test_worst_clips_and_plain_values(found):
         1 - row(found, NAME, "deploy")["auc"]
     )
     plain = json.loads(json.dumps(found.plain(), allow_nan=False))
-    assert set(plain) == {"rows", "worst", "localisation", "regions", "events"}
+    assert set(plain) == {"rows", "gains", "worst", "localisation", "regions", "events"}
     assert plain["localisation"]["flagged"]["share"] > 0.5
     assert plain["regions"]["rbdc"] == found.regions.rbdc
 
