@@ -18,6 +18,7 @@ from stub_run import HISTORY
 
 from oddframe.cli import main
 from oddframe.errors import OddframeError
+from oddframe.scoring.floors import FLOORS
 
 SCORE = ["frame", "time_s", "score", "level", "alarm"]
 
@@ -353,7 +354,7 @@ def test_evaluate_prints_every_number_with_its_protocol_and_writes_json(
     assert {row["protocol"] for row in rows} == {"paper", "deploy"}
     assert all(0 <= row["auc"] <= 1 and row["protocol_text"] for row in rows)
     assert {row["method"] for row in rows if row["floor"]} == {
-        "persistence", "blockdiff", "flowspeed",
+        *FLOORS,
     }  # fmt: skip
     for row in rows:
         assert row["protocol_text"] in text

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from oddframe.cli import main
+from oddframe.scoring.floors import FLOORS
 
 
 @pytest.mark.slow
@@ -15,7 +16,7 @@ def test_demo_goes_the_whole_way(tmp_path, capsys):
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out), "--minutes", "0.3"]) == 0
     rows = json.loads((out / "metrics.json").read_text())["rows"]
-    assert {r["method"] for r in rows} >= {"m2s2l-edge", "persistence", "blockdiff", "flowspeed"}
+    assert {r["method"] for r in rows} >= {"m2s2l-edge", *FLOORS}
     assert all(0 <= r["auc"] <= 1 and r["protocol_text"] for r in rows)
     page = (out / "report.html").read_text()
     assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")

@@ -10,6 +10,7 @@ from oddframe.data import open_dataset
 from oddframe.report.build import build_report
 from oddframe.runs import load_run
 from oddframe.runtime.evaluate import evaluate
+from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.protocols import parse_protocols
 
 MEMORY = {
@@ -57,5 +58,5 @@ def test_every_video_has_the_papers_curve_beside_its_score(built):
         assert np.nanmax(shown.paper) == 1
         np.testing.assert_array_equal(shown.labels, video.labels)
     assert [(c.method, c.protocol) for c in data.rocs] == [
-        (m, "deploy") for m in ("m2s2l-edge", "persistence", "blockdiff", "flowspeed")
+        (m, "deploy") for m in ("m2s2l-edge", *FLOORS)
     ]

@@ -26,6 +26,7 @@ from oddframe.reproduce import results
 from oddframe.reproduce import run as running
 from oddframe.reproduce.plan import Options, plan
 from oddframe.reproduce.results import commit, read_result, result_file, undone
+from oddframe.scoring.floors import FLOORS
 
 pytestmark = pytest.mark.timeout(900)
 """Every run is a process that imports torch: seconds, but not beside other work."""
@@ -68,7 +69,7 @@ def test_a_result_says_what_was_done_and_what_it_came_to(made):
     assert found["config"] == json.loads(json.dumps(job.config))
     assert found["data"]["name"] == "street"
     assert {r["method"] for r in found["rows"] if r["floor"]} == {
-        "persistence", "blockdiff", "flowspeed",
+        *FLOORS,
     }  # fmt: skip
     assert [v["video"] for v in found["videos"]] == ["01", "02", "03"]
 

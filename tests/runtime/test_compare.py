@@ -15,6 +15,7 @@ from oddframe.metrics.pairs import bootstrap_difference
 from oddframe.report.compare import _judged
 from oddframe.runtime import compare as module
 from oddframe.runtime.compare import Method, collect, compare
+from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.judge import judge
 from oddframe.scoring.protocols import for_missing, parse_protocols
 
@@ -115,7 +116,7 @@ def test_the_command_from_runs_to_the_page_and_again_from_what_is_kept(
     assert main(args) == 0
     capsys.readouterr()
     found = json.loads((tmp_path / "out" / "compare.json").read_text())
-    names = ["RUN", "TWIN", "noise", "persistence", "blockdiff", "flowspeed"]
+    names = ["RUN", "TWIN", "noise", *FLOORS]
     assert [r["method"] for r in found["rows"] if r["protocol"] == "deploy"] == names
     assert [r["floor"] for r in found["rows"][:6]] == [False] * 3 + [True] * 3
     twin_rows = [r for r in found["differences"] if r["method"] == "TWIN"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ import oddframe
 from oddframe.data import frame_labels, open_dataset, pixel_masks
 from oddframe.errors import DatasetError, OddframeError
 from oddframe.metrics import frame_auc, pixel_auc, pixel_criterion_auc
+from oddframe.metrics.pairs import bootstrap_difference, pair_wins
 from oddframe.runtime.evaluate import evaluate
 from oddframe.runtime.places import hottest
-from oddframe.scoring.floors import floor_scores
+from oddframe.scoring.floors import FLOORS, PLAIN, floor_scores
+from oddframe.scoring.ground import fit_ground
 from oddframe.scoring.protocols import PROTOCOLS, parse_protocols
 from oddframe.sources import open_source
 
@@ -28,7 +31,8 @@ def found(shared_run, labelled):
     detector = oddframe.load(shared_run)
     dataset = open_dataset(labelled)
     result = evaluate(detector, dataset, parse_protocols("all"), lambda *at: seen.append(at))
-    assert seen[-1] == (88, 88)
+    done, total = seen[-1]  # the scene's footage twice, then the 88 frames of the test videos
+    assert done == total > 88
     return result
 
 
@@ -37,7 +41,7 @@ def row(found, method, protocol):
 
 
 def test_rows_are_the_model_its_parts_and_the_floors(found):
-    floors = ["persistence", "blockdiff", "flowspeed"]
+    floors = list(FLOORS)
     got = [(r["method"], r["protocol"]) for r in found.rows]
     parts = [NAME, f"{NAME}:own", f"{NAME}:frame", f"{NAME}:motion"]
     assert got == [(m, "paper") for m in [NAME, *floors]] + [
@@ -61,13 +65,38 @@ def test_a_roc_curve_for_the_model_and_every_floor_under_every_protocol(found):
 
 def test_scores_and_floors_are_those_of_separate_passes(found, shared_run, labelled):
     detector = oddframe.load(shared_run)
+    ground = fit_ground(open_dataset(labelled).train)
     for video in found.videos:
         path = labelled / "test" / video.name
         np.testing.assert_array_equal(detector.score(path).score, video.score)
         with open_source(path) as source:
-            separate = floor_scores(frame.image for frame in source)
+            separate = floor_scores((frame.image for frame in source), ground=ground)
+        assert set(video.floors) == set(FLOORS)
         for name, values in separate.items():
             np.testing.assert_array_equal(video.floors[name], values)
+
+
+def test_what_learning_added_is_said_with_a_paired_interval(found, labelled):
+    truth = frame_labels(open_dataset(labelled))
+    labels = [truth[v.name][16:] for v in found.videos]
+    scores, floors = [v.score[16:] for v in found.videos], []
+    floors = [v.floors["unlearned"][16:] for v in found.videos]
+    gain = next(r for r in found.gains if (r["method"], r["protocol"]) == (NAME, "deploy"))
+    assert gain["against"] == "unlearned"
+    assert gain["difference"] == pytest.approx(
+        frame_auc(scores, labels) - frame_auc(floors, labels)
+    )
+    wins = [pair_wins(x, labels) for x in (scores, floors)]
+    interval = bootstrap_difference(*wins)
+    assert (gain["low"], gain["high"]) == (interval.low, interval.high)
+    assert {r["method"] for r in found.gains if r["protocol"] == "paper"} == {NAME}
+
+
+def test_floors_of_the_scene_want_its_normal_footage(shared_run, labelled):
+    data = replace(open_dataset(labelled), train=())
+    found = evaluate(oddframe.load(shared_run), data, [PROTOCOLS["deploy"]])
+    assert set(found.videos[0].floors) == set(PLAIN)
+    assert {r["against"] for r in found.gains} == {"flowspeed"}
 
 
 def test_numbers_are_those_of_the_metrics(found, labelled):
@@ -112,7 +141,7 @@ def test_worst_clips_and_plain_values(found):
         1 - row(found, NAME, "deploy")["auc"]
     )
     plain = json.loads(json.dumps(found.plain(), allow_nan=False))
-    assert set(plain) == {"rows", "worst", "localisation", "regions", "events"}
+    assert set(plain) == {"rows", "gains", "worst", "localisation", "regions", "events"}
     assert plain["localisation"]["flagged"]["share"] > 0.5
     assert plain["regions"]["rbdc"] == found.regions.rbdc
 

@@ -10,7 +10,13 @@ import pytest
 
 from oddframe.errors import ConfigError
 from oddframe.metrics import frame_auc
-from oddframe.scoring.floors import FLOORS, FlowSpeed, floor_scores
+from oddframe.pictures import Plain
+from oddframe.scoring.floors import FLOORS, PLAIN, Floors, floor_scores
+from oddframe.scoring.ground import Ground
+from oddframe.scoring.local import box_mean
+from oddframe.scoring.look import Looks, flow_speed
+from oddframe.scoring.scene import StreamScene
+from oddframe.types import Frame
 
 
 def street(n: int = 7, step_px: int = 3, seed: int = 0) -> list[np.ndarray]:
@@ -45,10 +51,21 @@ def test_persistence_and_blockdiff_equal_a_plain_recomputation():
     assert np.isnan(got["blockdiff"][0])
 
 
+@pytest.fixture(scope="module")
+def ground():
+    """The street without its walker: nothing moved, and little differed."""
+    empty = cv2.cvtColor(street(1, seed=0)[0], cv2.COLOR_BGR2GRAY)
+    empty[100:140, 60:100] = empty[100:140, 140:180]
+    return Ground(
+        empty, StreamScene(0.5, 1.0, -1.0, 0.5, 1e-3), StreamScene(1.0, 1.0, 1.0, 0.5, 1e-3)
+    )
+
+
 def test_flowspeed_measures_pixels_per_frame_where_the_walker_is_now():
-    gray = [cv2.cvtColor(f, cv2.COLOR_BGR2GRAY) for f in street(step_px=3)]
-    flow = FlowSpeed()
-    maps = [flow.step(g) for g in gray]
+    looks, maps = Looks(), []
+    for frame in street(step_px=3):
+        looks.step(frame)
+        maps.append(looks.speed)
     assert maps[0] is None
     assert maps[1] is None
     last = maps[-1]
@@ -56,10 +73,49 @@ def test_flowspeed_measures_pixels_per_frame_where_the_walker_is_now():
     assert last.shape == (256, 256)
     assert last.dtype == np.float32
     now = 60 + 6 * 3
-    assert np.median(last[105:135, now + 5 : now + 35]) == pytest.approx(3, abs=0.3)
+    assert np.median(last[112:128, now + 12 : now + 28]) == pytest.approx(3, abs=0.3)
     assert np.median(last[:60]) < 0.1
     got = floor_scores(street(step_px=3), ["flowspeed"])["flowspeed"]
-    assert got[-1] == pytest.approx(plain_window_max(last.astype(float), 24, 1), rel=1e-4)
+    speed = flow_speed(*(cv2.cvtColor(street(step_px=3)[i], cv2.COLOR_BGR2GRAY) for i in (6, 4)))
+    assert got[-1] == pytest.approx(plain_window_max(speed.astype(float), 24, 1), rel=1e-4)
+
+
+def test_floors_of_the_scene_equal_a_plain_recomputation(ground):
+    frames = street(step_px=3)
+    got = floor_scores(frames, ground=ground)
+    assert list(got) == list(FLOORS)
+    grey = [cv2.cvtColor(f, cv2.COLOR_BGR2GRAY) for f in frames]
+    rows = np.maximum(np.linspace(0.5, 1.0, 64), 0.3)[:, None]  # every fourth place
+    for t in range(2, len(frames)):
+        speed = box_mean(flow_speed(grey[t], grey[t - 2]), 24)[::4, ::4] / rows
+        fast = (np.log(speed.max() + 1e-3) + 1.0) / 0.5
+        differs = np.abs(grey[t].astype(float) - ground.picture)
+        new = (np.log(plain_window_max(differs, 24, 4) + 1e-3) - 1.0) / 0.5
+        assert got["scenespeed"][t] == pytest.approx(fast, rel=1e-3)
+        assert got["background"][t] == pytest.approx(new, rel=1e-3)
+        both = np.log((np.exp(2 * fast) + np.exp(2 * new)) / 2) / 2
+        assert got["unlearned"][t] == pytest.approx(both, rel=1e-3)
+    assert np.isnan(got["scenespeed"][:2]).all()
+    assert np.isnan(got["unlearned"][:2]).all()
+    assert not np.isnan(got["background"]).any()
+
+
+def test_what_stands_still_is_seen_against_the_background_alone(ground):
+    """A frame with somebody who does not move, ten times."""
+    still = [street(1)[0]] * 10
+    empty = [np.repeat(ground.picture[..., None], 3, 2)] * 10
+    seen, unseen = (floor_scores(x, ground=ground) for x in (still, empty))
+    assert seen["background"][-1] > unseen["background"][-1] + 3
+    assert seen["scenespeed"][-1] == pytest.approx(unseen["scenespeed"][-1], abs=1e-3)
+
+
+def test_behind_a_gap_there_is_no_past(ground):
+    frames = street(6)
+    whole = floor_scores(frames[3:], ground=ground)
+    cut = [Frame(i, i / 25, Plain(image), i == 3) for i, image in enumerate(frames)]
+    behind = floor_scores(cut, ground=ground)
+    for name in FLOORS:
+        np.testing.assert_array_equal(behind[name][3:], whole[name])
 
 
 def test_persistence_of_the_largest_change_does_not_overflow():
@@ -67,7 +123,7 @@ def test_persistence_of_the_largest_change_does_not_overflow():
     assert floor_scores([black, black + 255], ["persistence"])["persistence"][1] == 255**2
 
 
-@pytest.mark.parametrize("name", FLOORS)
+@pytest.mark.parametrize("name", PLAIN)
 def test_a_still_video_scores_zero(name):
     frame = street(1)[0]
     scores = floor_scores([frame] * 4, [name])[name]
@@ -75,24 +131,24 @@ def test_a_still_video_scores_zero(name):
 
 
 @pytest.mark.parametrize("name", FLOORS)
-def test_streams_do_not_touch_each_other_nor_the_future_nor_a_reused_buffer(name):
+def test_streams_do_not_touch_each_other_nor_the_future_nor_a_reused_buffer(name, ground):
     one, two = street(6, 2, seed=1), street(6, 5, seed=2)
-    want_one = floor_scores(one, [name])[name]
-    want_two = floor_scores(two, [name])[name]
-    first, second = FLOORS[name](), FLOORS[name]()
+    want_one = floor_scores(one, [name], ground=ground)[name]
+    want_two = floor_scores(two, [name], ground=ground)[name]
+    first, second = Floors([name], ground), Floors([name], ground)
     buffer = np.empty((256, 256, 3), np.uint8)
     for t in range(6):
         for floor, frames, want in ((first, one, want_one), (second, two, want_two)):
             np.copyto(buffer, frames[t])
-            got = floor.step(buffer)
-            assert (got is None and np.isnan(want[t])) or got == want[t]
-    np.testing.assert_array_equal(floor_scores(one[:4], [name])[name], want_one[:4])
+            np.testing.assert_array_equal(floor.step(buffer)[name], want[t])
+    again = floor_scores(one[:4], [name], ground=ground)[name]
+    np.testing.assert_array_equal(again, want_one[:4])
 
 
-def test_other_sizes_are_resized_by_area_first():
+def test_other_sizes_are_resized_by_area_first(ground):
     frames = [cv2.resize(f, (360, 240)) for f in street(4)]
     small = [cv2.resize(f, (256, 256), interpolation=cv2.INTER_AREA) for f in frames]
-    large_scores, small_scores = floor_scores(frames), floor_scores(small)
+    large_scores, small_scores = (floor_scores(x, ground=ground) for x in (frames, small))
     for name in FLOORS:
         np.testing.assert_array_equal(large_scores[name], small_scores[name])
 
@@ -104,14 +160,10 @@ def test_unfit_frames_and_names_are_refused():
         floor_scores([np.zeros((256, 256), np.uint8)])
     with pytest.raises(ConfigError, match="BGR"):
         floor_scores([np.zeros((256, 256, 3), np.float32)])
-    with pytest.raises(ConfigError, match="lag"):
-        FlowSpeed(lag=0)
-    flow = FlowSpeed()
-    with pytest.raises(ConfigError, match="12 px"):
-        flow.step(np.zeros((8, 64), np.uint8))
-    flow.step(np.zeros((32, 64), np.uint8))
-    with pytest.raises(ConfigError, match="one FlowSpeed per video"):
-        flow.step(np.zeros((64, 64), np.uint8))
+    with pytest.raises(ConfigError, match="unlearned needs the scene's normal footage"):
+        floor_scores([], ["unlearned"])
+    with pytest.raises(ConfigError, match="one video at a time"):
+        floor_scores([np.zeros((32, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)], size=None)
 
 
 def read_at_256(path: Path, interpolation: int | None) -> list[np.ndarray]:
@@ -159,7 +211,7 @@ def test_real_clips_give_the_stated_figures(real_data, name, resize):
     interpolation = {"area": cv2.INTER_AREA, "bilinear": cv2.INTER_LINEAR}.get(resize)
     with np.load(root / "labels.npz") as z:
         labels = {clip: z[clip] for clip in z.files}
-    found: dict[str, list[np.ndarray]] = {floor: [] for floor in FLOORS}
+    found: dict[str, list[np.ndarray]] = {floor: [] for floor in PLAIN}
     for clip, truth in labels.items():
         frames = read_at_256(next((root / "testing").glob(f"{clip}.*")), interpolation)
         assert len(frames) == len(truth)

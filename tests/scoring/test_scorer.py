@@ -12,9 +12,9 @@ import torch
 from oddframe.data import to_model
 from oddframe.metrics import psnr
 from oddframe.models.base import Prediction, VADModel
-from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.fuse import fuse
 from oddframe.scoring.local import box_mean
+from oddframe.scoring.look import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.scene import SceneFit
 from oddframe.scoring.scorer import Scorer
 from oddframe.scoring.settings import ScoreConfig

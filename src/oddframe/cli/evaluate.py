@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from oddframe.cli.console import JSON, PROTOCOL, RUN, SETTINGS, events_text
 from oddframe.cli.options import Machine, ReadAs
 
 if TYPE_CHECKING:
+    from oddframe.metrics.rows import Row
     from oddframe.runtime.evaluate import Evaluation
 
 SHOWN = 5
@@ -77,6 +79,8 @@ def run(
     print(f"{detector.info.model} ({run}) on {dataset.name}\n")
     if found.rows:
         print(format_table(found.rows) + "\n")
+    if found.gains:
+        print(gains_text(found.gains) + "\n")
     print(details(found, LOST if loaded.lost_threshold else NO_THRESHOLD))
     memories = None
     if memory:
@@ -100,6 +104,18 @@ def run(
         )  # fmt: skip
         write_report(report, page)
         print(f"written to {report}")
+
+
+def gains_text(gains: Sequence[Row]) -> str:
+    """What learning added, as lines."""
+    lines = [f"what learning added, AUC points above {gains[0]['against']}, which learns nothing:"]
+    for row in gains:
+        low, high = row["low"], row["high"]
+        interval = "" if low is None else f" ({100 * low:+.1f} to {100 * high:+.1f}, 95 %)"
+        lines.append(
+            f"  {row['method']}, {row['protocol']}: {100 * row['difference']:+.1f}{interval}"
+        )
+    return "\n".join(lines)
 
 
 def memory_text(effect: dict[str, Any] | None) -> str:

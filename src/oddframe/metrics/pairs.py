@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from oddframe.errors import ConfigError, ProtocolError
 from oddframe.metrics.check import Array, check_pairs
+from oddframe.metrics.rows import Row
 
 MIN_DRAWS = 50
 """Percentiles of fewer resamples than this say nothing."""
@@ -145,6 +146,24 @@ def bootstrap_difference(
     difference = _aucs(a, often) - _aucs(b, often)
     low, high = _percentiles(difference, level)
     return DifferenceInterval(low, high, len(often), float(np.mean(difference > 0)))
+
+
+def difference(method: str, against: str, protocol: str, a: Wins, b: Wins) -> Row:
+    """A row: AUC of one method minus that of another, with a paired interval over the videos.
+
+    `low`, `high`, and `better`, the share of resamples in which the method is the better one, are
+    None where no interval can be had. Errors as `bootstrap_difference`.
+    """
+    found = bootstrap_difference(a, b)
+    return {
+        "method": method,
+        "against": against,
+        "protocol": protocol,
+        "difference": a.auc - b.auc,
+        "low": None if found is None else found.low,
+        "high": None if found is None else found.high,
+        "better": None if found is None else found.better,
+    }
 
 
 def _multiplicities(wins: Wins, draws: int, level: float, seed: int) -> Array | None:

@@ -21,9 +21,6 @@ Series = NDArray[np.floating[Any]]
 Kind = Literal["hit", "false-alarm", "miss", ""]
 """What a moment is an example of; decides the word and the mark beside its title."""
 
-FLOORS = frozenset({"persistence", "blockdiff", "flowspeed"})
-"""Methods without learning: a model below the best of them has learned nothing."""
-
 
 def _same_length(what: str, **arrays: object) -> None:
     """Refuse series that do not describe the same samples."""

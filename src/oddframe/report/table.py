@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from oddframe.report.content import FLOORS, ReportData
+from oddframe.report.content import ReportData
 from oddframe.report.plot import number
+from oddframe.scoring.floors import FLOORS
 
 Row = Mapping[str, object]
 

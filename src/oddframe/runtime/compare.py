@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from oddframe.data import Dataset, frame_labels, label_source, manifest, manifest_hash
 from oddframe.data.official import benchmark_of
 from oddframe.errors import ConfigError
-from oddframe.metrics.pairs import bootstrap_difference
+from oddframe.metrics.pairs import difference
 from oddframe.metrics.rows import Row
 from oddframe.models import carried
 from oddframe.models.base import Terms
 from oddframe.runs import CARD, WEIGHTS, Run, load_run
 from oddframe.runtime.detector import load
-from oddframe.runtime.evaluate import evaluate, holes, leading
+from oddframe.runtime.evaluate import available, evaluate, holes, leading
 from oddframe.runtime.kept import ByVideo, Kept, Store
-from oddframe.scoring.floors import FLOORS
+from oddframe.scoring.floors import FLOORS, OF_SCENE, floor_scores
+from oddframe.scoring.ground import fit_ground
 from oddframe.scoring.judge import Judged, Roc, evaluate_arrays, judge, roc
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
@@ -177,18 +178,7 @@ def _differences(
     base = judged[0].wins
     rows = []
     for method, one in zip(methods[1:], judged[1:], strict=True):
-        found = bootstrap_difference(one.wins, base)
-        rows.append(
-            {
-                "method": method.name,
-                "against": methods[0].name,
-                "protocol": protocol.name,
-                "difference": one.wins.auc - base.auc,
-                "low": None if found is None else found.low,
-                "high": None if found is None else found.high,
-                "better": None if found is None else found.better,
-            }
-        )
+        rows.append(difference(method.name, methods[0].name, protocol.name, one.wins, base))
     return rows
 
 
@@ -325,7 +315,7 @@ def _of_run(one: _Trained, store: Store, dataset: Dataset, tick: Tick, device: s
     """A run's scores and terms, from what is kept, else scored here."""
     if store.get(one.name, one.key) is None:
         # A floor's scores come with the first run: each frame is then decoded once for both.
-        lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
+        lacking = _lacking(store, dataset)
         videos = evaluate(
             load(one.run, device), dataset, _ANY, tick(one.name), lacking, regions=False
         ).videos
@@ -378,23 +368,29 @@ _ANY = [PROTOCOLS["deploy"]]
 
 def _floors(store: Store, dataset: Dataset, tick: Tick) -> list[Method]:
     """The floors, scored here where no run has brought them along."""
-    lacking = [f for f in FLOORS if store.get(f, store.key(f.encode())) is None]
+    lacking = _lacking(store, dataset)
     if lacking:
-        from oddframe.scoring.floors import floor_scores
-
         found: dict[str, dict[str, Floats]] = {f: {} for f in lacking}
         step, done = tick("floors"), 0
+        ground = fit_ground(dataset.train) if set(lacking) & set(OF_SCENE) else None
         for video in dataset.test:
             with video.open() as source:
-                values = floor_scores(source, lacking)
+                values = floor_scores(source, lacking, ground=ground)
             for f in lacking:
                 found[f][video.name] = values[f]
             done += len(values[lacking[0]])
             step(done, None)
         for f in lacking:
             store.put(f, store.key(f.encode()), Kept(found[f]))
-    known = {f: store.given(f, store.key(f.encode())).scores for f in FLOORS}
+    names = available(FLOORS, dataset)
+    known = {f: store.given(f, store.key(f.encode())).scores for f in names}
     return [Method(f, scores, weights=_UNTRAINED, floor=True) for f, scores in known.items()]
+
+
+def _lacking(store: Store, dataset: Dataset) -> list[str]:
+    """The floors that nothing is kept of."""
+    names = available(FLOORS, dataset)
+    return [f for f in names if store.get(f, store.key(f.encode())) is None]
 
 
 def _named(runs: Sequence[Path]) -> dict[str, Path]:

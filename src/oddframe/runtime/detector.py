@@ -34,7 +34,7 @@ from oddframe.runtime.compile import compile_parts
 from oddframe.runtime.device import pick_device
 from oddframe.runtime.looks import as_image, looks
 from oddframe.runtime.result import Collector, Result
-from oddframe.scoring.floors import FLOW_LAG
+from oddframe.scoring.look import FLOW_LAG
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.scorer import Compared, Precision, Prepared, Scorer, ScorerState
 from oddframe.sources import Reading, Source, open_as

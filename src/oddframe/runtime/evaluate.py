@@ -30,12 +30,14 @@ from oddframe.data.masks import Masks
 from oddframe.data.official import benchmark_of
 from oddframe.errors import DatasetError, ProtocolError
 from oddframe.metrics.events import EventScore, event_score
+from oddframe.metrics.pairs import difference
 from oddframe.metrics.rows import Row
 from oddframe.runtime.detector import Detector, Progress
 from oddframe.runtime.places import Heats, Hits, Localisation, Regions
 from oddframe.runtime.result import Collector
-from oddframe.scoring.floors import FLOORS, SIZE_PX
+from oddframe.scoring.floors import BEST, FLOORS, OF_SCENE, Floors
 from oddframe.scoring.fuse import OWN
+from oddframe.scoring.ground import fit_ground
 from oddframe.scoring.judge import (
     Judged,
     Roc,
@@ -45,6 +47,7 @@ from oddframe.scoring.judge import (
     per_video,
     roc,
 )
+from oddframe.scoring.look import SIZE_PX
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
 from oddframe.sources.stamps import DEFAULT_FPS
@@ -89,11 +92,14 @@ class Evaluation:
     """What the run's own threshold finds; None where it is not calibrated."""
     rocs: Sequence[Roc] = ()
     """Of the model and the floors, in the order of `rows`."""
+    gains: Sequence[Row] = ()
+    """What learning added: AUC of a method minus that of the best floor, with a paired interval."""
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON: {"rows": [...], ...}."""
         return {
             "rows": self.rows,
+            "gains": list(self.gains),
             "worst": {"of": self.worst_of, "videos": self.worst},
             "localisation": None if self.localisation is None else self.localisation.plain(),
             "regions": None if self.regions is None else self.regions.plain(),
@@ -106,7 +112,7 @@ def evaluate(
     dataset: Dataset,
     protocols: Sequence[Protocol],
     progress: Progress | None = None,
-    floors: Sequence[str] = tuple(FLOORS),
+    floors: Sequence[str] = FLOORS,
     regions: bool = True,
 ) -> Evaluation:
     """Score all test videos and evaluate detector, its parts and the floors.
@@ -120,7 +126,8 @@ def evaluate(
         dataset: with labels; its test videos are used.
         protocols: see `oddframe.scoring.protocols.parse_protocols`.
         progress: called after each frame with frames done and frames in all.
-        floors: which of them, keys of `FLOORS`.
+        floors: which of them, of `FLOORS`. Those of the scene look at its training footage first,
+            and are left out where the data set has none.
         regions: also judge regions, tracks and pixels (5 ms a frame), where there are masks.
 
     Where all frames are of one class there are no rows, but `events` counts the alarms.
@@ -137,25 +144,37 @@ def evaluate(
     hits = Hits(Heats() if regions else None)
     done, total = 0, sum(counts.values())
 
+    def looked(frames: int, all_frames: int) -> None:
+        nonlocal done, total
+        done, total = frames, all_frames + sum(counts.values())
+        if progress is not None:
+            progress(done, total)
+
     def tick() -> None:
         nonlocal done
         done += 1
         if progress is not None:
             progress(done, total)
 
+    names = available(floors, dataset)
+    ground = None
+    if set(names) & set(OF_SCENE):
+        ground = fit_ground(dataset.train, looked)
     videos = []
     for video in dataset.test:
         planes = masks[video.name] if masks is not None and video.name in masks else None
         if planes is not None:
             check_lengths(video.name, len(planes), counts[video.name])
         flow = flows.get(video.name)
-        videos.append(_score(detector, video, labels[video.name], planes, hits, tick, floors, flow))
+        fresh = Floors(names, ground)
+        videos.append(_score(detector, video, labels[video.name], planes, hits, tick, fresh, flow))
     if one_class(labels) is not None:
         return Evaluation(
             [], videos, [], "", {v.name: v.score for v in videos}, True,
             localisation=None if masks is None else hits.sum(), events=_events(videos),
         )  # fmt: skip
     rows, rocs = _rows(detector, paper, videos, protocols, label_source(dataset, labels))
+    gains = _gains(detector, paper, videos, protocols)
     # What the page opens with: `deploy`, else the first protocol.
     first = next((p for p in protocols if p.name == "deploy"), protocols[0])
     method, scores = next(iter(_methods(paper, videos, first).items()))
@@ -169,7 +188,13 @@ def evaluate(
         regions=None if hits.heats is None or masks is None else hits.heats.judge(masks),
         events=None if detector.info.threshold is None else _events(videos),
         rocs=rocs,
+        gains=gains,
     )  # fmt: skip
+
+
+def available(names: Sequence[str], dataset: Dataset) -> tuple[str, ...]:
+    """The floors that can be had: those of the scene want its normal footage."""
+    return tuple(name for name in names if dataset.train or name not in OF_SCENE)
 
 
 def one_class(labels: Mapping[str, NDArray[np.uint8]]) -> str | None:
@@ -233,24 +258,19 @@ def _score(
     masks: Masks | None,
     hits: Hits,
     tick: Callable[[], None],
-    names: Sequence[str],
+    floors: Floors,
     flow: VideoFlow | None,
 ) -> VideoScores:
     """Score one video with detector and floors in one pass; counts hits in its masks."""
-    floors = {name: FLOORS[name]() for name in names}
-    found: dict[str, list[float]] = {name: [] for name in floors}
+    found: dict[str, list[float]] = {name: [] for name in floors.names}
     with video.open() as source:
         size = (source.info.height, source.info.width)
         collector = Collector(video.name, size, heat=False)
         for frame, score in detector.follow(source, flow):
-            if frame.gap:
-                floors = {name: FLOORS[name]() for name in names}
-            for name, floor in floors.items():
-                if score.held and found[name]:
-                    found[name].append(found[name][-1])
-                    continue
-                value = floor.step(frame.at(SIZE_PX))
-                found[name].append(float("nan") if value is None else value)
+            held = score.held and not frame.gap and any(found.values())
+            values = None if held else floors.step(frame.at(SIZE_PX), frame.gap)
+            for name, seen in found.items():
+                seen.append(seen[-1] if values is None else values[name])
             collector.add(score)
             if masks is not None and score.heat is not None:
                 hits.add(video.name, frame.index, score.heat, masks[frame.index], score.alarm)
@@ -337,15 +357,39 @@ def _rows(
             rows.append({**row, "floor": False})
             if method == paper.name:
                 rocs.append(roc(method, scores, labels, stated))
-        untrained = replace(
-            stated, select="none (a floor learns nothing)", single=True, scaled=False
-        )
+        untrained = _untrained(stated)
         for floor in videos[0].floors:
             scores = {v.name: v.floors[floor] for v in videos}
             row = evaluate_arrays(floor, scores, labels, untrained, source)
             rows.append({**row, "floor": True})
             rocs.append(roc(floor, scores, labels, untrained, floor=True))
     return rows, rocs
+
+
+def _untrained(stated: Protocol) -> Protocol:
+    """The protocol as it is applied to a floor."""
+    return replace(stated, select="none (a floor learns nothing)", single=True, scaled=False)
+
+
+def _gains(
+    detector: Detector,
+    paper: PaperScore,
+    videos: Sequence[VideoScores],
+    protocols: Sequence[Protocol],
+) -> list[Row]:
+    """What each method has above the best floor, under every protocol of a micro average."""
+    floor = next((f for f in (BEST, "flowspeed") if f in videos[0].floors), None)
+    if floor is None:
+        return []
+    labels = {v.name: v.labels for v in videos}
+    rows: list[Row] = []
+    for protocol in (p for p in protocols if p.average == "micro"):
+        stated = _stated(detector, paper, protocol, videos)
+        base = judge({v.name: v.floors[floor] for v in videos}, labels, _untrained(stated)).wins
+        for method, scores in _methods(paper, videos, protocol).items():
+            wins = judge(scores, labels, stated).wins
+            rows.append(difference(method, floor, protocol.name, wins, base))
+    return rows
 
 
 def _curves(judged: Judged, scores: Mapping[str, Floats]) -> dict[str, Floats]:

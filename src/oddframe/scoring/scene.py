@@ -54,6 +54,10 @@ class StreamScene:
         scaled = local / self.rows(len(local))
         return np.asarray((np.log(scaled + self.tiny) - self.mean) / self.std, dtype=np.float32)
 
+    def worst(self, local: Map) -> float:
+        """The most unusual place, of those that the range was fitted on."""
+        return float(self.unusual(local[::EVERY_PX, ::EVERY_PX]).max())
+
 
 class SceneFit:
     """Collects the local maps of held-out normal footage, then gives each stream's `StreamScene`.
@@ -83,8 +87,8 @@ class SceneFit:
         """Frames taken in so far."""
         return self._seen
 
-    def fit(self) -> dict[str, StreamScene]:
-        """Fit every stream.
+    def fit(self, level: Sequence[str] = ()) -> dict[str, StreamScene]:
+        """Fit every stream; those of `level` know no near and far, and get no line.
 
         Raises:
             RunError: fewer than 8 frames were added.
@@ -94,13 +98,13 @@ class SceneFit:
                 f"The scene's normal range needs at least 8 scored frames of held-out normal "
                 f"video, found {self._seen}. Train on longer footage, or raise train.hold_out."
             )
-        return {name: fit_stream(maps) for name, maps in self._maps.items()}
+        return {name: fit_stream(maps, name in level) for name, maps in self._maps.items()}
 
 
-def fit_stream(maps: Sequence[Map]) -> StreamScene:
-    """Fit one stream's scale and range on its local maps, a sequence of (h, w)."""
+def fit_stream(maps: Sequence[Map], level: bool = False) -> StreamScene:
+    """Fit one stream's scale (`level`: it is 1 everywhere) and range on its local maps (h, w)."""
     values = np.stack(maps)  # n h w
-    top, bottom = scene_line(values)
+    top, bottom = (1.0, 1.0) if level else scene_line(values)
     h = values.shape[1]
     scale = np.maximum(np.linspace(top, bottom, h, dtype=np.float32), FLOOR)[:, None]
     worst = (values / scale).max((1, 2))

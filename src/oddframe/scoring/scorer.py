@@ -27,9 +27,9 @@ from oddframe.data.frames import to_model
 from oddframe.errors import ConfigError
 from oddframe.models.base import Prediction, VADModel
 from oddframe.pictures import Picture, as_picture
-from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.fuse import fuse, own_streams
 from oddframe.scoring.local import box_mean
+from oddframe.scoring.look import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.scene import StreamScene
 from oddframe.scoring.settings import ScoreConfig, alpha_of, chosen, smoothed
 from oddframe.types import Image, Map, Score

@@ -33,8 +33,8 @@ from oddframe.runtime.bench.table import Column, Row, Table
 from oddframe.runtime.bench.timing import Job, Tick, interleaved
 from oddframe.runtime.detector import Detector, load
 from oddframe.runtime.result import Collector
-from oddframe.scoring.floors import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.local import box_mean
+from oddframe.scoring.look import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
 from oddframe.scoring.scene import StreamScene
 from oddframe.scoring.scorer import Scorer
 from oddframe.scoring.settings import ScoreConfig
