@@ -6,9 +6,12 @@ footage (`Ground`). Measured on Ped2 (2010 frames, those after the first 16 of e
 in %; per-video min-max / no normalisation), and on a part of Avenue:
 
     floor         Ped2           Avenue part
-    persistence   91.7 / 79.7    74.6 / 47.8
-    blockdiff     93.0 / 89.8    60.3 / 46.6
-    flowspeed     96.6 / 96.9    61.8 / 49.7
+    persistence   91.4 / 80.0    74.5 / 47.8
+    blockdiff     92.9 / 89.8    60.3 / 46.5
+    flowspeed     96.4 / 97.0    62.5 / 49.7
+    scenespeed    95.9 / 97.1    65.8 / 50.5
+    background    70.3 / 62.7    52.0 / 65.0
+    unlearned     96.7 / 96.8    62.4 / 69.4
 
 The border decides as much as the block: windows wholly inside the picture give blockdiff 87.8 and
 flowspeed 97.4 without normalisation, a grid of blocks that do not overlap 79.5 and 95.1. The
