@@ -12,7 +12,7 @@ from stub_run import HISTORY
 
 import oddframe
 from oddframe.data import frame_labels, open_dataset, pixel_masks
-from oddframe.errors import DatasetError, OddframeError
+from oddframe.errors import DatasetError, OddframeError, OddframeWarning
 from oddframe.metrics import frame_auc, pixel_auc, pixel_criterion_auc
 from oddframe.metrics.pairs import bootstrap_difference, pair_wins
 from oddframe.runtime.evaluate import evaluate
@@ -97,6 +97,19 @@ def test_floors_of_the_scene_want_its_normal_footage(shared_run, labelled):
     found = evaluate(oddframe.load(shared_run), data, [PROTOCOLS["deploy"]])
     assert set(found.videos[0].floors) == set(PLAIN)
     assert {r["against"] for r in found.gains} == {"flowspeed"}
+
+
+def test_footage_that_says_nothing_of_the_scene_costs_its_floors_alone(
+    shared_run, labelled, tmp_path
+):
+    data = open_dataset(labelled)
+    short = shutil.copytree(data.train[0].path, tmp_path / "short")
+    for path in sorted(short.iterdir())[5:]:
+        path.unlink()
+    data = replace(data, train=(replace(data.train[0], path=short),))
+    with pytest.warns(OddframeWarning, match=r"left out: the floors scenespeed.* at least 8"):
+        found = evaluate(oddframe.load(shared_run), data, [PROTOCOLS["deploy"]])
+    assert set(found.videos[0].floors) == set(PLAIN)
 
 
 def test_numbers_are_those_of_the_metrics(found, labelled):

@@ -22,10 +22,9 @@ from oddframe.models import carried
 from oddframe.models.base import Terms
 from oddframe.runs import CARD, WEIGHTS, Run, load_run
 from oddframe.runtime.detector import load
-from oddframe.runtime.evaluate import available, evaluate, holes, leading
+from oddframe.runtime.evaluate import available, evaluate, floors_of, holes, leading
 from oddframe.runtime.kept import ByVideo, Kept, Store
-from oddframe.scoring.floors import FLOORS, OF_SCENE, floor_scores
-from oddframe.scoring.ground import fit_ground
+from oddframe.scoring.floors import FLOORS, floor_scores
 from oddframe.scoring.judge import Judged, Roc, evaluate_arrays, judge, roc
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
@@ -321,7 +320,7 @@ def _of_run(one: _Trained, store: Store, dataset: Dataset, tick: Tick, device: s
         ).videos
         given = Kept({v.name: v.score for v in videos}, {v.name: v.terms for v in videos})
         store.put(one.name, one.key, given)
-        for floor in lacking:
+        for floor in videos[0].floors if videos else ():
             values = {v.name: v.floors[floor] for v in videos}
             store.put(floor, store.key(floor.encode()), Kept(values))
     kept, config = store.given(one.name, one.key), one.changed.score_config
@@ -370,24 +369,27 @@ def _floors(store: Store, dataset: Dataset, tick: Tick) -> list[Method]:
     """The floors, scored here where no run has brought them along."""
     lacking = _lacking(store, dataset)
     if lacking:
+        lacking, ground = floors_of(lacking, dataset)
         found: dict[str, dict[str, Floats]] = {f: {} for f in lacking}
         step, done = tick("floors"), 0
-        ground = fit_ground(dataset.train) if set(lacking) & set(OF_SCENE) else None
         for video in dataset.test:
             with video.open() as source:
-                values = floor_scores(source, lacking, ground=ground)
+                values = floor_scores(source, lacking, ground=ground) if lacking else {}
             for f in lacking:
                 found[f][video.name] = values[f]
-            done += len(values[lacking[0]])
+            done += len(next(iter(values.values()), ()))
             step(done, None)
         for f in lacking:
             store.put(f, store.key(f.encode()), Kept(found[f]))
-    names = available(FLOORS, dataset)
-    known = {f: store.given(f, store.key(f.encode())).scores for f in names}
-    return [Method(f, scores, weights=_UNTRAINED, floor=True) for f, scores in known.items()]
+    known = {f: store.get(f, store.key(f.encode())) for f in FLOORS}
+    return [
+        Method(f, kept.scores, weights=_UNTRAINED, floor=True)
+        for f, kept in known.items()
+        if kept is not None
+    ]
 
 
-def _lacking(store: Store, dataset: Dataset) -> list[str]:
+def _lacking(store: Store, dataset: Dataset) -> Sequence[str]:
     """The floors that nothing is kept of."""
     names = available(FLOORS, dataset)
     return [f for f in names if store.get(f, store.key(f.encode())) is None]

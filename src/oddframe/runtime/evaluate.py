@@ -8,6 +8,7 @@ Letters: n frames of one video, h w rows and columns of its pictures.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -28,7 +29,7 @@ from oddframe.data.label_files import Labels
 from oddframe.data.labels import video_frames
 from oddframe.data.masks import Masks
 from oddframe.data.official import benchmark_of
-from oddframe.errors import DatasetError, ProtocolError
+from oddframe.errors import DatasetError, OddframeError, OddframeWarning, ProtocolError
 from oddframe.metrics.events import EventScore, event_score
 from oddframe.metrics.pairs import difference
 from oddframe.metrics.rows import Row
@@ -37,7 +38,7 @@ from oddframe.runtime.places import Heats, Hits, Localisation, Regions
 from oddframe.runtime.result import Collector
 from oddframe.scoring.floors import BEST, FLOORS, OF_SCENE, Floors
 from oddframe.scoring.fuse import OWN
-from oddframe.scoring.ground import fit_ground
+from oddframe.scoring.ground import Ground, fit_ground
 from oddframe.scoring.judge import (
     Judged,
     Roc,
@@ -156,10 +157,7 @@ def evaluate(
         if progress is not None:
             progress(done, total)
 
-    names = available(floors, dataset)
-    ground = None
-    if set(names) & set(OF_SCENE):
-        ground = fit_ground(dataset.train, looked)
+    names, ground = floors_of(floors, dataset, looked)
     videos = []
     for video in dataset.test:
         planes = masks[video.name] if masks is not None and video.name in masks else None
@@ -195,6 +193,24 @@ def evaluate(
 def available(names: Sequence[str], dataset: Dataset) -> tuple[str, ...]:
     """The floors that can be had: those of the scene want its normal footage."""
     return tuple(name for name in names if dataset.train or name not in OF_SCENE)
+
+
+def floors_of(
+    names: Sequence[str], dataset: Dataset, tick: Callable[[int, int], None] | None = None
+) -> tuple[tuple[str, ...], Ground | None]:
+    """The floors that can be had, and the scene that some of them know.
+
+    Footage that is too short or cannot be read costs those, with a warning, and not the evaluation.
+    """
+    names = available(names, dataset)
+    if not set(names) & set(OF_SCENE):
+        return names, None
+    try:
+        return names, fit_ground(dataset.train, tick)
+    except OddframeError as error:
+        left = ", ".join(n for n in names if n in OF_SCENE)
+        warnings.warn(f"left out: the floors {left}. {error}", OddframeWarning, stacklevel=2)
+        return tuple(n for n in names if n not in OF_SCENE), None
 
 
 def one_class(labels: Mapping[str, NDArray[np.uint8]]) -> str | None:
