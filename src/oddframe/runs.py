@@ -1,8 +1,10 @@
 """The RUN folder: what `fit` leaves and everything else reads.
 
     RUN/model.safetensors   weights (averaged over training), no pickle
+    RUN/usual.safetensors   what is usual in the scene (`scoring.usual`); RUNs of before have none
     RUN/model.json          configuration, scene, calibration, data, versions
     RUN/train.csv           the loss curve
+    RUN/selftest.png        made anomalies, and how often they are seen
     RUN/resume/             what `fit --resume` needs; safe to delete
 
 Every file is written under a temporary name and renamed, so a RUN is never half-written.
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     from oddframe.config import Config
     from oddframe.models.base import VADModel
     from oddframe.scoring.settings import ScoreConfig
+    from oddframe.scoring.usual import Usual
 
-FORMAT = 2
+FORMAT = 3
 """Version of model.json; raised when an older oddframe could misread a newer RUN."""
 _FIRST_MEMORY = {
     "memory_write": "mean", "memory_start": "random", "memory_revive": False,
@@ -37,6 +40,7 @@ _FIRST_MEMORY = {
 }  # fmt: skip
 """What M2S2L's memories were in format 1, which had no settings for it."""
 WEIGHTS, CARD, CURVE, RESUME = "model.safetensors", "model.json", "train.csv", "resume"
+USUAL, SELFTEST = "usual.safetensors", "selftest.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,16 @@ class Run:
     @property
     def settable(self) -> tuple[str, ...]:
         """Settings that need neither new training nor new statistics of the scene."""
-        return (*score_settings(self.name), "score.smooth", "score.streams")
+        return (
+            *score_settings(self.name), "score.smooth", "score.lag_s", "score.sharpness",
+            "score.streams",
+        )  # fmt: skip
 
     def with_settings(self, settings: Sequence[str]) -> Run:
         """The run with score settings changed after training, `a.b=value` as `--set` takes them.
 
-        Where they change the causal score (`score.smooth`, `score.streams`) the threshold, which
-        was found for another score, is gone. The folder stays as it is.
+        Where they change the causal score (`score.smooth`, `lag_s`, `sharpness`, `streams`) the
+        threshold, which was found for another score, is gone. The folder stays as it is.
 
         Raises:
             ConfigError: another setting than those in `settable`, or a value out of range.
@@ -124,8 +131,8 @@ class Run:
     def fused_alike(self, config: ScoreConfig) -> bool:
         """Whether another score configuration gives this run's causal score."""
         mine = self.score_config
-        return (mine.smooth, set(mine.streams or self.scene)) == (
-            config.smooth, set(config.streams or self.scene)
+        return (mine.smooth, mine.lag_s, mine.sharpness, set(mine.streams or self.scene)) == (
+            config.smooth, config.lag_s, config.sharpness, set(config.streams or self.scene)
         )  # fmt: skip
 
     @property
@@ -172,6 +179,23 @@ class Run:
                 f"{str(error).splitlines()[0]} Fit the run again, or copy the whole folder anew."
             ) from None
         return model.eval()
+
+    def usual(self) -> Usual | None:
+        """What is usual in the scene; None of RUNs that were made without.
+
+        Raises:
+            RunError: absent or damaged.
+        """
+        if "way" not in self.scene:
+            return None
+        from oddframe.scoring.usual import Usual
+
+        try:
+            return Usual.from_bytes((self.path / USUAL).read_bytes())
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.path / USUAL} cannot be read: {error}. Copy the whole RUN folder anew."
+            ) from None
 
 
 def _plain(value: Any) -> str:
@@ -222,6 +246,7 @@ def save_run(
     scene: Mapping[str, StreamScene],
     calibration: Mapping[str, Any] | None,
     card: Mapping[str, Any],
+    usual: Usual | None = None,
 ) -> None:
     """Write the weights, then the card that makes them a RUN.
 
@@ -235,6 +260,9 @@ def save_run(
 
     weights = save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
     write_atomic(path / WEIGHTS, lambda p: p.write_bytes(weights))
+    if usual is not None:
+        known = usual.to_bytes()
+        write_atomic(path / USUAL, lambda p: p.write_bytes(known))
     values = {
         "format": FORMAT, "model": name, "config": dict(configs), "scene": to_json(scene),
         "calibration": calibration, **card,
@@ -271,7 +299,7 @@ def load_run(path: str | Path) -> Run:
         raise RunError(f"{path / CARD} cannot be read: {error.strerror or error}.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise RunError(f"{path / CARD} is damaged: expected the JSON that fit writes.") from None
-    if version not in (1, FORMAT):
+    if version not in range(1, FORMAT + 1):
         raise RunError(
             f"{path} was written in RUN format {version}, this oddframe reads 1 to {FORMAT}. "
             "Use the oddframe version named in its model.json, or fit the run again."

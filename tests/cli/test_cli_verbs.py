@@ -275,7 +275,7 @@ def test_a_run_of_another_version(oddframe_main, run_copy, make_video, tmp_path)
     fails(
         oddframe_main("score", run_copy, video, "--out", tmp_path / "o"),
         "format 99",
-        "reads 1 to 2",
+        "reads 1 to 3",
     )
 
 

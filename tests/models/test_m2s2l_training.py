@@ -106,9 +106,9 @@ def test_the_gradient_reaches_every_parameter(case):
 
 @pytest.mark.parametrize("case", ["default", "detail", "everything"])
 def test_detached_context_gives_the_same_numbers_and_decoder_gradients(case):
-    full = made(**CASES[case]).train()
+    full = made(**CASES[case]).double().train()  # weights of frames have gradients near rounding
     cut = copy.deepcopy(full)
-    clip = video(full.history + 3, b=2)
+    clip = video(full.history + 3, b=2, dtype=torch.float64)
     a = total(full, clip)
     b = total(cut, clip, detach_context=True)
     torch.testing.assert_close(a, b)

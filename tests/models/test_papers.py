@@ -84,7 +84,6 @@ LITERAL = {
     "m2s2l.ms_position": {"picture", "moving"},
     "m2s2l.tmb": {"picture", "moving"},
     "m2s2l.specific": {"picture", "moving", "separate"},
-    "m2s2l.head": {"picture"},
     "m2s2l.literal_separate": {"separate"},
     "m2s2l.detail_frames": {"picture", "moving"},
     "m2s2l.lambda_motion": {"motion"},

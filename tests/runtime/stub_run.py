@@ -22,7 +22,7 @@ from oddframe.scoring.settings import ScoreConfig
 HISTORY = 4
 CONFIG = M2S2LConfig(
     size=64, width=16, patches=(8, 16), depths=(1, 1), history=HISTORY, windows=(2, 4), state=1,
-    expand=1, upscale=4, memory_items=4, lambda_ssim=0,
+    expand=1, upscale=4, memory_items=4, lambda_ssim=0, head="residual",
 )  # fmt: skip
 
 

@@ -21,8 +21,23 @@ from oddframe.errors import ConfigError, RunError, SourceError
 from oddframe.metrics import psnr
 from oddframe.runtime.detector import AHEAD
 from oddframe.runtime.result import write_csv
+from oddframe.scoring.lag import centred_median
+from oddframe.sources import Source
 
 ODD = 20
+
+
+class Live(Source):
+    """Frames as a camera gives them: nobody reads ahead."""
+
+    live = True
+
+    def __init__(self, frames, info):
+        super().__init__(info)
+        self._given = frames
+
+    def _frames(self):
+        return self._given()
 
 
 @pytest.fixture(scope="session")
@@ -481,6 +496,24 @@ def test_a_run_of_the_first_format_scores_as_it_did(run_copy):
     assert (config.memory_start, config.memory_revive) == ("random", False)
 
 
+def test_a_run_of_before_is_fused_as_it_was_then(run_copy):
+    """Its threshold was found for that score."""
+    card = json.loads((run_copy / "model.json").read_text())
+    score = {k: v for k, v in card["config"]["score"].items() if k in ("block_px", "flow")}
+    scene = {n: {k: v for k, v in s.items() if k != "sizes"} for n, s in card["scene"].items()}
+    card |= {"format": 2, "config": {**card["config"], "score": score}, "scene": scene}
+    (run_copy / "model.json").write_text(json.dumps(card))
+    run = oddframe.runs.load_run(run_copy)
+    assert run.score_config.sharpness == 2.0
+    assert run.usual() is None
+    assert all(stream.sizes is None for stream in run.scene.values())
+    detector, state = oddframe.load(run), oddframe.load(run).init_state()
+    for i in range(12):
+        state, score = detector.step(state, street(i))
+    z = np.array([score.terms[f"z_{s}"] for s in run.scene])
+    assert score.score == pytest.approx(np.log(np.exp(2 * z).mean()) / 2)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux only")
 def test_a_run_may_have_any_name(run_copy, tmp_path):
     named = run_copy.rename(tmp_path / "R\udce9")
@@ -500,3 +533,40 @@ def test_a_run_that_may_not_be_read_says_so(run_copy, monkeypatch, file):
     monkeypatch.setattr(Path, "read_text", lambda self, *a: refuse(self).decode("utf8"))
     with pytest.raises(RunError, match="Permission denied"):
         oddframe.load(run_copy)
+
+
+def test_a_delay_is_a_median_that_comes_later_and_keeps_frames_and_scores_together(
+    run_copy, write_street, tmp_path
+):
+    folder = write_street(tmp_path / "clip", odd_from=ODD)
+    raw = oddframe.load(run_copy).score(folder, heat=False)
+    card = json.loads((run_copy / "model.json").read_text())
+    card["config"]["score"]["lag_s"] = 0.12  # 3 frames of 25 a second
+    (run_copy / "model.json").write_text(json.dumps(card))
+    late = oddframe.load(run_copy)
+    found = late.score(folder, heat=False)
+    np.testing.assert_array_equal(found.score, centred_median(raw.score, 3))
+    assert late.info.overlap is None
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(found.alarm, found.score >= late.info.threshold)
+    for name, values in found.terms.items():
+        np.testing.assert_array_equal(values, raw.terms[name])
+    # Nothing is known before three more frames were read.
+    read = []
+    with oddframe.open_source(folder) as source:
+        frames = [frame for frame in source]
+
+    def counted():
+        for frame in frames:
+            read.append(frame.index)
+            yield frame
+
+    waits = {}
+    live = Live(counted, oddframe.open_source(folder).info)
+    for frame, score in late.follow(live):
+        assert frame.index == score.index
+        assert frame.pts_s == score.pts_s
+        waits[score.index] = len(read) - 1 - score.index
+    assert list(waits) == list(range(30))
+    assert {waits[i] for i in range(HISTORY, 27)} == {3}
+    assert [waits[i] for i in (27, 28, 29)] == [2, 1, 0]

@@ -43,7 +43,7 @@ def row(found, method, protocol):
 def test_rows_are_the_model_its_parts_and_the_floors(found):
     floors = list(FLOORS)
     got = [(r["method"], r["protocol"]) for r in found.rows]
-    parts = [NAME, f"{NAME}:own", f"{NAME}:frame", f"{NAME}:motion"]
+    parts = [NAME, f"{NAME}:own", f"{NAME}:frame", f"{NAME}:motion", f"{NAME}:flow"]
     assert got == [(m, "paper") for m in [NAME, *floors]] + [
         (m, "deploy") for m in [*parts, *floors]
     ]

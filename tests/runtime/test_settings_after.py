@@ -45,7 +45,11 @@ def unit(values):
 )
 def test_anything_else_is_refused_with_what_can_be_set(name, setting, added_runs):
     own = {"stnmamba": "model.lambda_score", "msti-net": "model.tau"}[name]
-    with pytest.raises(ConfigError, match=rf"after training: .*{own}, score.smooth, score.streams"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"after training: .*{own}, score.smooth, score.lag_s, score.sharpness, "
+        r"score.streams",
+    ):
         load_run(added_runs[name]).with_settings([setting])
 
 
@@ -55,7 +59,8 @@ def test_anything_else_is_refused_with_what_can_be_set(name, setting, added_runs
         ("score.alpha=1.5", "from 0 to 1, or paper; found 1.5"),
         ("score.alpha=best", "found 'best'"),
         ("score.smooth=1", "less than 1"),
-        ("score.streams=[frame,sound]", "'frame', 'motion' or 'flow'"),
+        ("score.sharpness=0", "greater than 0"),
+        ("score.streams=[frame,sound]", "'frame', 'motion', 'flow', 'way' or 'stay'"),
     ],
 )
 def test_values_out_of_range_are_refused(setting, said, shared_run):
@@ -69,7 +74,7 @@ def test_streams_that_a_run_lacks_are_named(added_runs):
 
 
 def test_every_model_names_its_own(added_runs, shared_run):
-    own = {name: load_run(path).settable[:-2] for name, path in added_runs.items()}
+    own = {name: load_run(path).settable[:-4] for name, path in added_runs.items()}
     assert own == {
         "stnmamba": ("model.lambda_score",),
         "msti-net": ("model.tau",),
@@ -77,7 +82,13 @@ def test_every_model_names_its_own(added_runs, shared_run):
         "ammc": ("model.score_motion", "model.score_commit"),
         "vadmamba": ("model.score_alpha",),
     }
-    assert load_run(shared_run).settable == ("score.alpha", "score.smooth", "score.streams")
+    assert load_run(shared_run).settable == (
+        "score.alpha",
+        "score.smooth",
+        "score.lag_s",
+        "score.sharpness",
+        "score.streams",
+    )
 
 
 def test_what_is_set_is_told_and_the_folder_stays(run_copy):
@@ -88,7 +99,7 @@ def test_what_is_set_is_told_and_the_folder_stays(run_copy):
     assert new.score_config.alpha == 0.6
     assert new.threshold == run.threshold  # the causal score is the same
     assert not new.lost_threshold
-    for setting in ("score.smooth=.2", "score.streams=[frame]"):
+    for setting in ("score.smooth=.2", "score.streams=[frame]", "score.sharpness=1"):
         other = run.with_settings([setting])
         assert other.threshold is None
         assert other.lost_threshold
@@ -105,6 +116,9 @@ def test_what_is_set_is_told_and_the_folder_stays(run_copy):
         ["score.streams=[motion]"],
         ["score.streams=[frame,motion]"],
         ["score.smooth=.3"],
+        ["score.sharpness=0.5"],
+        ["score.lag_s=.12"],
+        ["score.lag_s=.2", "score.smooth=.3"],
         ["score.streams=[flow,frame]", "score.smooth=.7"],
     ],
 )
@@ -113,9 +127,9 @@ def test_scores_made_again_are_those_of_the_scorer(settings, shared_run, labelle
     other = run.with_settings(settings)
     base, want = oddframe.load(run).score(video), oddframe.load(other).score(video)
     assert not np.array_equal(base.score, want.score, equal_nan=True)
-    again = score_again(base.terms, other.score_config)
+    again = score_again(base.terms, other.score_config, 25.0)
     np.testing.assert_array_equal(again, want.score)
-    np.testing.assert_array_equal(score_again(base.terms, run.score_config), base.score)
+    np.testing.assert_array_equal(score_again(base.terms, run.score_config, 25.0), base.score)
     assert set(base.terms) == set(want.terms)  # also of streams that are not fused
     assert np.isnan(want.level).all()
     if settings == ["score.streams=[frame,motion]"]:
@@ -234,7 +248,10 @@ def test_score_writes_the_changed_score_and_says_so(shared_run, labelled, tmp_pa
     assert lines[20]["score"] == lines[20]["z_frame"]
     assert lines[20]["level"] == ""
     assert main([*args, "--set", "model.width=8"]) == 1
-    assert "score.alpha, score.smooth, score.streams" in capsys.readouterr().err
+    assert (
+        "score.alpha, score.smooth, score.lag_s, score.sharpness, score.streams"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_verb_refuses_before_any_work(shared_run, labelled, capsys, tmp_path):

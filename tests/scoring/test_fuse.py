@@ -20,6 +20,14 @@ def test_it_is_the_printed_formula(values):
     assert fuse({str(i): v for i, v in enumerate(values)}) == pytest.approx(want, abs=1e-9)
 
 
+def test_the_sharper_the_nearer_to_the_largest():
+    values = {"a": 0.0, "b": 1.0, "c": 6.0}
+    found = [fuse(values, k) for k in (0.01, 0.5, 2.0, 100.0)]
+    assert found == sorted(found)
+    assert found[0] == pytest.approx(7 / 3, abs=0.1)
+    assert found[-1] == pytest.approx(6, abs=0.05)
+
+
 @given(st.lists(z, min_size=1, max_size=4))
 def test_it_lies_between_mean_and_maximum_and_stays_finite(values):
     got = fuse({str(i): v for i, v in enumerate(values)})

@@ -7,11 +7,14 @@ import math
 import numpy as np
 import pytest
 
+from oddframe.data.blobs import Sizes
 from oddframe.errors import RunError
 from oddframe.scoring.scene import (
     FLOOR,
+    LEAST_SIZE,
     SceneFit,
     StreamScene,
+    fit_level,
     fit_stream,
     from_json,
     scene_line,
@@ -56,6 +59,42 @@ def test_the_scale_never_falls_below_its_floor():
     rows = StreamScene(-0.5, 1.0, 0.0, 1.0, 1e-6).rows(100)
     assert rows.min() == pytest.approx(FLOOR)
     assert rows.max() == 1
+
+
+def test_body_sizes_are_half_of_the_scale():
+    """The geometric mean of both lines, row by row; a body far away has a least size too."""
+    sizes = Sizes(-20.0, 0.5, 4, 100)
+    rows = StreamScene(0.4, 1.0, 0.0, 1.0, 1e-6, sizes).rows(64)[:, 0]
+    for row in (0, 20, 40, 63):
+        line = 0.4 + 0.6 * row / 63
+        body = max(sizes.at((row + 0.5) * 4) / 100, LEAST_SIZE)
+        assert rows[row] == pytest.approx(math.sqrt(line * body), rel=1e-5)
+    assert sizes.at(2) / 100 < LEAST_SIZE
+    again = from_json(to_json({"flow": StreamScene(0.4, 1.0, 0.0, 1.0, 1e-6, sizes)}))["flow"]
+    assert again.sizes == sizes
+
+
+def test_the_range_is_that_of_values_over_sizes_too():
+    sizes = Sizes(10.0, 0.3, 20, 80)
+    scene = fit_stream(list(footage()), sizes=sizes)
+    assert scene.sizes == sizes
+    assert (scene.top, scene.bottom) == scene_line(footage())  # the line is that of the activity
+    logs = np.log((footage() / scene.rows(64)).max((1, 2)) + scene.tiny)
+    assert scene.mean == pytest.approx(logs.mean(), abs=1e-4)
+    level = SceneFit()
+    for local in footage():
+        level.add({"flow": np.repeat(np.repeat(local, 4, 0), 4, 1)})
+    assert level.fit(level=("flow",), sizes=sizes)["flow"].sizes is None
+    assert level.fit(sizes=sizes)["flow"].sizes == sizes
+
+
+def test_a_stream_of_seconds_counts_as_it_is():
+    worst = np.array([0.0, 0.0, 1.0, 3.0])
+    scene = fit_level(worst, 0.1)
+    local = np.array([[0.0, 1.0], [8.0, 3.0]], np.float32)
+    np.testing.assert_allclose(scene.unusual(local), (local - 1) / worst.std(), rtol=1e-5)
+    assert fit_level(np.zeros(9), 0.1).std == 0.1  # nothing ever stood there
+    assert from_json(to_json({"stay": scene}))["stay"] == scene
 
 
 def test_unusual_against_a_plain_computation():

@@ -121,7 +121,7 @@ def test_a_literal_model_is_fitted_and_streams_as_literal_from_its_file(
 def test_fit_leaves_a_run_that_loads(normal, tmp_path):
     run = tiny_fit(normal, tmp_path / "run")
     assert run.name == "m2s2l-edge"
-    assert set(run.scene) == {"frame", "motion", "flow"}
+    assert set(run.scene) == {"frame", "motion", "flow", "way", "stay"}
     assert run.threshold is not None
     assert run.threshold > 0
     weights = load_file(tmp_path / "run" / "model.safetensors")
@@ -131,7 +131,7 @@ def test_fit_leaves_a_run_that_loads(normal, tmp_path):
     assert card["training"]["steps"] == len(curve(tmp_path / "run")) - 1
     assert card["training"]["held_out"] > 0
     left = {p.name for p in (tmp_path / "run").iterdir()}
-    assert left == {"model.safetensors", "model.json", "train.csv", "resume"}
+    assert left == {"model.safetensors", "model.json", "train.csv", "resume", "usual.safetensors"}
 
 
 @pytest.mark.parametrize("model", ["mnad-128", "memae-128"])

@@ -75,9 +75,9 @@ def test_a_batch_brings_the_flow_of_each_of_its_frames(normal, tmp_path):
 def test_the_footage_kept_aside_is_seen_with_its_own_flow(normal, tmp_path, monkeypatch):
     seen, real = [], Scorer.prepare
 
-    def prepare(self, image, greys=(), carried=None):
+    def prepare(self, image, past=None, carried=None):
         seen.append((image, carried))
-        return real(self, image, greys, carried)
+        return real(self, image, past, carried)
 
     monkeypatch.setattr(Scorer, "prepare", prepare)
     run = tiny_fit(normal, tmp_path / "run")

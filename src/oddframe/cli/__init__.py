@@ -32,6 +32,7 @@ VERBS = (
     "evaluate",
     "evaluate_scores",
     "compare",
+    "selftest",
     "reproduce",
     "protocols",
     "models",

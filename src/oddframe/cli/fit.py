@@ -77,6 +77,8 @@ def run(
     """Learn what is normal from unlabelled footage; labels are not read."""
     from oddframe.cli.console import stderr
     from oddframe.models.memory import in_use_text
+    from oddframe.runs import SELFTEST
+    from oddframe.scoring.selftest import words
     from oddframe.train.run import Budget, Footage, Wanted, fit
 
     wanted = Wanted(model, asked.settings, asked.seed, asked.ablation, asked.recipe)
@@ -92,6 +94,9 @@ def run(
         print(f"items in use: {in_use_text(facts['memory'])}")
     if run.calibration is not None:
         print(run.calibration["text"])
+    if "selftest" in facts:
+        print(words(facts["selftest"]))
+        print(f"examples: {run.path / SELFTEST}")
     more = "" if taken.flow is None else " --flow FOLDER"
     print(f"next: oddframe score {run.path} VIDEO --out DIR{more}")
 

@@ -107,6 +107,12 @@ def video_frames(video: Video) -> int:
     return len(video_times(video))
 
 
+def video_fps(video: Video) -> float:
+    """Its usual frames per second."""
+    with video.open() as source:
+        return source.info.fps
+
+
 def video_times(video: Video) -> NDArray[np.float64]:
     """When each frame is shown, in seconds since the first (n,): by decoding (kept in memory).
 

@@ -170,7 +170,7 @@ class VADModel(nn.Module):
                 f"{c} x {h} x {w}: resize the frames, or build the model with another `size`"
             )
 
-    def prepare(self, mean_frame: Tensor) -> None:
+    def prepare(self, still: Tensor) -> None:
         """Take what is known before training: the mean training frame (c, h, w)."""
 
     def scan_flops(self, frames: int = 1) -> int:

@@ -28,8 +28,8 @@ DEVIATION (6): F_app and F_motion are linear maps of the residual F - F_common
     (`specific: gate` gives them gates like F_common's, as the sentence can be read).
 DEVIATION (7): of the memories the paper says no more than [26] and that they restrict; what was
     made of that, and measured, stands in `memory.Memory`.
-DEVIATION (8): `head: residual` predicts the change from V_t; `direct` learns the picture itself,
-    on a learnt background that starts at the mean training frame.
+DEVIATION (8): `head: direct` draws the picture itself, on a learnt background that starts at the
+    median training frame; `residual` predicts the change from V_t, blind to whatever stands still.
 DEVIATION (9): L_separate, see `losses.separate`; `literal_separate` keeps the print.
 DEVIATION (10): no skip from encoder to decoder: through it anomalies would come out unharmed.
 DEVIATION (11): no depths are given: 2, 2, 14 MS-VSSB, one TMB per window and one VSSB per decoder
@@ -125,7 +125,7 @@ class M2S2LConfig(MemoryConfig):
     """VSSB per decoder, on the finest grid."""
     upscale: int = Field(1, ge=1)
     """Factor of the last, single step from tokens to pixels (pixel shuffle); a power of two."""
-    head: Literal["residual", "direct"] = "residual"
+    head: Literal["residual", "direct"] = "direct"
     """Predict the change from V_t, or the picture itself on a learnt background."""
     motion_target: Literal["current", "next"] = "current"
     """M_t as in the paper, or the difference to come."""
@@ -464,10 +464,10 @@ class M2S2L(VADModel):
         return parts
 
     @torch.no_grad()
-    def prepare(self, mean_frame: Tensor) -> None:
-        """Start the learnt background at the mean training frame (c, h, w)."""
+    def prepare(self, still: Tensor) -> None:
+        """Start the learnt background at what stands still in the training footage (c, h, w)."""
         if self.background is not None:
-            self.background.copy_(torch.atanh(mean_frame.clamp(-0.99, 0.99)))
+            self.background.copy_(torch.atanh(still.clamp(-0.99, 0.99)))
 
     def paper_score(self, terms: Terms, ranges: Ranges = None, *, alpha: float = 0.5) -> Floats:
         """-(alpha PSNR_frame + (1 - alpha) PSNR_motion) (II-F): a protocol's min-max follows."""

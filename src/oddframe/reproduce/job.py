@@ -18,6 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from rich.console import Console
 
 from oddframe import __version__, process
 from oddframe.data import Dataset, footage_hashes, label_source, open_dataset
+from oddframe.data.dataset import video_fps
 from oddframe.data.official import benchmark_of
 from oddframe.errors import OddframeError, RunError
 from oddframe.metrics.pairs import Wins
@@ -44,13 +46,17 @@ from oddframe.runs import CARD, RESUME, Run, load_run, write_json
 from oddframe.runtime.detector import Detector, load
 from oddframe.runtime.evaluate import Evaluation, VideoScores, evaluate, judged
 from oddframe.runtime.memories import watching
+from oddframe.scoring.floors import BEST
 from oddframe.scoring.judge import evaluate_arrays, judge
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocols import PROTOCOLS
+from oddframe.scoring.settings import ScoreConfig, score_again
 from oddframe.train.progress import STATE
 from oddframe.train.run import Budget, Wanted, configs, fit
 
 FAILED, STOPPED = 1, 130
+CAUSAL = ("score.streams", "score.sharpness", "score.smooth", "score.lag_s")
+"""Settings that change the causal score after training."""
 
 
 def perform(job: Job, work: Path, console: Console | None = None) -> Result:
@@ -113,7 +119,7 @@ def measured(
     this process; a resumed training's whole time is in `training`.
     """
     pairs = {name: _pairs(detector, dataset, found.videos, name) for name in job.protocols}
-    variants = {v.row: _variant(job, run, v, dataset, found.videos) for v in job.variants}
+    variants = {v.row: _variant(job, detector, v, dataset, found.videos) for v in job.variants}
     return {
         "format": FORMAT, "table": job.table, "run": job.name, "rows_of": list(job.rows),
         "model": job.model, "ablation": job.ablation, "settings": list(job.settings),
@@ -134,6 +140,9 @@ def _pairs(
     found = judged(detector, dataset, videos, PROTOCOLS[protocol])
     kept = {m: j for m, j in found.items() if m in (name, f"{name}:own")}
     wins = {m: j.wins for m, j in kept.items()}
+    if protocol == "deploy" and all(BEST in v.floors for v in videos):
+        floor = [replace(v, score=v.floors[BEST]) for v in videos]
+        wins[f"{name}:{BEST}"] = judged(detector, dataset, floor, PROTOCOLS[protocol])[name].wins
     return {"videos": list(kept[name].names), **_counts(wins[name]),
             "wins": {m: w.wins.tolist() for m, w in wins.items()}}  # fmt: skip
 
@@ -157,12 +166,15 @@ def _videos(model: str, pairs: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _variant(
-    job: Job, run: Run, variant: Variant, dataset: Dataset, videos: Sequence[VideoScores]
+    job: Job, detector: Detector, variant: Variant, dataset: Dataset, videos: Sequence[VideoScores]
 ) -> dict[str, Any]:
-    """Another score of the same trained model, under the papers' protocol: its row and pairs."""
+    """Another score of the same trained model: its row and pairs. Under `deploy` where a setting
+    of the causal score is another, else under the papers' protocol."""
     chosen = configs(
         job.model, [*job.settings, *variant.settings], ablation=variant.ablation, how=job.recipe
     )
+    if any(s.partition("=")[0].strip() in CAUSAL for s in variant.settings):
+        return _causal(detector, variant, chosen.score, dataset, videos)
     with torch.device("meta"):  # a score needs no weights
         net = build(job.model, chosen.model)
     labels = {v.name: v.labels for v in videos}
@@ -173,6 +185,24 @@ def _variant(
     wins = judge(scores, labels, protocol).wins
     row = evaluate_arrays(variant.row, scores, labels, protocol, source)
     return {"rows": [row], "pairs": {"paper": {**_counts(wins), "wins": wins.wins.tolist()}}}
+
+
+def _causal(
+    detector: Detector, variant: Variant, config: ScoreConfig, dataset: Dataset,
+    videos: Sequence[VideoScores],
+) -> dict[str, Any]:  # fmt: skip
+    fps = {video.name: video_fps(video) for video in dataset.test if config.lag_s}
+    again = [
+        replace(v, score=score_again(v.terms, config, fps.get(v.name))) if v.terms else v
+        for v in videos
+    ]
+    found = judged(detector, dataset, again, PROTOCOLS["deploy"])[detector.info.model]
+    labels = {v.name: v.labels for v in videos}
+    told = replace(PROTOCOLS["deploy"], drop=detector.info.history, holes=True)
+    scores = {v.name: v.score for v in again}
+    row = evaluate_arrays(variant.row, scores, labels, told, label_source(dataset, labels))
+    wins = found.wins
+    return {"rows": [row], "pairs": {"deploy": {**_counts(wins), "wins": wins.wins.tolist()}}}
 
 
 # ---- the process

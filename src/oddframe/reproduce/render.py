@@ -22,6 +22,7 @@ from oddframe.reproduce.measure import (
 from oddframe.reproduce.results import Result, read_failures, read_results
 from oddframe.reproduce.tables import Table
 from oddframe.runs import write_atomic
+from oddframe.scoring.floors import BEST
 
 PAGE = "README.md"
 WAYS = {"with": "as trained", "constant": "one constant", "without": "nothing"}
@@ -32,6 +33,8 @@ COLUMNS = {
     ("deploy", ""): "`deploy`",
 }
 """Protocol and kind of score -> its column."""
+COMPARED, OVER = ("deploy", ""), ("deploy", BEST)
+"""The default score, and the best that needs no learning, on the same frames."""
 
 
 def render(table: Table, folder: Path) -> Path:
@@ -106,6 +109,8 @@ def _main(group: Group, against: str) -> list[str]:
     head = ["row", "seeds"]
     for key in columns:
         head += [COLUMNS[key], *([f"to {against}"] if key in changed else [])]
+    over = any(OVER in row.aucs for row in group.rows)
+    head += [f"over `{BEST}`"] if over else []
     costs = group.several
     memories = any("memory" in r["training"] for row in group.rows for r in row.results)
     head += ["steps", *(["items in use"] if memories else [])]
@@ -115,7 +120,7 @@ def _main(group: Group, against: str) -> list[str]:
     named = {row.line.name: row for row in group.rows}
     lines = [head, ["---"] * len(head)]
     for row in group.rows:
-        lines.append(_line(row, named, columns, changed, costs, memories))
+        lines.append(_line(row, named, columns, changed, costs, memories, over))
     for floor in dict.fromkeys(r["method"] for r in group.floors):
         rows = {r["protocol"]: r for r in group.floors if r["method"] == floor}
         line = [f"`{floor}`", ""]
@@ -130,7 +135,7 @@ def _main(group: Group, against: str) -> list[str]:
 
 def _line(
     row: Measured, named: dict[str, Measured], columns: Sequence[tuple[str, str]],
-    changed: Sequence[tuple[str, str]], costs: bool, memories: bool,
+    changed: Sequence[tuple[str, str]], costs: bool, memories: bool, over: bool,
 ) -> list[str]:  # fmt: skip
     name = row.results[0]["model"] if costs else row.line.name
     line = [f"`{name}`" if costs else name, str(len(row.results))]
@@ -140,6 +145,9 @@ def _line(
         line.append("" if auc is None else _span(auc.mean, auc.low, auc.high))
         if key in changed:
             line.append(_change(auc, None if before is None else before.aucs.get(key)))
+    if over:
+        base = next((r for r in (row, before) if r is not None and OVER in r.aucs), None)
+        line.append(_change(row.aucs.get(COMPARED), None if base is None else base.aucs[OVER]))
     steps = [r["training"]["steps"] for r in row.results]
     trained = "" if row.line.rescored else _range(steps)
     known = published(row.line.model)

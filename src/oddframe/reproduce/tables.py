@@ -96,6 +96,35 @@ def _memories(head: str, *kinds: str) -> tuple[Line, ...]:
     )  # fmt: skip
 
 
+_STREAMS = ("flow", "way", "stay", "frame", "motion")
+
+
+def _scenes() -> tuple[Line, ...]:
+    """The default as it is, and with one part taken away, changed, or alone."""
+    edge = "m2s2l-edge"
+    scored = {
+        **{f"without {s}": f"score.streams=[{','.join(x for x in _STREAMS if x != s)}]"
+           for s in _STREAMS},
+        **{f"{s} alone": f"score.streams=[{s}]" for s in _STREAMS},
+        "nothing learned": "score.streams=[flow,way,stay]",
+        "nearly the largest": "score.sharpness=20",
+        "softer": "score.sharpness=0.5",
+        "nearly a mean": "score.sharpness=0.02",
+        "0.8 s late": "score.lag_s=0.8",
+    }  # fmt: skip
+    trained = {
+        "residual head": ("model.head=residual",),
+        "without body sizes": ("score.body_sizes=false",),
+        "memories": ("model.memory_items=64", "model.memory_read=concat"),
+    }
+    return (
+        Line("default", edge),
+        *(Line(name, edge, settings=(how,), rescored=True, after="default")
+          for name, how in scored.items()),
+        *(Line(name, edge, settings=how, after="default") for name, how in trained.items()),
+    )  # fmt: skip
+
+
 _ALPHAS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
 _LAMBDAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _KS = (20, 40, 60, 80, 100)
@@ -132,6 +161,10 @@ TABLES: dict[str, Table] = {
                 Sweep("alpha", tuple((a, f"alpha{a:g}") for a in _ALPHAS)),
                 Sweep("items of each memory", tuple((float(n), f"items{n}") for n in _ITEMS)),
             ),
+        ),
+        Table(
+            "scenes", "What each part of the default earns, scene by scene", _scenes(),
+            seeds=(0, 1, 2), minutes=25, against="the default",
         ),
         Table(
             "stnmamba-tables", "STNMamba, Table II: components",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.data import Dataset, frame_labels, label_source, manifest, manifest_hash
+from oddframe.data.dataset import video_fps
 from oddframe.data.official import benchmark_of
 from oddframe.errors import ConfigError
 from oddframe.metrics.pairs import difference
@@ -326,7 +327,12 @@ def _of_run(one: _Trained, store: Store, dataset: Dataset, tick: Tick, device: s
     kept, config = store.given(one.name, one.key), one.changed.score_config
     scores = kept.scores
     if not one.run.fused_alike(config):
-        again = {video: score_again(known, config) for video, known in kept.terms.items() if known}
+        fps = {video.name: video_fps(video) for video in dataset.test if config.lag_s}
+        again = {
+            video: score_again(known, config, fps.get(video))
+            for video, known in kept.terms.items()
+            if known
+        }
         scores = {**scores, **again}
     store.show(one.name, scores)
     return Method(

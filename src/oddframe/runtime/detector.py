@@ -1,12 +1,13 @@
 """A trained run at work: `step` for one frame, `stream` for a source, `score` for a whole video.
 
 All three are one code path, `Scorer.step`; `stream` and `score` decode and prepare the frames of
-files ahead of it, in a thread of their own. A score looks at its own frame and the k before it, so
+files ahead of it, in a thread of their own. A score looks at its own frame and those before it: k
+for the model, 8 s for what stays (`scoring.stay`), so
 
 - `stream` and `score` give the same numbers, and any number of streams can be interleaved;
 - a file cut into segments gives the same scores if every segment starts `info.overlap` frames
-  early: k frames, in which the two that optical flow looks back are contained. With
-  `score.smooth` above 0 every score depends on all before it, and no overlap is exact.
+  early: so many that all of this is contained. With `score.smooth` above 0 every score depends on
+  all before it, and no overlap is exact.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from oddframe.runtime.compile import compile_parts
 from oddframe.runtime.device import pick_device
 from oddframe.runtime.looks import as_image, looks
 from oddframe.runtime.result import Collector, Result
+from oddframe.scoring.lag import Lag, frames_of
 from oddframe.scoring.look import FLOW_LAG
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.scorer import Compared, Precision, Prepared, Scorer, ScorerState
@@ -63,7 +65,8 @@ class DetectorInfo:
     carried: int
     """Channels that frames bring beside RGB: 2 where optical flow is read from files, else 0."""
     overlap: int | None
-    """Frames that a segment must start early to give the same scores; None: smoothing is on."""
+    """Frames that a segment must start early to give the same scores; None: with smoothing or a
+    delay no segment does."""
     threshold: float | None
     """Score of the alarm, None before calibration."""
     calibration: dict[str, Any] | None
@@ -93,9 +96,14 @@ class Detector:
         where = pick_device(device)
         model = run.model()
         self._flow = flow_folder(model.carried, flow, str(run.path))
+        whole = run.score_config.smooth or run.score_config.lag_s
         if compiled:
             compile_parts(model, where)
-        self.scorer = Scorer(model, run.score_config, run.scene, run.threshold, where, precision)
+        usual = run.usual()
+        back = max(model.history, FLOW_LAG, 0 if usual is None else usual.stay.memory)
+        self.scorer = Scorer(
+            model, run.score_config, run.scene, run.threshold, where, precision, usual
+        )
         """What turns prepared frames into scores."""
         self.info = DetectorInfo(
             run=run.path,
@@ -104,7 +112,7 @@ class Detector:
             size=model.size,
             history=model.history,
             carried=model.carried,
-            overlap=None if run.score_config.smooth else max(model.history, FLOW_LAG),
+            overlap=None if whole else back,
             threshold=run.threshold,
             calibration=run.calibration,
             device=str(where),
@@ -205,7 +213,7 @@ class Detector:
         frame = image if isinstance(image, Frame) else Frame(0, pts_s, Plain(as_image(image)))
         if frame.gap:
             state = self.scorer.restart(state)
-        ready = self.scorer.prepare(frame.picture, state.greys, flow)
+        ready = self.scorer.prepare(frame.picture, state.past, flow)
         return self.scorer.step(state, ready, frame.pts_s)
 
     def step_batch(
@@ -252,7 +260,7 @@ class Detector:
             _opened(source, self.reading) as opened,
             closing(self._prepared(opened, flow)) as frames,
         ):
-            state = self.init_state()
+            state, lag = self.init_state(), self.lag(opened.info)
             score, compared = Score(-1, 0.0, math.nan, math.nan, False), None
             for frame, looks in frames:
                 if frame.gap:
@@ -266,11 +274,24 @@ class Detector:
                     compared = None if seen is None else seen.compared
                 if scores:
                     score = self.scorer.mean(scores)
-                age_s = None if frame.arrived_s is None else time.monotonic() - frame.arrived_s
-                score = replace(
-                    score, index=frame.index, pts_s=frame.pts_s, held=not scores, age_s=age_s
-                )
-                yield frame, score, compared
+                score = replace(score, index=frame.index, pts_s=frame.pts_s, held=not scores)
+                for known, value in lag.push((frame, score, compared), score.score):
+                    yield self._late(*known, value)
+            for known, value in lag.flush():
+                yield self._late(*known, value)
+
+    def lag(self, source: SourceInfo) -> Lag[tuple[Frame, Score, Compared | None]]:
+        """What holds scores of a source back by the RUN's delay (`score.lag_s`)."""
+        return Lag(frames_of(self.score_config.lag_s, source.fps))
+
+    def _late(
+        self, frame: Frame, score: Score, compared: Compared | None, value: float
+    ) -> tuple[Frame, Score, Compared | None]:
+        """A frame with its score once that is known."""
+        age_s = None if frame.arrived_s is None else time.monotonic() - frame.arrived_s
+        if value != score.score and not math.isnan(value):
+            score = self.scorer.rescored(score, value)
+        return frame, replace(score, age_s=age_s), compared
 
     def _prepared(
         self, source: Source, flow: VideoFlow | None

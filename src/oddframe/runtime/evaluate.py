@@ -37,7 +37,7 @@ from oddframe.runtime.detector import Detector, Progress
 from oddframe.runtime.places import Heats, Hits, Localisation, Regions
 from oddframe.runtime.result import Collector
 from oddframe.scoring.floors import BEST, FLOORS, OF_SCENE, Floors
-from oddframe.scoring.fuse import OWN
+from oddframe.scoring.fuse import STREAMS
 from oddframe.scoring.ground import Ground, fit_ground
 from oddframe.scoring.judge import (
     Judged,
@@ -48,6 +48,7 @@ from oddframe.scoring.judge import (
     per_video,
     roc,
 )
+from oddframe.scoring.lag import centred_median
 from oddframe.scoring.look import SIZE_PX
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
@@ -120,7 +121,7 @@ def evaluate(
 
     Rows under protocols that judge the paper's score (`Protocol.score`): the model by it, and the
     floors. Under the others: the model by its causal score; `NAME:own`, without optical flow;
-    `NAME:frame` and `NAME:motion`, one stream alone; and the floors.
+    `NAME:frame`, `NAME:motion`, `NAME:flow` and so on, one stream alone; and the floors.
 
     Args:
         detector: a loaded run, with the folder of its flow files where it reads some.
@@ -282,6 +283,7 @@ def _score(
     with video.open() as source:
         size = (source.info.height, source.info.width)
         collector = Collector(video.name, size, heat=False)
+        late = detector.lag(source.info).frames  # floors are given the same time
         for frame, score in detector.follow(source, flow):
             held = score.held and not frame.gap and any(found.values())
             values = None if held else floors.step(frame.at(SIZE_PX), frame.gap)
@@ -303,7 +305,10 @@ def _score(
         result.level,
         result.alarm,
         result.terms,
-        {name: np.where(blind, np.nan, values) for name, values in found.items()},
+        {
+            name: centred_median(np.where(blind, np.nan, values), late)
+            for name, values in found.items()
+        },
     )
 
 
@@ -334,7 +339,7 @@ def _methods(
         name: {v.name: v.score for v in videos},
         f"{name}:own": {v.name: _term(v, "own") for v in videos},
     }
-    for stream in (s for s in OWN if any(f"z_{s}" in v.terms for v in videos)):
+    for stream in (s for s in STREAMS if any(f"z_{s}" in v.terms for v in videos)):
         methods[f"{name}:{stream}"] = {v.name: _term(v, f"z_{stream}") for v in videos}
     return methods
 

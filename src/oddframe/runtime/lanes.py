@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from oddframe.data.dataset import Video
 from oddframe.runtime.detector import Detector
+from oddframe.scoring.lag import centred_median
 from oddframe.scoring.scorer import Prepared, ScorerState
 from oddframe.sources import Source
 from oddframe.sources.base import Later
@@ -150,6 +151,7 @@ class _Lane:
         self._times: list[float] = []
         with ExitStack() as stack:
             source = stack.enter_context(stretch.video.open())
+            self._lag = detector.lag(source.info).frames
             early = Later(source, _early_s(detector, source, stretch))
             self._frames = stack.enter_context(closing(detector.looks(early)))
             self._opened = stack.pop_all()
@@ -180,7 +182,8 @@ class _Lane:
 
     def found(self, whole: bool = True) -> Scored:
         """The scores of the stretch, as far as it is."""
-        return Scored(np.array(self._scores), np.array(self._times), whole)
+        scores = centred_median(np.array(self._scores), self._lag)
+        return Scored(scores, np.array(self._times), whole)
 
     def close(self) -> None:
         """Let go of the video."""

@@ -9,7 +9,8 @@ import numpy as np
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.errors import ConfigError
 from oddframe.pictures import Plain
-from oddframe.scoring.scorer import Greys, Prepared, Scorer
+from oddframe.scoring.scorer import Prepared, Scorer
+from oddframe.scoring.usual import Past
 from oddframe.sources import Source
 from oddframe.sources.rate import Pacer
 from oddframe.types import Frame, Image
@@ -26,18 +27,18 @@ def looks(
         SourceError, ConfigError: the source is damaged, or gives no pictures.
         DatasetError: there are more flow files than frames.
     """
-    greys: Greys = ()
+    past = Past()
     frames = 0
     for frame in source:
-        greys = () if frame.gap else greys
+        past = Past() if frame.gap else past
         frames = frame.index + 1
         carried = None if flow is None else flow.read(frame.index, scorer.model.size)
         if isinstance(frame.picture, Plain):  # decoded ones are pictures
             as_image(frame.image)
         found = []
         for _ in range(1 if pace is None else pace.looks(frame)):
-            found.append(scorer.prepare(frame.picture, greys, carried))
-            greys = found[-1].greys
+            found.append(scorer.prepare(frame.picture, past, carried))
+            past = found[-1].past
         yield frame, found
     if flow is not None:  # files left over are of another video
         flow.expect(frames)

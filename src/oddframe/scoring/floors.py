@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.errors import ConfigError
-from oddframe.scoring.fuse import fuse
+from oddframe.scoring.fuse import SHARPNESS, fuse
 from oddframe.scoring.ground import Ground
 from oddframe.scoring.local import worst_region
 from oddframe.scoring.look import SIZE_PX, Looks, at_size
@@ -73,7 +73,7 @@ def unlearned(looks: Looks, ground: Ground) -> float | None:
     speed, differs = scenespeed(looks, ground), background(looks, ground)
     if speed is None or differs is None:
         return None
-    return fuse({"speed": speed, "background": differs})
+    return fuse({"speed": speed, "background": differs}, SHARPNESS)
 
 
 PLAIN: dict[str, Callable[[Looks], float | None]] = {

@@ -112,7 +112,13 @@ class PaperScore:
         elif own and self._printed:
             rest = "how the paper chose its alpha is not stated, nothing else chosen on test clips"
         stated = replace(protocol, select=f"{weights}; {named}; {rest}")
-        return self.applied(stated) if own else stated
+        if own:
+            return self.applied(stated)
+        late = self.config.lag_s
+        said = (
+            f"each score {late:g} s late: a median of so much before and after it" if late else ""
+        )
+        return replace(stated, note="; ".join(part for part in (protocol.note, said) if part))
 
     @property
     def _printed(self) -> bool:

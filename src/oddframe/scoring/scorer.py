@@ -29,15 +29,13 @@ from oddframe.models.base import Prediction, VADModel
 from oddframe.pictures import Picture, as_picture
 from oddframe.scoring.fuse import fuse, own_streams
 from oddframe.scoring.local import box_mean
-from oddframe.scoring.look import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
+from oddframe.scoring.look import FLOW_BLOCK_PX, SIZE_PX
 from oddframe.scoring.scene import StreamScene
 from oddframe.scoring.settings import ScoreConfig, alpha_of, chosen, smoothed
+from oddframe.scoring.usual import Past, Usual
 from oddframe.types import Image, Map, Score
 
 Precision = Literal["float32", "bfloat16"]
-Greys = tuple[NDArray[np.uint8], ...]
-"""The last grey pictures of a stream, (256, 256) each, oldest first: what optical flow looks at."""
-
 PEAK = 2.0
 """MAX of the PSNR: the span of values in [-1, 1], frames and scaled motion alike."""
 
@@ -48,10 +46,11 @@ class Prepared:
 
     frame: NDArray[np.float32]
     """V_t, (c, h, w): RGB in [-1, 1], then the channels that the model's frames carry."""
-    flow: Map | None
-    """Local means of its optical flow, (h, w); None without flow and in the first two frames."""
-    greys: Greys
-    """Its own grey picture and those before it, for `prepare` with the next frame."""
+    local: dict[str, Map]
+    """Streams that need no model: of optical flow (h, w), or what `Usual` knows (g, g); empty
+    without flow and in the first two frames."""
+    past: Past
+    """For `prepare` with the next frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +100,15 @@ class ScorerState:
     """What the model predicted for the frame that comes, or reconstructed of `last`."""
     moved: Tensor | None = None
     """M_{t-1} (`VADModel.moved`) where `expected.motion` is about it, else None."""
-    greys: Greys = ()
+    past: Past = field(default_factory=Past)
     smooth: float | None = field(default=None)
 
 
 class Scorer:
     """A trained model with a scene: turns frames into scores.
 
-    scene: {stream: StreamScene} from `SceneFit`; None while it is being fitted (`observe` works).
+    scene: {stream: StreamScene}; None while it is being fitted (`observe` works).
+    usual: what is usual in the scene; without it (RUNs of before) there is the flow's speed alone.
     threshold: score of the alarm, None before calibration.
     precision: of the model's matrix products and convolutions; everything else stays float32.
     """
@@ -121,7 +121,9 @@ class Scorer:
         threshold: float | None = None,
         device: str | torch.device = "cpu",
         precision: Precision = "float32",
+        usual: Usual | None = None,
     ) -> None:
+        self.usual = usual
         self.model = model.to(device).eval()
         self.config = config or ScoreConfig()
         self.scene, self.threshold = scene, threshold
@@ -136,11 +138,14 @@ class Scorer:
         return replace(self.init_state(), index=state.index)
 
     def prepare(
-        self, image: Image | Picture, greys: Greys = (), carried: NDArray[np.float32] | None = None
+        self,
+        image: Image | Picture,
+        past: Past | None = None,
+        carried: NDArray[np.float32] | None = None,
     ) -> Prepared:
         """Everything about a frame (h, w, 3) BGR uint8, any size, that needs no model.
 
-        greys: those of the frame before, empty for a stream's first. Safe in any thread.
+        past: that of the frame before, None for a stream's first. Safe in any thread.
         carried: what the model's frames bring beside RGB, `VADModel.carried` channels (c, h, w) of
             the model's size: flow read from files, in pixels per frame. None for other models.
 
@@ -149,16 +154,26 @@ class Scorer:
         """
         size, picture = self.model.size, as_picture(image)
         small = picture.at(size)
-        speed: Map | None = None
+        past, local = past or Past(), dict[str, Map]()
         if self.config.flow:
             # Small models are for small machines; flow on a small picture loses most of its use.
             grey = np.asarray(cv2.cvtColor(picture.at(SIZE_PX), cv2.COLOR_BGR2GRAY), dtype=np.uint8)
-            greys = (*greys, grey)[-FLOW_LAG - 1 :]
-            if len(greys) > FLOW_LAG:
-                means = box_mean(flow_speed(grey, greys[0]), FLOW_BLOCK_PX)
-                fitted = cv2.resize(means, (size, size), interpolation=cv2.INTER_AREA)
-                speed = np.asarray(fitted, dtype=np.float32)
-        return Prepared(self._with(to_model(small, size), carried), speed, greys)
+            if self.usual is not None:
+                past, local = self.usual.step(past, grey)
+            else:
+                past = past.seen(grey)
+                local = self._speed(past.motion)
+        return Prepared(self._with(to_model(small, size), carried), local, past)
+
+    def _speed(self, motion: tuple[Map, Map] | None) -> dict[str, Map]:
+        """The one stream of RUNs that do not know what is usual, at the model's size."""
+        if motion is None:
+            return {}
+        speed = np.asarray(cv2.magnitude(*motion), np.float32)
+        means = box_mean(speed, FLOW_BLOCK_PX)
+        size = (self.model.size, self.model.size)
+        fitted = cv2.resize(means, size, interpolation=cv2.INTER_AREA)
+        return {"flow": np.asarray(fitted, dtype=np.float32)}
 
     def _with(
         self, rgb: NDArray[np.float32], carried: NDArray[np.float32] | None
@@ -196,12 +211,12 @@ class Scorer:
     ) -> tuple[list[ScorerState], list[Observation | None]]:
         """`observe` for the next frame of each of several streams, in one call of the model."""
         ready = [
-            image if isinstance(image, Prepared) else self.prepare(image, state.greys)
+            image if isinstance(image, Prepared) else self.prepare(image, state.past)
             for state, image in zip(states, images, strict=True)
         ]
         frames = [torch.from_numpy(r.frame)[None].to(self.device) for r in ready]
         seen = [
-            self._compare(state, frame, r.flow)
+            self._compare(state, frame, r.local)
             for state, frame, r in zip(states, frames, ready, strict=True)
         ]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
@@ -209,7 +224,7 @@ class Scorer:
         new = [
             ScorerState(
                 model, s.index + 1, frame, prediction, self._moved(s.last, frame, prediction),
-                r.greys, s.smooth,
+                r.past, s.smooth,
             )
             for s, model, frame, prediction, r in zip(
                 states, known, frames, expected, ready, strict=True
@@ -225,7 +240,9 @@ class Scorer:
             return None
         return None if self.model.motion_is_next else self.model.moved(last, frame)
 
-    def _compare(self, state: ScorerState, frame: Tensor, flow: Map | None) -> Observation | None:
+    def _compare(
+        self, state: ScorerState, frame: Tensor, unlearned: Mapping[str, Map]
+    ) -> Observation | None:
         if state.expected is None or state.last is None:
             return None
         shown = state.last if self.model.reconstructs else frame
@@ -239,8 +256,7 @@ class Scorer:
             missed = (state.expected.motion[:, 0] - truth).square().mean(1)[0]
             local["motion"] = box_mean(missed.cpu().numpy(), block)
             psnr_motion = psnr(missed)
-        if flow is not None:
-            local["flow"] = flow
+        local |= unlearned
         own = {name: float(value[0, 0]) for name, value in state.expected.terms.items()}
         seen = self._pictures(state.expected, shown, truth)
         return Observation(local, seen, psnr(error), psnr_motion, own)
@@ -289,12 +305,19 @@ class Scorer:
         worst = {name: float(m.max()) for name, m in unusual.items()}
         fused = chosen(unusual, self.config)
         terms |= {f"z_{name}": value for name, value in worst.items()}
-        terms["own"] = fuse(own_streams(worst))
-        value = smoothed(fuse({name: worst[name] for name in fused}), state.smooth, self.config)
-        level = float("nan") if self.threshold is None else max(value, 0.0) / self.threshold
+        sharpness = self.config.sharpness
+        terms["own"] = fuse(own_streams(worst), sharpness)
+        together = fuse({name: worst[name] for name in fused}, sharpness)
+        value = smoothed(together, state.smooth, self.config)
         state = replace(state, smooth=value)
-        shown = fuse_maps(fused) if heat else None
-        return state, Score(index, pts_s, value, level, level >= 1, terms, shown)
+        shown = fuse_maps(fused, self.model.size, sharpness) if heat else None
+        found = Score(index, pts_s, value, float("nan"), False, terms, shown)
+        return state, self.rescored(found, value)
+
+    def rescored(self, score: Score, value: float) -> Score:
+        """A score with another value, its level and alarm with it."""
+        level = math.nan if self.threshold is None else max(value, 0.0) / self.threshold
+        return replace(score, score=value, level=level, alarm=level >= 1)
 
     def mean(self, scores: Sequence[Score]) -> Score:
         """One score of several looks at a frame; NaN where one of them has none yet."""
@@ -307,8 +330,8 @@ class Scorer:
         terms = {name: float(np.mean([s.terms[name] for s in scores])) for name in last.terms}
         heats = [s.heat for s in scores if s.heat is not None]
         heat = np.asarray(np.mean(heats, axis=0), np.float32) if heats else None
-        level = math.nan if self.threshold is None else max(value, 0.0) / self.threshold
-        return Score(last.index, last.pts_s, value, level, level >= 1, terms, heat)
+        found = Score(last.index, last.pts_s, value, math.nan, False, terms, heat)
+        return self.rescored(found, value)
 
     def unusual(self, seen: Observation) -> tuple[dict[str, Map], dict[str, float]]:
         """Compare with the scene: maps in standard deviations per stream, and the raw terms."""
@@ -323,9 +346,14 @@ class Scorer:
         return {name: self.scene[name].unusual(m) for name, m in seen.local.items()}, terms
 
 
-def fuse_maps(unusual: Mapping[str, Map]) -> Map:
-    """The heat map: the streams' unusualness, fused at every place as the score fuses frames."""
-    return np.asarray(fuse(dict(unusual)), dtype=np.float32)
+def fuse_maps(unusual: Mapping[str, Map], size: int, sharpness: float) -> Map:
+    """The heat map (size, size): the streams' unusualness, fused at every place as the score fuses
+    frames."""
+    fitted = {
+        name: m if m.shape == (size, size) else np.asarray(cv2.resize(m, (size, size)), np.float32)
+        for name, m in unusual.items()
+    }
+    return np.asarray(fuse(fitted, sharpness), dtype=np.float32)
 
 
 def psnr(error: Tensor) -> float:

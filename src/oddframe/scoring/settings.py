@@ -12,7 +12,8 @@ from pydantic import Field, field_validator
 from oddframe.config import Config
 from oddframe.errors import ConfigError
 from oddframe.models.base import VADModel
-from oddframe.scoring.fuse import fuse
+from oddframe.scoring.fuse import SHARPNESS, fuse
+from oddframe.scoring.lag import centred_median, frames_of
 
 T = TypeVar("T")
 
@@ -28,12 +29,21 @@ class ScoreConfig(Config):
 
     Scaled with the working size: what a window covers stays the same."""
     flow: bool = True
-    """Use optical-flow speed as a stream beside the model's own (about 6 ms of one core).
+    """Use streams that need no network beside the model's own: the speed of optical flow (`flow`),
+    which ways are gone at a place (`way`), what stays there (`stay`); about 8 ms of one core.
 
     Always seen at 256 px, as the floor `flowspeed` sees it."""
+    body_sizes: bool = True
+    """Measure how large things are from far to near in normal footage, and hold every stream's
+    values against that too, not against how much happens at a row alone."""
+    sharpness: float = Field(SHARPNESS, gt=0, le=100)
+    """K of the smooth maximum that fuses the streams (`scoring.fuse`)."""
     smooth: float = Field(0.0, ge=0, lt=1)
     """Weight of the past in causal exponential smoothing of the score; 0 is none."""
-    streams: tuple[Literal["frame", "motion", "flow"], ...] = ()
+    lag_s: float = Field(0.0, ge=0, le=10)
+    """Delay in seconds: a score is the median of the frames up to so much before and after its
+    own, and comes that much later, live too (`scoring.lag`); 0 is none."""
+    streams: tuple[Literal["frame", "motion", "flow", "way", "stay"], ...] = ()
     """Which streams are fused to the score; empty: all that there are."""
 
     @field_validator("alpha", mode="before")
@@ -80,9 +90,10 @@ def smoothed(value: float, before: float | None, config: ScoreConfig) -> float:
 
 
 def score_again(
-    terms: Mapping[str, NDArray[np.float64]], config: ScoreConfig
+    terms: Mapping[str, NDArray[np.float64]], config: ScoreConfig, fps: float | None
 ) -> NDArray[np.float64]:
-    """The scores (n,) of a video under other `streams` and `smooth`, from the terms kept of it.
+    """The scores (n,) of a video under other `streams`, `sharpness`, `smooth` and `lag_s`, from the
+    terms kept.
 
     Bit for bit what `Scorer` would give: the terms `z_STREAM` are what it fuses.
     """
@@ -93,5 +104,5 @@ def score_again(
     for i in range(len(scores)):
         here = {name: float(x[i]) for name, x in columns.items() if not np.isnan(x[i])}
         if here:
-            scores[i] = before = smoothed(fuse(here), before, config)
-    return scores
+            scores[i] = before = smoothed(fuse(here, config.sharpness), before, config)
+    return centred_median(scores, frames_of(config.lag_s, fps))

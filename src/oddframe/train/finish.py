@@ -7,29 +7,55 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from oddframe.data.blobs import Sizes
 from oddframe.data.frames import FrameStore
+from oddframe.data.made.cuts import Cuts, cut_out
+from oddframe.errors import RunError
 from oddframe.models.base import VADModel
 from oddframe.models.memory import in_use, items_in_use
+from oddframe.pictures import resize_bgr
 from oddframe.scoring.calibrate import calibrate
+from oddframe.scoring.lag import centred_median, frames_of
+from oddframe.scoring.look import SIZE_PX, Grey, Looks
 from oddframe.scoring.scene import SceneFit, StreamScene
 from oddframe.scoring.scorer import PEAK, Prepared, Scorer, ScorerState
+from oddframe.scoring.selftest import (
+    CLIPS,
+    SelfTest,
+    clip_frames,
+    frames_of_a_clip,
+    selftest,
+)
 from oddframe.scoring.settings import ScoreConfig
+from oddframe.scoring.usual import MOST, Fitted, Usual, fit_usual
 from oddframe.train.module import Batches
-from oddframe.train.split import Span
+from oddframe.train.split import Span, Split
+from oddframe.types import Image
 
 TIMED = 8
 """Frames that the speed is measured on."""
+OF_A_FRAME = 0.5
+"""What looking for what is usual takes, by what scoring a frame takes."""
+CUT, CUT_FROM = 250, 4000
+"""Frames of one piece that things are cut out of, and of all pieces, about."""
+LOOKED = 4
+"""Frames that are looked at for what is usual, by those whose motion is."""
 FIRST_ALARMS_PER_DAY = 1.0
 """What the threshold that fit leaves behind aims at; `calibrate` sets another."""
+
+Tick = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +70,21 @@ class Finished:
     """The same of each frame's predecessor, taken for the frame itself."""
     memory: dict[str, dict[str, int]]
     """Per memory of the model its `items`, and how many of them are the nearest of any query."""
+    usual: Usual | None
+    """What is usual in the scene; None without flow."""
+    selftest: SelfTest | None
+    """None where nothing moves, or there was no time."""
 
     def learned(self) -> dict[str, Any]:
         """What was learned, for the card."""
-        drawn = {
-            "psnr_db": round(self.psnr_db, 2),
-            "copied_psnr_db": round(self.copied_psnr_db, 2),
-        }
-        return {**drawn, "memory": self.memory} if self.memory else drawn
+        facts: dict[str, Any] = {
+            "psnr_db": round(self.psnr_db, 2), "copied_psnr_db": round(self.copied_psnr_db, 2),
+        }  # fmt: skip
+        if self.memory:
+            facts["memory"] = self.memory
+        if self.selftest is not None:
+            facts["selftest"] = self.selftest.to_json()
+        return facts
 
 
 def frame_seconds(net: VADModel, config: ScoreConfig, device: str) -> float:
@@ -64,7 +97,7 @@ def frame_seconds(net: VADModel, config: ScoreConfig, device: str) -> float:
     for i in range(net.history + TIMED):
         began = time.perf_counter()
         moved = np.roll(image, i, axis=1)
-        state, _ = scorer.observe(state, scorer.prepare(moved, state.greys, carried))
+        state, _ = scorer.observe(state, scorer.prepare(moved, state.past, carried))
         taken.append(time.perf_counter() - began)
     net.train()
     return float(np.median(taken[-TIMED:]))
@@ -75,43 +108,197 @@ def chosen_device(device: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the end may take, where time is short."""
+
+    moving_frames: int = MOST
+    """Frames whose motion is looked at for what is usual."""
+    clips: int = CLIPS
+    """Of the self-test; 0: none."""
+
+    @classmethod
+    def within(cls, seconds: float, frame_s: float) -> Spent:
+        """A tenth of the time for what is usual, a twentieth for the self-test."""
+        moving = int(0.1 * seconds / (OF_A_FRAME * frame_s))
+        clips = int(0.05 * seconds / (frame_s * frames_of_a_clip()))
+        return cls(min(MOST, max(500, moving)), min(CLIPS, clips // 3 * 3))
+
+    def seconds(self, frame_s: float, split: Split) -> float:
+        """What the end takes, about."""
+        footage = sum(map(len, (*split.train, *split.held)))
+        moving = OF_A_FRAME * min(self.moving_frames, footage)
+        scored = 2 * sum(map(len, split.held)) + self.clips * frames_of_a_clip()
+        return frame_s * (scored + moving)
+
+
 def finish(
-    net: VADModel, config: ScoreConfig, footage: Batches, held: Sequence[Span], device: str,
-    console: Console,
+    net: VADModel, config: ScoreConfig, footage: Batches, split: Split, device: str,
+    console: Console, spent: Spent,
 ) -> Finished:  # fmt: skip
-    """Look at the footage kept aside twice: for the scene's range, then for the threshold."""
-    device = chosen_device(device)
-    scorer = Scorer(net, config, device=device)
-    drawn, copied = [], []
-    progress = Progress(console=console, disable=not console.is_terminal, transient=True)
-    with progress as bar, items_in_use(net) as counts:
-        task = bar.add_task("learning the scene's range", total=2 * sum(map(len, held)))
-        fitting = SceneFit()
-        for span in held:
-            state, last = scorer.init_state(), None
-            for i in range(span.start, span.stop):
-                frame = _prepared(scorer, state, footage, i)
-                state, seen = scorer.observe(state, frame)
-                if seen is not None and last is not None:
-                    fitting.add(seen.local)
-                    drawn.append(PEAK**2 / 10 ** (seen.psnr_frame / 10))
-                    copied.append(float(np.square(frame.frame[:3] - last.frame[:3]).mean()))
-                last = frame
-                bar.advance(task)
-        scene = fitting.fit()
-        scorer = Scorer(net, config, scene, device=device)
-        scores = []
-        for span in held:
-            state = scorer.init_state()
-            clip = []
-            for i in range(span.start, span.stop):
-                state, score = scorer.step(state, _prepared(scorer, state, footage, i))
-                clip.append(score.score)
-                bar.advance(task)
-            scores.append(torch.tensor(clip, dtype=torch.float64).numpy())
-    rates = [footage.store.fps_at(span.start) for span in held]
-    threshold = calibrate(scores, rates, FIRST_ALARMS_PER_DAY)
-    return Finished(scene, threshold, _db(drawn), _db(copied), in_use(counts))
+    """Look at all footage for what is usual, at what was kept aside for the learned streams'
+    range and for the threshold, and at made anomalies in it."""
+    look = _Look(net, config, footage, split, chosen_device(device), console)
+    cuts = look.cut() if config.flow or config.body_sizes else None
+    sizes = cuts.sizes if cuts is not None and config.body_sizes else None
+    fitted = look.usual(sizes, spent.moving_frames) if config.flow else None
+    scene, drawn, copied, memory = look.learned(sizes)
+    if fitted is not None:
+        scene |= fitted.scene
+    calibration = look.threshold(scene, fitted)
+    found = None
+    if cuts is not None and spent.clips and not net.carried:
+        found = look.selftest(scene, calibration, fitted, cuts, spent.clips)
+    return Finished(
+        scene, calibration, drawn, copied, memory,
+        None if fitted is None else fitted.usual, found,
+    )  # fmt: skip
+
+
+class _Look:
+    """A trained model and its footage."""
+
+    def __init__(
+        self, net: VADModel, config: ScoreConfig, footage: Batches, split: Split, device: str,
+        console: Console,
+    ) -> None:  # fmt: skip
+        self.net, self.config, self.footage, self.device = net, config, footage, device
+        spans = split.held if split.in_training else (*split.train, *split.held)
+        self.all = tuple(sorted(spans, key=lambda s: s.start))
+        self.held, self.console = split.held, console
+        self._looked: tuple[Span, ...] = ()
+
+    def cut(self) -> Cuts | None:
+        """What moves, cut out of the footage."""
+        pieces = [
+            Span(at, min(at + CUT, span.stop))
+            for span in self.all
+            for at in range(span.start, span.stop, CUT)
+        ]
+        some = pieces[:: max(1, len(pieces) * CUT // CUT_FROM)]
+        with self._bar("looking for what moves", len(some)) as tick:
+            return cut_out(self._ticked(some, tick))
+
+    def _ticked(self, spans: Sequence[Span], tick: Tick) -> Iterator[list[Image]]:
+        for i, span in enumerate(spans, 1):
+            yield _images(self.footage.store, span)
+            tick(i, len(spans))
+
+    def usual(self, sizes: Sizes | None, most: int) -> Fitted:
+        """What is usual in the scene, by every so many pieces of it where there is a lot."""
+        total = sum(map(len, self.all))
+        self._looked = self.all[:: max(1, round(total / (LOOKED * most)))]
+        pieces = [_Stored(self.footage.store, span) for span in self._looked]
+        with self._bar("learning what is usual") as tick:
+            return fit_usual(
+                pieces, sizes, self.footage.store.fps_at(self.all[0].start), tick, most
+            )
+
+    def learned(
+        self, sizes: Sizes | None
+    ) -> tuple[dict[str, StreamScene], float, float, dict[str, dict[str, int]]]:
+        """Ranges of the model's own streams; dB drawn and copied; items of its memories in use."""
+        config = self.config.model_copy(update={"flow": False})
+        scorer = Scorer(self.net, config, device=self.device)
+        fitting, drawn, copied, done = SceneFit(), list[float](), list[float](), 0
+        with self._bar("learning the scene's range") as tick, items_in_use(self.net) as counts:
+            for span in self.held:
+                state, last = scorer.init_state(), None
+                for i in range(span.start, span.stop):
+                    frame = _prepared(scorer, state, self.footage, i)
+                    state, seen = scorer.observe(state, frame)
+                    if seen is not None and last is not None:
+                        fitting.add(seen.local)
+                        drawn.append(PEAK**2 / 10 ** (seen.psnr_frame / 10))
+                        copied.append(float(np.square(frame.frame[:3] - last.frame[:3]).mean()))
+                    last, done = frame, done + 1
+                    tick(done, sum(map(len, self.held)))
+        return fitting.fit(sizes=sizes), _db(drawn), _db(copied), in_use(counts)
+
+    def threshold(self, scene: Mapping[str, StreamScene], fitted: Fitted | None) -> dict[str, Any]:
+        """A first threshold. Each part is scored by what the rest of the footage says of it."""
+        scores, done = list[NDArray[np.float64]](), 0
+        with self._bar("finding a threshold") as tick:
+            for span in self.held:
+                usual = None if fitted is None else self._others(span, fitted)
+                scorer = Scorer(self.net, self.config, scene, device=self.device, usual=usual)
+                state, clip = scorer.init_state(), list[float]()
+                for i in range(span.start, span.stop):
+                    state, score = scorer.step(state, _prepared(scorer, state, self.footage, i))
+                    clip.append(score.score)
+                    done += 1
+                    tick(done, sum(map(len, self.held)))
+                fps = self.footage.store.fps_at(span.start)
+                scores.append(centred_median(np.array(clip), frames_of(self.config.lag_s, fps)))
+        rates = [self.footage.store.fps_at(span.start) for span in self.held]
+        return calibrate(scores, rates, FIRST_ALARMS_PER_DAY)
+
+    def selftest(
+        self, scene: Mapping[str, StreamScene], calibration: Mapping[str, Any],
+        fitted: Fitted | None, cuts: Cuts, clips: int,
+    ) -> SelfTest | None:  # fmt: skip
+        """Made anomalies in what was kept aside; None where no part of it is long enough."""
+        usual = None if fitted is None else fitted.usual
+        threshold = float(calibration["threshold"])
+        scorer = Scorer(self.net, self.config, scene, threshold, self.device, usual=usual)
+        pieces = [_images(self.footage.store, span) for span in self._clips(clips)]
+        with self._bar("trying made anomalies") as tick:
+            try:
+                return selftest(scorer, pieces, cuts, clips=clips, tick=tick)
+            except RunError:
+                return None
+
+    def _clips(self, clips: int) -> list[Span]:
+        """As many parts of what was kept aside as there are clips, evenly spread, each as long as
+        one: all of it would be gigabytes."""
+        length = clip_frames(self.net.history)
+        starts = [
+            (span, at)
+            for span in self.held
+            for at in range(span.start, span.stop - length + 1, max(1, length // 4))
+        ]
+        some = np.unique(np.linspace(0, len(starts) - 1, clips).round().astype(int))
+        return [Span(starts[i][1], starts[i][1] + length) for i in some] if starts else []
+
+    def _others(self, span: Span, fitted: Fitted) -> Usual:
+        """What the rest of the footage says of a part of it."""
+        known = span in self._looked
+        return fitted.parts[self._looked.index(span)] if known else fitted.usual
+
+    @contextmanager
+    def _bar(self, doing: str, total: int | None = None) -> Iterator[Tick]:
+        console = self.console
+        with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+            task = bar.add_task(doing, total=total)
+            yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Footage of a store, as `fit_usual` takes it."""
+
+    store: FrameStore
+    span: Span
+
+    @property
+    def frames(self) -> int:
+        return len(self.span)
+
+    def greys(self, every: int) -> Iterator[Grey]:
+        for i in range(self.span.start, self.span.stop, every):
+            image = resize_bgr(_bgr(self.store, i), SIZE_PX)
+            yield np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+
+    def looks(self) -> Iterator[Looks]:
+        looks = Looks()
+        for i in range(self.span.start, self.span.stop):
+            looks.step(_bgr(self.store, i))
+            yield looks
+
+
+def _images(store: FrameStore, span: Span) -> list[Image]:
+    """Pictures as the self-test looks at them."""
+    return [resize_bgr(_bgr(store, i), SIZE_PX) for i in range(span.start, span.stop)]
 
 
 def _db(errors: Sequence[float]) -> float:
@@ -123,7 +310,7 @@ def _db(errors: Sequence[float]) -> float:
 def _prepared(scorer: Scorer, state: ScorerState, footage: Batches, i: int) -> Prepared:
     """One frame of the footage as the scorer takes the next of a stream."""
     flow = None if footage.flow is None else footage.flow.read(i, i + 1)[0]
-    return scorer.prepare(_bgr(footage.store, i), state.greys, flow)
+    return scorer.prepare(_bgr(footage.store, i), state.past, flow)
 
 
 def _bgr(store: FrameStore, i: int) -> Any:

@@ -29,10 +29,11 @@ from oddframe.errors import DatasetError
 from oddframe.models import build, carried
 from oddframe.models.base import VADModel
 from oddframe.process import keep_freed_memory
-from oddframe.runs import RESUME, Run, load_run, save_run
+from oddframe.runs import RESUME, SELFTEST, Run, load_run, save_run, write_atomic
+from oddframe.scoring.selftest_picture import png
 from oddframe.sources import Reading
 from oddframe.train import take
-from oddframe.train.finish import Finished, finish, frame_seconds
+from oddframe.train.finish import Finished, Spent, finish, frame_seconds
 from oddframe.train.module import Batches, FitModule
 from oddframe.train.progress import STATE, Budget, Clocks, Watch, stop_on_interrupt
 from oddframe.train.split import Span, Split, hold_out
@@ -120,8 +121,11 @@ def fit(
         }  # fmt: skip
         save_run(
             work.out, wanted.model, learned.net, work.chosen.plain(), learned.end.scene,
-            learned.end.calibration, card,
+            learned.end.calibration, card, learned.end.usual,
         )  # fmt: skip
+        tested = learned.end.selftest
+        if tested is not None:
+            write_atomic(work.out / SELFTEST, lambda p: p.write_bytes(png(tested)))
         # Large, and quick to make again.
         shutil.rmtree(work.out / RESUME / "frames", ignore_errors=True)
     return load_run(work.out)
@@ -169,9 +173,15 @@ class _Work:
         self._say(taken, split, store)
         spans, seed = split.train, self.wanted.seed
         batches = Batches(store, spans, shortest, train.batch, seed, flow)
-        net.prepare(_mean_frame(batches))
-        facts = self._train(net, batches, frame_s, split)
-        end = finish(net, self.chosen.score, batches, split.held, self.device, self.console)
+        net.prepare(_still(batches))
+        minutes, spent = self.budget.minutes, Spent()
+        if minutes is not None and frame_s is not None:
+            spent = Spent.within(60 * minutes, frame_s)
+            end_s = FINISH * spent.seconds(frame_s, split)
+            minutes = max(minutes - end_s / 60, minutes / 2)
+        facts = self._train(net, batches, replace(self.budget, minutes=minutes))
+        score = self.chosen.score
+        end = finish(net, score, batches, split, self.device, self.console, spent)
         return _Learned(net, facts, split, taken, end)
 
     def _plan(self, dataset: Dataset, speed: Speed) -> Taken:
@@ -211,14 +221,9 @@ class _Work:
             take.write_table(self.out, store)
             self.console.print(f"which stretches of which video: {self.out / take.TABLE}")
 
-    def _train(
-        self, net: VADModel, batches: Batches, frame_s: float | None, split: Split
-    ) -> dict[str, Any]:
+    def _train(self, net: VADModel, batches: Batches, budget: Budget) -> dict[str, Any]:
         """Train in place; afterwards `net` holds the averaged weights."""
-        config, budget = self.chosen.train, self.budget
-        if budget.minutes is not None and frame_s is not None:
-            end_s = FINISH * 2 * frame_s * sum(map(len, split.held))
-            budget = replace(budget, minutes=max(budget.minutes - end_s / 60, budget.minutes / 2))
+        config = self.chosen.train
         module = FitModule(net, config, batches, budget.epochs)
         # Past the last of its epochs a cosine's rate is 0, whatever time is left.
         endless = budget.timed and config.schedule != "cosine"
@@ -260,10 +265,10 @@ def _split(store: FrameStore, share: float, shortest: int, taken: Taken) -> Spli
     return hold_out([Span(v.start, v.stop) for v in store.videos], share, shortest, taken.most_held)
 
 
-def _mean_frame(batches: Batches) -> torch.Tensor:
-    """Mean of 64 frames spread over the training footage: (3, h, w)."""
+def _still(batches: Batches) -> torch.Tensor:
+    """What stands still: the median of 64 frames spread over the training footage, (3, h, w)."""
     steps = torch.linspace(0, batches.runs - 1, 64).long().tolist()
-    return torch.stack([batches._run(i)[0, :3] for i in steps]).mean(0)
+    return torch.stack([batches._run(i)[0, :3] for i in steps]).median(0).values
 
 
 @contextlib.contextmanager

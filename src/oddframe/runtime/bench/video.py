@@ -33,13 +33,15 @@ from oddframe.runtime.bench.table import Column, Row, Table
 from oddframe.runtime.bench.timing import Job, Tick, interleaved
 from oddframe.runtime.detector import Detector, load
 from oddframe.runtime.result import Collector
-from oddframe.scoring.local import box_mean
-from oddframe.scoring.look import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
+from oddframe.scoring.look import FLOW_LAG, SIZE_PX, Grey, motion_of
 from oddframe.scoring.scene import StreamScene
 from oddframe.scoring.scorer import Scorer
 from oddframe.scoring.settings import ScoreConfig
+from oddframe.scoring.stay import STAY_PX, Stay
+from oddframe.scoring.usual import Usual
+from oddframe.scoring.ways import GRID, WAYS, Ways, cells_of
 from oddframe.sources import Source, open_source
-from oddframe.types import Frame, Image, SourceInfo
+from oddframe.types import Frame, Image, Map, SourceInfo
 
 WIDTH, HEIGHT, FRAMES, FPS = 1280, 720, 64, 25.0
 H264 = ("h264", "avc1", "H264", "AVC1")
@@ -48,7 +50,10 @@ CODECS = (("mp4v", ".mp4", "MPEG-4 part 2"), ("VP80", ".webm", "VP8"), ("MJPG", 
 """What OpenCV can encode, for the video that is made where there is no other, best first."""
 RATE = "4M"
 """Bits per second of a made H.264 video: what cameras send at 720p."""
-SCENE = {name: StreamScene(0.5, 1.0, 0.0, 1.0, 1e-6) for name in ("frame", "motion", "flow")}
+SCENE = {
+    name: StreamScene(0.5, 1.0, 0.0, 1.0, 1e-6)
+    for name in ("frame", "motion", "flow", "way", "stay")
+}
 """A made-up scene: the arithmetic costs the same."""
 WHOLE = "file to scores"
 SERIAL = "frame by frame"
@@ -222,8 +227,16 @@ def fresh_run(folder: Path, name: str, config: Config | None) -> Path:
     chosen = config or default_config(name)
     score = ScoreConfig()
     configs = {"model": chosen.model_dump(mode="json"), "score": score.model_dump(), "train": {}}
-    save_run(folder, name, build(name, chosen), configs, SCENE, {"threshold": 3.0}, {})
+    net, threshold = build(name, chosen), {"threshold": 3.0}
+    save_run(folder, name, net, configs, SCENE, threshold, {}, made_usual())
     return folder
+
+
+def made_usual() -> Usual:
+    """What is usual in a made-up scene: looking it up costs the same."""
+    rng = np.random.default_rng(0)
+    ways = Ways(rng.random((GRID, GRID, WAYS), np.float32), np.full((GRID, 1), 0.5, np.float32))
+    return Usual(ways, Stay(rng.integers(0, 256, (STAY_PX, STAY_PX), np.uint8), FPS))
 
 
 # ---- the whole and its parts
@@ -237,6 +250,8 @@ def video_jobs(
     small = [frame.at(net.size) for frame in source]
     inputs = [torch.from_numpy(to_model(image, net.size))[None] for image in small]
     seen = [resize_bgr(image, SIZE_PX) for image in small]
+    usual, greys = made_usual(), [_grey(image) for image in seen]
+    motions = [motion_of(b, a) for a, b in zip(greys, greys[FLOW_LAG:], strict=False)]
     jobs: dict[str, Job] = {
         WHOLE: lambda: detector.score(source),
         BY_OPENCV: lambda: detector.score(before),
@@ -245,6 +260,7 @@ def video_jobs(
         READ: lambda: [frame.at(net.size) for frame in source],
         "model": lambda: _steps(net, inputs),
         "flow": lambda: _flow(seen),
+        "way, stay": lambda: _usual(greys, motions, usual),
         "score": lambda: _score(net, small),
     }
     return jobs, len(small)
@@ -268,11 +284,25 @@ def _steps(net: VADModel, inputs: Iterable[Tensor]) -> None:
         state, _ = net.step(state, frame)
 
 
+def _grey(image: Image) -> Grey:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+
+
 def _flow(images: list[Image]) -> None:
-    """Grey pictures, optical flow, local means."""
-    greys = [np.asarray(cv2.cvtColor(i, cv2.COLOR_BGR2GRAY), dtype=np.uint8) for i in images]
+    """Grey pictures and optical flow."""
+    greys = [_grey(image) for image in images]
     for past, current in zip(greys, greys[FLOW_LAG:], strict=False):
-        box_mean(flow_speed(current, past), FLOW_BLOCK_PX)
+        motion_of(current, past)
+
+
+def _usual(greys: list[Grey], motions: list[tuple[Map, Map]], usual: Usual) -> None:
+    """What flow, and what stays, are held against."""
+    stayed: Map | None = None
+    for grey, motion in zip(greys[FLOW_LAG:], motions, strict=True):
+        cells, stayed = cells_of(*motion), usual.stay.after(stayed, grey)
+        local = {"flow": cells.speed, "way": usual.ways.local(cells), "stay": stayed}
+        for name, values in local.items():
+            SCENE[name].unusual(values)
 
 
 def _score(net: VADModel, images: list[Image]) -> None:

@@ -1,0 +1,57 @@
+"""`oddframe selftest`: what a RUN would see, by made anomalies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from oddframe.cli.console import RUN
+from oddframe.cli.options import Machine, ReadAs
+
+
+def run(
+    run: Path = RUN,
+    footage: Path = typer.Argument(
+        metavar="FOOTAGE",
+        help="Normal footage of the same camera that the run was not trained on: a video, a "
+        "folder of videos or of frame folders.",
+        show_default=False,
+    ),
+    clips: int = typer.Option(24, "--clips", min=3, help="Clips that each anomaly is put into."),
+    seed: int = typer.Option(0, "--seed", help="What is put where."),
+    out: Path | None = typer.Option(
+        None, "--out", help="Where the picture goes (default: selftest.png in the RUN)."
+    ),
+    json_out: Path | None = typer.Option(None, "--json", help="Also write the figures there."),
+    *,
+    read: ReadAs,
+    machine: Machine,
+) -> None:
+    """Put made anomalies into normal footage and say which of them would raise the alarm.
+
+    Things that move there are cut out and put back faster, the other way, twice as large, or where
+    nobody stands; `normal` is the control. Nothing is labelled.
+    """
+    from oddframe.cli.console import frame_bar
+    from oddframe.data import open_dataset
+    from oddframe.errors import DatasetError
+    from oddframe.runs import load_run, write_atomic, write_json
+    from oddframe.runtime.detector import load
+    from oddframe.runtime.selftest import selftest_of
+    from oddframe.scoring.selftest_picture import png
+
+    loaded = load_run(run)
+    dataset = open_dataset(footage, reading=read.reading(loaded.used))
+    if not dataset.train:
+        raise DatasetError(f"{footage} holds no normal video (layout {dataset.layout}).")
+    with frame_bar("made anomalies") as tick:
+        found, aspect = selftest_of(
+            load(loaded, machine.device), dataset.train, clips=clips, seed=seed, tick=tick
+        )
+    print(found.text)
+    picture = out or run / "selftest.png"
+    write_atomic(picture, lambda p: p.write_bytes(png(found, aspect)))
+    if json_out is not None:
+        write_json(json_out, found.to_json())
+    print(f"examples: {picture}")
