@@ -171,7 +171,7 @@ class VADModel(nn.Module):
             )
 
     def prepare(self, still: Tensor) -> None:
-        """Take what is known before training: the mean training frame (c, h, w)."""
+        """Take what is known before training: what stands still in its frames, (c, h, w)."""
 
     def scan_flops(self, frames: int = 1) -> int:
         """Operations of the selective scans (9 L D N each) for one prediction.

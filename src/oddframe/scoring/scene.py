@@ -58,8 +58,7 @@ class StreamScene:
 
         Two things say how near a row is: how much happens there, and how large bodies are. Each is
         wrong somewhere (where few things come by, and in a crowd), so the scale is their geometric
-        mean: on the part of Avenue it gains 9 points of the score over the first alone, on Ped2
-        it costs none."""
+        mean: of `flow` alone it makes 61.2 of 50.5 on the part of Avenue, 96.4 of 97.1 on Ped2."""
         line = np.linspace(self.top, self.bottom, h, dtype=np.float32)
         scale = np.maximum(line, FLOOR)
         if self.sizes is not None:

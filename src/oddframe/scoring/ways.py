@@ -4,7 +4,8 @@ Something that goes is in one of 8 directions and one of 16 speeds, counted in w
 body of that place's size, so that far and near are alike and frames may come at any rate. Normal
 footage says how often each was seen near a cell. What stands, and how often anything goes there,
 does not count: a place where few people walk is no anomaly, the first one on a bicycle there is.
-(Counted among all states of a place, the same stream had 54 instead of 79 on the part of Avenue.)
+(On the part of Avenue a stream that counts among all states of a place, standing and empty too, had
+54, and 71 among what goes, all else alike.)
 
 Letters: n frames   g rows and columns of the grid   s ways
 """
