@@ -14,7 +14,7 @@ from oddframe.pictures import Plain
 from oddframe.scoring.floors import FLOORS, PLAIN, Floors, floor_scores
 from oddframe.scoring.ground import Ground
 from oddframe.scoring.local import box_mean
-from oddframe.scoring.look import Looks, flow_speed
+from oddframe.scoring.look import Looks, motion_of
 from oddframe.scoring.scene import StreamScene
 from oddframe.types import Frame
 
@@ -76,7 +76,8 @@ def test_flowspeed_measures_pixels_per_frame_where_the_walker_is_now():
     assert np.median(last[112:128, now + 12 : now + 28]) == pytest.approx(3, abs=0.3)
     assert np.median(last[:60]) < 0.1
     got = floor_scores(street(step_px=3), ["flowspeed"])["flowspeed"]
-    speed = flow_speed(*(cv2.cvtColor(street(step_px=3)[i], cv2.COLOR_BGR2GRAY) for i in (6, 4)))
+    grey = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in street(step_px=3)]
+    speed = np.hypot(*motion_of(grey[6], grey[4]))
     assert got[-1] == pytest.approx(plain_window_max(speed.astype(float), 24, 1), rel=1e-4)
 
 
@@ -87,7 +88,7 @@ def test_floors_of_the_scene_equal_a_plain_recomputation(ground):
     grey = [cv2.cvtColor(f, cv2.COLOR_BGR2GRAY) for f in frames]
     rows = np.maximum(np.linspace(0.5, 1.0, 64), 0.3)[:, None]  # every fourth place
     for t in range(2, len(frames)):
-        speed = box_mean(flow_speed(grey[t], grey[t - 2]), 24)[::4, ::4] / rows
+        speed = box_mean(np.hypot(*motion_of(grey[t], grey[t - 2])), 24)[::4, ::4] / rows
         fast = (np.log(speed.max() + 1e-3) + 1.0) / 0.5
         differs = np.abs(grey[t].astype(float) - ground.picture)
         new = (np.log(plain_window_max(differs, 24, 4) + 1e-3) - 1.0) / 0.5

@@ -14,7 +14,7 @@ from oddframe.metrics import psnr
 from oddframe.models.base import Prediction, VADModel
 from oddframe.scoring.fuse import fuse
 from oddframe.scoring.local import box_mean
-from oddframe.scoring.look import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, flow_speed
+from oddframe.scoring.look import FLOW_BLOCK_PX, FLOW_LAG, SIZE_PX, motion_of
 from oddframe.scoring.scene import SceneFit
 from oddframe.scoring.scorer import Scorer
 from oddframe.scoring.settings import ScoreConfig
@@ -198,7 +198,7 @@ def test_prepare_is_flow_over_the_last_two_frames():
         np.testing.assert_array_equal(ready.frame, to_model(image, SIZE))
     assert flows[:FLOW_LAG] == [None] * FLOW_LAG
     grey = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in frames]
-    speed = box_mean(flow_speed(grey[3], grey[1]), FLOW_BLOCK_PX)
+    speed = box_mean(cv2.magnitude(*motion_of(grey[3], grey[1])), FLOW_BLOCK_PX)
     want = cv2.resize(speed, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(flows[3], want)
     assert len(past.greys) == FLOW_LAG + 1

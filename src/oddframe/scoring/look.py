@@ -35,9 +35,9 @@ def motion_of(current: Grey, past: Grey, lag: int = FLOW_LAG) -> tuple[Map, Map]
     return right, down
 
 
-def flow_speed(current: Grey, past: Grey, lag: int = FLOW_LAG) -> Map:
-    """Speed at every place of the current grey frame (h, w), in px per frame: (h, w) float32."""
-    return np.asarray(cv2.magnitude(*motion_of(current, past, lag)), dtype=np.float32)
+def mean_speed(motion: tuple[Map, Map]) -> Map:
+    """Mean speed of the 24-px window around every place, px per frame: (h, w) float32."""
+    return box_mean(np.asarray(cv2.magnitude(*motion), np.float32), FLOW_BLOCK_PX)
 
 
 class Looks:
@@ -104,9 +104,7 @@ class Looks:
         """Mean speed of the 24-px window around every place, (h, w) px per frame; None of the
         first two frames."""
         if self._speed is None and self.motion is not None:
-            self._speed = box_mean(
-                np.asarray(cv2.magnitude(*self.motion), np.float32), FLOW_BLOCK_PX
-            )
+            self._speed = mean_speed(self.motion)
         return self._speed
 
 

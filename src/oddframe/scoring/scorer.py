@@ -29,7 +29,7 @@ from oddframe.models.base import Prediction, VADModel
 from oddframe.pictures import Picture, as_picture
 from oddframe.scoring.fuse import fuse, own_streams
 from oddframe.scoring.local import box_mean
-from oddframe.scoring.look import FLOW_BLOCK_PX, SIZE_PX
+from oddframe.scoring.look import SIZE_PX, mean_speed
 from oddframe.scoring.scene import StreamScene
 from oddframe.scoring.settings import ScoreConfig, alpha_of, chosen, smoothed
 from oddframe.scoring.usual import Past, Usual
@@ -169,10 +169,8 @@ class Scorer:
         """The one stream of RUNs that do not know what is usual, at the model's size."""
         if motion is None:
             return {}
-        speed = np.asarray(cv2.magnitude(*motion), np.float32)
-        means = box_mean(speed, FLOW_BLOCK_PX)
         size = (self.model.size, self.model.size)
-        fitted = cv2.resize(means, size, interpolation=cv2.INTER_AREA)
+        fitted = cv2.resize(mean_speed(motion), size, interpolation=cv2.INTER_AREA)
         return {"flow": np.asarray(fitted, dtype=np.float32)}
 
     def _with(
