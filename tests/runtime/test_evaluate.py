@@ -83,6 +83,8 @@ def test_what_learning_added_is_said_with_a_paired_interval(found, labelled):
     floors = [v.floors["unlearned"][16:] for v in found.videos]
     gain = next(r for r in found.gains if (r["method"], r["protocol"]) == (NAME, "deploy"))
     assert gain["against"] == "unlearned"
+    learned = {NAME, *(f"{NAME}:{part}" for part in ("own", "frame", "motion"))}
+    assert {r["method"] for r in found.gains if r["protocol"] == "deploy"} == learned
     assert gain["difference"] == pytest.approx(
         frame_auc(scores, labels) - frame_auc(floors, labels)
     )

@@ -37,7 +37,7 @@ from oddframe.runtime.detector import Detector, Progress
 from oddframe.runtime.places import Heats, Hits, Localisation, Regions
 from oddframe.runtime.result import Collector
 from oddframe.scoring.floors import BEST, FLOORS, OF_SCENE, Floors
-from oddframe.scoring.fuse import STREAMS
+from oddframe.scoring.fuse import NO_NETWORK, STREAMS
 from oddframe.scoring.ground import Ground, fit_ground
 from oddframe.scoring.judge import (
     Judged,
@@ -398,7 +398,8 @@ def _gains(
     videos: Sequence[VideoScores],
     protocols: Sequence[Protocol],
 ) -> list[Row]:
-    """What each method has above the best floor, under every protocol of a micro average."""
+    """What learning has above the best floor, under every protocol of a micro average: the whole,
+    and what is drawn by the model alone."""
     floor = next((f for f in (BEST, "flowspeed") if f in videos[0].floors), None)
     if floor is None:
         return []
@@ -408,6 +409,8 @@ def _gains(
         stated = _stated(detector, paper, protocol, videos)
         base = judge({v.name: v.floors[floor] for v in videos}, labels, _untrained(stated)).wins
         for method, scores in _methods(paper, videos, protocol).items():
+            if method.removeprefix(f"{paper.name}:") in NO_NETWORK:
+                continue
             wins = judge(scores, labels, stated).wins
             rows.append(difference(method, floor, protocol.name, wins, base))
     return rows

@@ -29,7 +29,9 @@ SHARPNESS = 2.0
 """K; the floor `unlearned` is known by this one."""
 OWN = ("frame", "motion")
 """The model's own streams; the others are not learned."""
-STREAMS = (*OWN, "flow", "way", "stay")
+NO_NETWORK = ("flow", "way", "stay")
+"""Those that need none."""
+STREAMS = (*OWN, *NO_NETWORK)
 """All that there may be."""
 
 

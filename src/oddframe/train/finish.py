@@ -47,7 +47,7 @@ from oddframe.types import Image
 TIMED = 8
 """Frames that the speed is measured on."""
 OF_A_FRAME = 0.5
-"""What looking for what is usual takes, by what scoring a frame takes."""
+"""What looking for what is usual, or for what moves, takes of what scoring a frame takes."""
 CUT, CUT_FROM = 250, 4000
 """Frames of one piece that things are cut out of, and of all pieces, about."""
 LOOKED = 4
@@ -127,7 +127,7 @@ class Spent:
     def seconds(self, frame_s: float, split: Split) -> float:
         """What the end takes, about."""
         footage = sum(map(len, (*split.train, *split.held)))
-        moving = OF_A_FRAME * min(self.moving_frames, footage)
+        moving = OF_A_FRAME * (min(self.moving_frames, footage) + min(CUT_FROM, footage))
         scored = 2 * sum(map(len, split.held)) + self.clips * frames_of_a_clip()
         return frame_s * (scored + moving)
 
