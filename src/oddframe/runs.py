@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from oddframe.errors import ConfigError, RunError
 from oddframe.models import build, default_config, score_settings
+from oddframe.scoring.fuse import FUSING
 from oddframe.scoring.scene import StreamScene, from_json, to_json
 from oddframe.sources.urls import safe
 
@@ -39,8 +40,12 @@ _FIRST_MEMORY = {
     "memory_centre": False, "memory_temperature": 0.1,
 }  # fmt: skip
 """What M2S2L's memories were in format 1, which had no settings for it."""
+_FIRST_SCORE = {"one_voice": False, "sharpness": 2.0}
+"""What a score was before there was a setting for it."""
 WEIGHTS, CARD, CURVE, RESUME = "model.safetensors", "model.json", "train.csv", "resume"
 USUAL, SELFTEST = "usual.safetensors", "selftest.png"
+SHIPPED = Path(__file__).parent / "weights"
+"""RUNs that come with oddframe, one folder each: their names stand for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +86,14 @@ class Run:
     def settable(self) -> tuple[str, ...]:
         """Settings that need neither new training nor new statistics of the scene."""
         return (
-            *score_settings(self.name), "score.smooth", "score.lag_s", "score.sharpness",
-            "score.streams",
+            *score_settings(self.name), *(f"score.{name}" for name in (*FUSING, "streams")),
         )  # fmt: skip
 
     def with_settings(self, settings: Sequence[str]) -> Run:
         """The run with score settings changed after training, `a.b=value` as `--set` takes them.
 
-        Where they change the causal score (`score.smooth`, `lag_s`, `sharpness`, `streams`) the
-        threshold, which was found for another score, is gone. The folder stays as it is.
+        Where they change the causal score (`score.streams` and those of `FUSING`) the threshold,
+        which was found for another score, is gone. The folder stays as it is.
 
         Raises:
             ConfigError: another setting than those in `settable`, or a value out of range.
@@ -131,9 +135,9 @@ class Run:
     def fused_alike(self, config: ScoreConfig) -> bool:
         """Whether another score configuration gives this run's causal score."""
         mine = self.score_config
-        return (mine.smooth, mine.lag_s, mine.sharpness, set(mine.streams or self.scene)) == (
-            config.smooth, config.lag_s, config.sharpness, set(config.streams or self.scene)
-        )  # fmt: skip
+        return all(getattr(mine, name) == getattr(config, name) for name in FUSING) and (
+            set(mine.streams or self.scene) == set(config.streams or self.scene)
+        )
 
     @property
     def lost_threshold(self) -> bool:
@@ -270,18 +274,30 @@ def save_run(
     write_json(path / CARD, values)
 
 
+def shipped() -> list[str]:
+    """Names of the RUNs that come with oddframe."""
+    return sorted(p.parent.name for p in SHIPPED.glob(f"*/{CARD}"))
+
+
 def load_run(path: str | Path) -> Run:
-    """Read a RUN folder (not yet its weights).
+    """Read a RUN folder (not yet its weights), or one of `shipped`, where there is no folder of
+    that name.
 
     Raises:
         RunError: not a RUN, unfinished, damaged, or of another format version.
     """
     from oddframe.scoring.settings import ScoreConfig
 
-    path = Path(path)
+    path, names = Path(path), shipped()
+    if not path.exists() and str(path) in names:
+        path = SHIPPED / path
     if not path.is_dir():
+        or_named = (
+            f", or a name of those that come with oddframe: {', '.join(names)}" if names else ""
+        )
         raise RunError(
-            f"{safe(path)} is not a RUN folder: expected one that `oddframe fit --out` wrote."
+            f"{safe(path)} is not a RUN folder: expected one that `oddframe fit --out` "
+            f"wrote{or_named}."
         )
     if not (path / CARD).is_file() or not (path / WEIGHTS).is_file():
         missing = [n for n in (CARD, WEIGHTS) if not (path / n).is_file()]
@@ -311,11 +327,20 @@ def load_run(path: str | Path) -> Run:
             known = {**_FIRST_MEMORY, **known}
         model_config = type(default_config(name)).recorded(known)
         scene = from_json(card["scene"])
-        score = ScoreConfig.read(config["score"])
+        score = ScoreConfig.read({**_FIRST_SCORE, **config["score"]})
         calibration = card["calibration"]
     except (KeyError, TypeError) as error:
         raise RunError(f"{path / CARD} is damaged: {error} is missing or wrong.") from None
     return Run(path, name, model_config, score, scene, calibration, card)
+
+
+def check_own(run: Run) -> None:
+    """Raise RunError for a RUN that comes with oddframe: it is everybody's and stays as it is."""
+    if run.path.parent == SHIPPED:
+        raise RunError(
+            f"{run.path.name} comes with oddframe and stays as it is. Copy it and give the copy: "
+            f"cp -r {run.path} my-{run.path.name}"
+        )
 
 
 def write_calibration(run: Run, calibration: Mapping[str, Any]) -> None:

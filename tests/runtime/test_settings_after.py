@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_anything_else_is_refused_with_what_can_be_set(name, setting, added_runs
     with pytest.raises(
         ConfigError,
         match=rf"after training: .*{own}, score.smooth, score.lag_s, score.sharpness, "
-        r"score.streams",
+        r"score.one_voice, score.streams",
     ):
         load_run(added_runs[name]).with_settings([setting])
 
@@ -74,7 +75,7 @@ def test_streams_that_a_run_lacks_are_named(added_runs):
 
 
 def test_every_model_names_its_own(added_runs, shared_run):
-    own = {name: load_run(path).settable[:-4] for name, path in added_runs.items()}
+    own = {name: load_run(path).settable[:-5] for name, path in added_runs.items()}
     assert own == {
         "stnmamba": ("model.lambda_score",),
         "msti-net": ("model.tau",),
@@ -87,6 +88,7 @@ def test_every_model_names_its_own(added_runs, shared_run):
         "score.smooth",
         "score.lag_s",
         "score.sharpness",
+        "score.one_voice",
         "score.streams",
     )
 
@@ -117,6 +119,7 @@ def test_what_is_set_is_told_and_the_folder_stays(run_copy):
         ["score.streams=[frame,motion]"],
         ["score.smooth=.3"],
         ["score.sharpness=0.5"],
+        ["score.one_voice=false"],
         ["score.lag_s=.12"],
         ["score.lag_s=.2", "score.smooth=.3"],
         ["score.streams=[flow,frame]", "score.smooth=.7"],
@@ -249,7 +252,7 @@ def test_score_writes_the_changed_score_and_says_so(shared_run, labelled, tmp_pa
     assert lines[20]["level"] == ""
     assert main([*args, "--set", "model.width=8"]) == 1
     assert (
-        "score.alpha, score.smooth, score.lag_s, score.sharpness, score.streams"
+        "score.alpha, score.smooth, score.lag_s, score.sharpness, score.one_voice, score.streams"
         in capsys.readouterr().err
     )
 
@@ -280,3 +283,15 @@ def test_a_scale_of_training_scores_is_refused_before_anything_is_scored(
     monkeypatch.setattr(detector, "observe", never)
     with pytest.raises(ProtocolError, match="scales by scores of training video"):
         evaluate(detector, open_dataset(labelled), parse_protocols("deploy+normalise=train"))
+
+
+def test_a_run_of_before_scores_as_it_did(shared_run, tmp_path):
+    """Its card knows no `one_voice`: each stream counted as much as another."""
+    old = tmp_path / "old"
+    shutil.copytree(shared_run, old)
+    card = json.loads((old / "model.json").read_text())
+    assert card["config"]["score"].pop("one_voice") is True
+    (old / "model.json").write_text(json.dumps(card))
+    run = load_run(old)
+    assert not run.score_config.one_voice
+    assert run.threshold == load_run(shared_run).threshold

@@ -54,3 +54,14 @@ def test_maps_are_fused_place_by_place():
 
 def test_own_streams_leave_flow_out():
     assert own_streams({"frame": 1.0, "flow": 2.0, "motion": 3.0}) == {"frame": 1.0, "motion": 3.0}
+
+
+def test_the_model_is_one_voice():
+    """Its two streams tell of the same thing: together they count as one of the others does."""
+    found = fuse({"frame": 3.0, "motion": 1.0, "flow": 2.0, "way": -1.0}, 1.5)
+    model = fuse({"frame": 3.0, "motion": 1.0}, 1.5)
+    assert model == pytest.approx(math.log((math.exp(4.5) + math.exp(1.5)) / 2) / 1.5)
+    assert found == pytest.approx(fuse({"a": model, "b": 2.0, "c": -1.0}, 1.5))
+    assert fuse({"frame": 4.0, "motion": 4.0, "flow": 0.0}) == pytest.approx(
+        fuse({"a": 4.0, "b": 0.0})
+    )

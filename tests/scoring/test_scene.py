@@ -15,6 +15,7 @@ from oddframe.scoring.scene import (
     SceneFit,
     StreamScene,
     fit_level,
+    fit_range,
     fit_stream,
     from_json,
     scene_line,
@@ -111,10 +112,48 @@ def test_unusual_against_a_plain_computation():
 def test_held_out_frames_have_mean_0_and_deviation_1():
     busy = np.random.default_rng(1).lognormal(0, 0.5, 200).astype(np.float32)
     maps = [m * b for m, b in zip(footage(), busy, strict=True)]
-    scene = fit_stream(maps)
+    scene = fit_stream(maps, tail=False)
     worst = [scene.unusual(m).max() for m in maps]
     assert np.mean(worst) == pytest.approx(0, abs=1e-3)
     assert np.std(worst) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_far_tail_widens_the_range_and_a_short_one_does_not():
+    rng = np.random.default_rng(2)
+    plain = np.exp(rng.normal(0, 1, 4000))
+    assert fit_range(plain).std == pytest.approx(1, abs=0.05)
+    assert fit_range(np.exp(rng.uniform(-1, 1, 4000))).std == pytest.approx(3**-0.5, abs=0.02)
+    far = np.exp(np.where(np.arange(4000) % 50, rng.normal(0, 1, 4000), 6.0))  # 2 % at 6
+    scene = fit_range(far)
+    assert scene.mean + 2.326 * scene.std == pytest.approx(6, abs=0.05)  # one frame of 100
+    assert fit_range(far, tail=False).std == pytest.approx(np.log(far).std(), abs=0.01)
+    level = fit_level(np.where(np.arange(4000) % 50, 0.0, 8.0), 0.1)
+    assert (8 - level.mean) / level.std == pytest.approx(2.326, abs=0.01)
+
+
+def test_frames_kept_aside_and_frames_that_trained_each_may_widen_the_range():
+    rng = np.random.default_rng(3)
+    aside, trained = rng.normal(1, 0.2, 300), rng.normal(-1, 0.2, 300)
+    worst, flags = np.exp(np.concatenate([aside, trained])), np.arange(600) >= 300
+    learned_by_heart = fit_range(worst, flags)
+    assert learned_by_heart.mean == pytest.approx(1, abs=0.05)  # that of those kept aside
+    assert learned_by_heart.std == pytest.approx(1, abs=0.05)  # that of both
+    alike = fit_range(np.exp(np.concatenate([trained, aside])), flags)
+    assert alike.mean == pytest.approx(0, abs=0.05)  # the moment kept aside was an easy one
+    for one in (np.zeros(600, bool), np.ones(600, bool)):
+        assert fit_range(worst, one) == fit_range(worst)
+
+
+def test_which_frames_trained_is_known_when_they_are_thinned_out():
+    def fitted(limit):
+        fit = SceneFit(limit)
+        for i, m in enumerate(footage(400, 256, 256)):
+            fit.add({"frame": m * (1 if i < 200 else 0.2)}, trained=i >= 200)
+        return fit.fit()["frame"]
+
+    whole, thin = fitted(4096), fitted(50)
+    assert thin.mean == pytest.approx(whole.mean, abs=0.1)
+    assert thin.std == pytest.approx(whole.std, rel=0.15)
 
 
 def test_collecting_in_one_go_or_thinned_out():

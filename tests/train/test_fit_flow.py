@@ -83,7 +83,8 @@ def test_the_footage_kept_aside_is_seen_with_its_own_flow(normal, tmp_path, monk
     run = tiny_fit(normal, tmp_path / "run")
     assert run.card["data"]["flow"] == f"opencv-dis-fast-backward at {SIZE}"
     assert str(tmp_path) not in (run.path / "model.json").read_text()
-    assert run.card["training"]["held_out"] * 2 == len(seen)  # the scene's range, then scores
+    # The scene's range, of some of what trained too, then scores.
+    assert run.card["training"]["held_out"] * 2 <= len(seen)
     data, folder = normal
     store = FrameStore.build(data.train, tmp_path / "store", SIZE)
     flow = StoredFlow(store, FlowFolder(folder).videos(data, "train"))

@@ -15,6 +15,7 @@ from encoded import encode, numbered
 from oddframe.data import open_dataset
 from oddframe.errors import ConfigError, OddframeWarning, RunError
 from oddframe.runs import locked
+from oddframe.scoring.selftest import clip_frames
 from oddframe.train import take
 from oddframe.train.progress import Budget
 from oddframe.train.take import Footage, Speed, Taken, plan
@@ -73,6 +74,7 @@ def test_more_than_the_cache_holds_is_taken_in_stretches(long, tmp_path, monkeyp
     assert len(held) >= 3  # short ones, in many places
     assert {r["video"] for r in held} == {"a", "b"}
     assert max(int(r["frames"]) for r in held) < 40
+    assert min(int(r["frames"]) for r in held) >= clip_frames(run.model().history)  # one self-test
     assert facts["frames"] == sum(int(r["frames"]) for r in rows) - facts["held_out"]
     assert run.card["fps"] == pytest.approx(25)
     assert "25 stretches" in run.card["data"]["taken"]
@@ -114,7 +116,7 @@ def test_what_fits_is_taken_whole(long, tmp_path):
 
 
 def speed(frame_s=0.01):
-    return Speed(64, 8, 0.12, frame_s)
+    return Speed(64, 8, 0.12, frame_s, 16)
 
 
 def test_time_limits_what_is_decoded_and_what_is_kept_aside(long, monkeypatch):
@@ -216,6 +218,7 @@ HOLDS = """
 import sys, time
 from pathlib import Path
 from oddframe.runs import locked
+from oddframe.scoring.selftest import clip_frames
 with locked(Path(sys.argv[1]), "it"):
     print("held", flush=True)
     time.sleep(60)

@@ -44,7 +44,7 @@ def run(
     from oddframe.cli.console import frame_bar, say_assumed, stretch_bar
     from oddframe.data import footage_hashes, open_dataset
     from oddframe.errors import ConfigError, DatasetError
-    from oddframe.runs import load_run, locked, write_calibration
+    from oddframe.runs import check_own, load_run, locked, write_calibration
     from oddframe.runtime.days import score_days
     from oddframe.runtime.detector import load
     from oddframe.scoring.calibrate import calibrate
@@ -53,6 +53,7 @@ def run(
         if not value > 0:
             raise ConfigError(f"{name} must be above 0, found {value:g}.")
     loaded = load_run(run)
+    check_own(loaded)
     dataset = open_dataset(path, reading=read.reading(loaded.used))
     if not dataset.train:
         raise DatasetError(f"{path} holds no normal video (layout {dataset.layout}).")

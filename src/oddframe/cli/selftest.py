@@ -36,12 +36,14 @@ def run(
     from oddframe.cli.console import frame_bar
     from oddframe.data import open_dataset
     from oddframe.errors import DatasetError
-    from oddframe.runs import load_run, write_atomic, write_json
+    from oddframe.runs import SELFTEST, check_own, load_run, write_atomic, write_json
     from oddframe.runtime.detector import load
     from oddframe.runtime.selftest import selftest_of
     from oddframe.scoring.selftest_picture import png
 
     loaded = load_run(run)
+    if out is None:
+        check_own(loaded)
     dataset = open_dataset(footage, reading=read.reading(loaded.used))
     if not dataset.train:
         raise DatasetError(f"{footage} holds no normal video (layout {dataset.layout}).")
@@ -50,7 +52,7 @@ def run(
             load(loaded, machine.device), dataset.train, clips=clips, seed=seed, tick=tick
         )
     print(found.text)
-    picture = out or run / "selftest.png"
+    picture = out or loaded.path / SELFTEST
     write_atomic(picture, lambda p: p.write_bytes(png(found, aspect)))
     if json_out is not None:
         write_json(json_out, found.to_json())

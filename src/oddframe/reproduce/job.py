@@ -47,6 +47,7 @@ from oddframe.runtime.detector import Detector, load
 from oddframe.runtime.evaluate import Evaluation, VideoScores, evaluate, judged
 from oddframe.runtime.memories import watching
 from oddframe.scoring.floors import BEST
+from oddframe.scoring.fuse import FUSING
 from oddframe.scoring.judge import evaluate_arrays, judge
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocols import PROTOCOLS
@@ -55,7 +56,7 @@ from oddframe.train.progress import STATE
 from oddframe.train.run import Budget, Wanted, configs, fit
 
 FAILED, STOPPED = 1, 130
-CAUSAL = ("score.streams", "score.sharpness", "score.smooth", "score.lag_s")
+CAUSAL = tuple(f"score.{name}" for name in ("streams", *FUSING))
 """Settings that change the causal score after training."""
 
 

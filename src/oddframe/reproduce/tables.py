@@ -107,6 +107,7 @@ def _scenes() -> tuple[Line, ...]:
            for s in _STREAMS},
         **{f"{s} alone": f"score.streams=[{s}]" for s in _STREAMS},
         "nothing learned": "score.streams=[flow,way,stay]",
+        "the model's streams apart": "score.one_voice=false",
         "nearly the largest": "score.sharpness=20",
         "softer": "score.sharpness=0.5",
         "nearly a mean": "score.sharpness=0.02",

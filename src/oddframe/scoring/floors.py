@@ -27,12 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.errors import ConfigError
-from oddframe.scoring.fuse import SHARPNESS, fuse
+from oddframe.scoring.fuse import fuse
 from oddframe.scoring.ground import Ground
 from oddframe.scoring.local import worst_region
 from oddframe.scoring.look import SIZE_PX, Looks, at_size
 from oddframe.types import Frame, Image
 
+TOGETHER = 2.0
+"""K of the smooth maximum that `unlearned` is known by."""
 BLOCK_PX = 32
 BLOCK_EVERY_PX = 8
 """blockdiff looks at every 8th position: that is what gives the figures it is known by."""
@@ -73,7 +75,7 @@ def unlearned(looks: Looks, ground: Ground) -> float | None:
     speed, differs = scenespeed(looks, ground), background(looks, ground)
     if speed is None or differs is None:
         return None
-    return fuse({"speed": speed, "background": differs}, SHARPNESS)
+    return fuse({"speed": speed, "background": differs}, TOGETHER)
 
 
 PLAIN: dict[str, Callable[[Looks], float | None]] = {

@@ -94,7 +94,8 @@ def fit_ground(videos: Sequence[Video], tick: Tick | None = None) -> Ground:
             if speed is not None:
                 fitting.add({"flow": speed, "background": ground.differs(look.grey)})
             ticked()
-    scene = fitting.fit(level=("background",))
+    # By mean and deviation alone: as these floors are known.
+    scene = fitting.fit(level=("background",), tail=False)
     return Ground(picture, scene["flow"], scene["background"])
 
 

@@ -31,6 +31,9 @@ SIZE_PX, LEAST_SIZE = 256, 0.15
 share of the largest."""
 ACTIVE = 0.1
 """A row moves in a frame when its largest value passes this share of the scene's quantile."""
+TAIL, TAIL_STD = 0.99, 2.326
+"""One normal frame of a hundred stands as far above the mean as that of a normal distribution, or
+nearer: streams whose normal frames reach further are counted in larger deviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +92,21 @@ class SceneFit:
         self.limit = limit
         self._stride, self._seen = 1, 0
         self._maps: dict[str, list[Map]] = {}
+        self._trained: list[bool] = []
 
-    def add(self, local: Mapping[str, Map]) -> None:
-        """Take one frame's local maps, {stream: (h, w)}."""
+    def add(self, local: Mapping[str, Map], trained: bool = False) -> None:
+        """Take one frame's local maps, {stream: (h, w)}.
+
+        trained: the model was trained on this frame."""
         self._seen += 1
         if (self._seen - 1) % self._stride:
             return
         for name, values in local.items():
             self._maps.setdefault(name, []).append(values[::EVERY_PX, ::EVERY_PX].copy())
-        if len(next(iter(self._maps.values()))) > self.limit:
+        self._trained.append(trained)
+        if len(self._trained) > self.limit:
             self._maps = {name: maps[::2] for name, maps in self._maps.items()}
+            self._trained = self._trained[::2]
             self._stride *= 2
 
     @property
@@ -106,10 +114,12 @@ class SceneFit:
         """Frames taken in so far."""
         return self._seen
 
-    def fit(self, level: Sequence[str] = (), sizes: Sizes | None = None) -> dict[str, StreamScene]:
+    def fit(
+        self, level: Sequence[str] = (), sizes: Sizes | None = None, tail: bool = True
+    ) -> dict[str, StreamScene]:
         """Fit every stream; those of `level` know no near and far, and get no line.
 
-        sizes: how large things are where.
+        sizes: how large things are where. tail: see `fit_range`.
 
         Raises:
             RunError: fewer than 8 frames were added.
@@ -119,35 +129,62 @@ class SceneFit:
                 f"The scene's normal range needs at least 8 scored frames of held-out normal "
                 f"video, found {self._seen}. Train on longer footage, or raise train.hold_out."
             )
+        trained = np.array(self._trained)
         return {
-            name: fit_stream(maps, name in level, None if name in level else sizes)
+            name: fit_stream(maps, name in level, None if name in level else sizes, trained, tail)
             for name, maps in self._maps.items()
         }
 
 
-def fit_stream(maps: Sequence[Map], level: bool = False, sizes: Sizes | None = None) -> StreamScene:
-    """Fit one stream's scale (`level`: it is 1 everywhere) and range on its local maps (h, w)."""
+def fit_stream(
+    maps: Sequence[Map],
+    level: bool = False,
+    sizes: Sizes | None = None,
+    trained: NDArray[np.bool_] | None = None,
+    tail: bool = True,
+) -> StreamScene:
+    """Fit one stream's scale (`level`: it is 1 everywhere) and range on its local maps (h, w).
+
+    trained, tail: see `fit_range`."""
     values = np.stack(maps).astype(np.float32)  # n h w
     top, bottom = (1.0, 1.0) if level else scene_line(values)
     scale = StreamScene(top, bottom, 0.0, 1.0, 0.0, sizes).rows(values.shape[1])
-    found = fit_range((values / scale).max((1, 2)))
+    found = fit_range((values / scale).max((1, 2)), trained, tail)
     return replace(found, top=top, bottom=bottom, sizes=sizes)
 
 
-def fit_range(worst: NDArray[np.floating[Any]]) -> StreamScene:
-    """A stream's range without a line, of the worst local value of each normal frame (n,)."""
+def fit_range(
+    worst: NDArray[np.floating[Any]], trained: NDArray[np.bool_] | None = None, tail: bool = True
+) -> StreamScene:
+    """A stream's range without a line, of the worst local value of each normal frame (n,).
+
+    trained: (n,) frames that the model was trained on: where those kept aside are drawn worse, or
+        differ more among each other, than all together, they alone say so.
+    tail: the deviation is no less than what `TAIL` of the frames make it.
+    """
     # One thousandth of normal: far below anything that is ever the worst place of a frame.
     tiny = float(1e-3 * np.median(worst)) + 1e-12
     logs = np.log(worst + tiny)
+    mean, std = _range(logs, tail)
+    if trained is not None and trained.any() and not trained.all():
+        aside, wide = _range(logs[~trained], tail)
+        mean, std = max(mean, aside), max(std, wide)
     # A stream that never changes would make every frame infinitely odd.
-    return StreamScene(1.0, 1.0, float(logs.mean()), float(max(logs.std(), 0.05)), tiny)
+    return StreamScene(1.0, 1.0, mean, max(std, 0.05), tiny)
 
 
 def fit_level(worst: NDArray[np.floating[Any]], least_std: float) -> StreamScene:
     """The range of a stream whose values count as they are (`StreamScene.linear`), of the worst
     local value of each normal frame (n,)."""
-    mean, std = float(worst.mean()), float(max(worst.std(), least_std))
-    return StreamScene(1.0, 1.0, mean, std, 0.0, linear=True)
+    mean, std = _range(worst, tail=True)
+    return StreamScene(1.0, 1.0, mean, max(std, least_std), 0.0, linear=True)
+
+
+def _range(values: NDArray[np.floating[Any]], tail: bool) -> tuple[float, float]:
+    """Mean and deviation."""
+    mean, std = float(values.mean()), float(values.std())
+    far = (float(np.quantile(values, TAIL)) - mean) / TAIL_STD if tail else 0.0
+    return mean, max(std, far)
 
 
 def scene_line(values: NDArray[np.float32]) -> tuple[float, float]:

@@ -27,11 +27,11 @@ from oddframe.data.frames import to_model
 from oddframe.errors import ConfigError
 from oddframe.models.base import Prediction, VADModel
 from oddframe.pictures import Picture, as_picture
-from oddframe.scoring.fuse import fuse, own_streams
+from oddframe.scoring.fuse import own_streams
 from oddframe.scoring.local import box_mean
 from oddframe.scoring.look import SIZE_PX, mean_speed
 from oddframe.scoring.scene import StreamScene
-from oddframe.scoring.settings import ScoreConfig, alpha_of, chosen, smoothed
+from oddframe.scoring.settings import ScoreConfig, alpha_of, chosen, smoothed, together
 from oddframe.scoring.usual import Past, Usual
 from oddframe.types import Image, Map, Score
 
@@ -303,12 +303,11 @@ class Scorer:
         worst = {name: float(m.max()) for name, m in unusual.items()}
         fused = chosen(unusual, self.config)
         terms |= {f"z_{name}": value for name, value in worst.items()}
-        sharpness = self.config.sharpness
-        terms["own"] = fuse(own_streams(worst), sharpness)
-        together = fuse({name: worst[name] for name in fused}, sharpness)
-        value = smoothed(together, state.smooth, self.config)
+        terms["own"] = together(own_streams(worst), self.config)
+        now = together({name: worst[name] for name in fused}, self.config)
+        value = smoothed(now, state.smooth, self.config)
         state = replace(state, smooth=value)
-        shown = fuse_maps(fused, self.model.size, sharpness) if heat else None
+        shown = fuse_maps(fused, self.model.size, self.config) if heat else None
         found = Score(index, pts_s, value, float("nan"), False, terms, shown)
         return state, self.rescored(found, value)
 
@@ -344,14 +343,14 @@ class Scorer:
         return {name: self.scene[name].unusual(m) for name, m in seen.local.items()}, terms
 
 
-def fuse_maps(unusual: Mapping[str, Map], size: int, sharpness: float) -> Map:
+def fuse_maps(unusual: Mapping[str, Map], size: int, config: ScoreConfig) -> Map:
     """The heat map (size, size): the streams' unusualness, fused at every place as the score fuses
     frames."""
     fitted = {
         name: m if m.shape == (size, size) else np.asarray(cv2.resize(m, (size, size)), np.float32)
         for name, m in unusual.items()
     }
-    return np.asarray(fuse(fitted, sharpness), dtype=np.float32)
+    return np.asarray(together(fitted, config), dtype=np.float32)
 
 
 def psnr(error: Tensor) -> float:

@@ -42,7 +42,7 @@ SHOWN = 3
 Tick = Callable[[int, int], None]
 
 
-def clip_frames(history: int) -> int:
+def clip_frames(history: int = 16) -> int:
     """Frames that a clip has: until the history is full, and then those that count."""
     return history + 2 + FRAMES
 

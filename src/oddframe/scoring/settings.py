@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from oddframe.scoring.fuse import SHARPNESS, fuse
 from oddframe.scoring.lag import centred_median, frames_of
 
 T = TypeVar("T")
+F = TypeVar("F", float, NDArray[Any])
 
 
 class ScoreConfig(Config):
@@ -38,6 +39,8 @@ class ScoreConfig(Config):
     values against that too, not against how much happens at a row alone."""
     sharpness: float = Field(SHARPNESS, gt=0, le=100)
     """K of the smooth maximum that fuses the streams (`scoring.fuse`)."""
+    one_voice: bool = True
+    """The model's two streams count as one; else each as much as one that needs no model."""
     smooth: float = Field(0.0, ge=0, lt=1)
     """Weight of the past in causal exponential smoothing of the score; 0 is none."""
     lag_s: float = Field(0.0, ge=0, le=10)
@@ -82,6 +85,11 @@ def chosen(streams: Mapping[str, T], config: ScoreConfig) -> dict[str, T]:
     return kept
 
 
+def together(streams: Mapping[str, F], config: ScoreConfig) -> F:
+    """Streams as one: numbers, or maps of one shape."""
+    return fuse(streams, config.sharpness, config.one_voice)
+
+
 def smoothed(value: float, before: float | None, config: ScoreConfig) -> float:
     """A frame's score, smoothed with that of the frame before; the first stays as it is."""
     if not config.smooth or before is None:
@@ -92,8 +100,8 @@ def smoothed(value: float, before: float | None, config: ScoreConfig) -> float:
 def score_again(
     terms: Mapping[str, NDArray[np.float64]], config: ScoreConfig, fps: float | None
 ) -> NDArray[np.float64]:
-    """The scores (n,) of a video under other `streams`, `sharpness`, `smooth` and `lag_s`, from the
-    terms kept.
+    """The scores (n,) of a video under other `streams`, `sharpness`, `one_voice`, `smooth` and
+    `lag_s`, from the terms kept.
 
     Bit for bit what `Scorer` would give: the terms `z_STREAM` are what it fuses.
     """
@@ -104,5 +112,5 @@ def score_again(
     for i in range(len(scores)):
         here = {name: float(x[i]) for name, x in columns.items() if not np.isnan(x[i])}
         if here:
-            scores[i] = before = smoothed(fuse(here, config.sharpness), before, config)
+            scores[i] = before = smoothed(together(here, config), before, config)
     return centred_median(scores, frames_of(config.lag_s, fps))

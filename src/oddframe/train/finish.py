@@ -30,7 +30,7 @@ from oddframe.scoring.calibrate import calibrate
 from oddframe.scoring.lag import centred_median, frames_of
 from oddframe.scoring.look import SIZE_PX, Grey, Looks
 from oddframe.scoring.scene import SceneFit, StreamScene
-from oddframe.scoring.scorer import PEAK, Prepared, Scorer, ScorerState
+from oddframe.scoring.scorer import PEAK, Observation, Prepared, Scorer, ScorerState
 from oddframe.scoring.selftest import (
     CLIPS,
     SelfTest,
@@ -50,6 +50,9 @@ OF_A_FRAME = 0.5
 """What looking for what is usual, or for what moves, takes of what scoring a frame takes."""
 CUT, CUT_FROM = 250, 4000
 """Frames of one piece that things are cut out of, and of all pieces, about."""
+SEEN_AGAIN = 16
+"""Stretches of the footage that trained, each a clip of the self-test long, that the range of the
+model's streams is of too: what is kept aside of little footage is a moment or two of it."""
 LOOKED = 4
 """Frames that are looked at for what is usual, by those whose motion is."""
 FIRST_ALARMS_PER_DAY = 1.0
@@ -129,6 +132,8 @@ class Spent:
         footage = sum(map(len, (*split.train, *split.held)))
         moving = OF_A_FRAME * (min(self.moving_frames, footage) + min(CUT_FROM, footage))
         scored = 2 * sum(map(len, split.held)) + self.clips * frames_of_a_clip()
+        if not split.in_training:
+            scored += SEEN_AGAIN * clip_frames()
         return frame_s * (scored + moving)
 
 
@@ -136,8 +141,8 @@ def finish(
     net: VADModel, config: ScoreConfig, footage: Batches, split: Split, device: str,
     console: Console, spent: Spent,
 ) -> Finished:  # fmt: skip
-    """Look at all footage for what is usual, at what was kept aside for the learned streams'
-    range and for the threshold, and at made anomalies in it."""
+    """Look at all footage for what is usual, at what was kept aside (and some of what trained) for
+    the learned streams' range, at that alone for the threshold, and at made anomalies in it."""
     look = _Look(net, config, footage, split, chosen_device(device), console)
     cuts = look.cut() if config.flow or config.body_sizes else None
     sizes = cuts.sizes if cuts is not None and config.body_sizes else None
@@ -166,6 +171,7 @@ class _Look:
         spans = split.held if split.in_training else (*split.train, *split.held)
         self.all = tuple(sorted(spans, key=lambda s: s.start))
         self.held, self.console = split.held, console
+        self.trained = () if split.in_training else split.train
         self._looked: tuple[Span, ...] = ()
 
     def cut(self) -> Cuts | None:
@@ -201,19 +207,36 @@ class _Look:
         config = self.config.model_copy(update={"flow": False})
         scorer = Scorer(self.net, config, device=self.device)
         fitting, drawn, copied, done = SceneFit(), list[float](), list[float](), 0
-        with self._bar("learning the scene's range") as tick, items_in_use(self.net) as counts:
-            for span in self.held:
-                state, last = scorer.init_state(), None
-                for i in range(span.start, span.stop):
-                    frame = _prepared(scorer, state, self.footage, i)
-                    state, seen = scorer.observe(state, frame)
+        again = self._clips(self.trained, SEEN_AGAIN)
+        total = sum(map(len, (*self.held, *again)))
+        with self._bar("learning the scene's range") as tick:
+            with items_in_use(self.net) as counts:
+                for span in self.held:
+                    for seen, frame, last in self._observed(scorer, span):
+                        done += 1
+                        tick(done, total)
+                        if seen is not None and last is not None:
+                            fitting.add(seen.local)
+                            drawn.append(PEAK**2 / 10 ** (seen.psnr_frame / 10))
+                            copied.append(float(np.square(frame - last).mean()))
+            for span in again:
+                for seen, _, last in self._observed(scorer, span):
+                    done += 1
+                    tick(done, total)
                     if seen is not None and last is not None:
-                        fitting.add(seen.local)
-                        drawn.append(PEAK**2 / 10 ** (seen.psnr_frame / 10))
-                        copied.append(float(np.square(frame.frame[:3] - last.frame[:3]).mean()))
-                    last, done = frame, done + 1
-                    tick(done, sum(map(len, self.held)))
+                        fitting.add(seen.local, trained=True)
         return fitting.fit(sizes=sizes), _db(drawn), _db(copied), in_use(counts)
+
+    def _observed(
+        self, scorer: Scorer, span: Span
+    ) -> Iterator[tuple[Observation | None, NDArray[np.float32], NDArray[np.float32] | None]]:
+        """What every frame of a span shows, the frame (3, h, w) and the one before."""
+        state, last = scorer.init_state(), None
+        for i in range(span.start, span.stop):
+            prepared = _prepared(scorer, state, self.footage, i)
+            state, seen = scorer.observe(state, prepared)
+            yield seen, prepared.frame[:3], last
+            last = prepared.frame[:3]
 
     def threshold(self, scene: Mapping[str, StreamScene], fitted: Fitted | None) -> dict[str, Any]:
         """A first threshold. Each part is scored by what the rest of the footage says of it."""
@@ -241,20 +264,21 @@ class _Look:
         usual = None if fitted is None else fitted.usual
         threshold = float(calibration["threshold"])
         scorer = Scorer(self.net, self.config, scene, threshold, self.device, usual=usual)
-        pieces = [_images(self.footage.store, span) for span in self._clips(clips)]
+        spans = self._clips(self.held, clips)
+        pieces = [_images(self.footage.store, span) for span in spans]
         with self._bar("trying made anomalies") as tick:
             try:
                 return selftest(scorer, pieces, cuts, clips=clips, tick=tick)
             except RunError:
                 return None
 
-    def _clips(self, clips: int) -> list[Span]:
-        """As many parts of what was kept aside as there are clips, evenly spread, each as long as
-        one: all of it would be gigabytes."""
+    def _clips(self, spans: Sequence[Span], clips: int) -> list[Span]:
+        """As many parts as there are clips, evenly spread, each as long as one of the self-test:
+        the pictures of all would be gigabytes."""
         length = clip_frames(self.net.history)
         starts = [
             (span, at)
-            for span in self.held
+            for span in spans
             for at in range(span.start, span.stop - length + 1, max(1, length // 4))
         ]
         some = np.unique(np.linspace(0, len(starts) - 1, clips).round().astype(int))

@@ -30,6 +30,7 @@ from oddframe.models import build, carried
 from oddframe.models.base import VADModel
 from oddframe.process import keep_freed_memory
 from oddframe.runs import RESUME, SELFTEST, Run, load_run, save_run, write_atomic
+from oddframe.scoring.selftest import clip_frames
 from oddframe.scoring.selftest_picture import png
 from oddframe.sources import Reading
 from oddframe.train import take
@@ -164,7 +165,9 @@ class _Work:
         shortest = net.history + train.targets
         timed = self.budget.minutes is not None
         frame_s = frame_seconds(net, self.chosen.score, self.device) if timed else None
-        taken = self._plan(dataset, Speed(net.size, shortest, train.hold_out, frame_s))
+        # As long as a clip of the self-test: half of it is the history of the other half.
+        aside = max(clip_frames(net.history), shortest)
+        taken = self._plan(dataset, Speed(net.size, shortest, train.hold_out, frame_s, aside))
         if taken.used is not None:
             dataset = dataset.read_as(replace(dataset.train[0].reading, used=taken.used))
         store = self._store(dataset, taken)

@@ -43,9 +43,6 @@ FOR_FRAMES = 0.98
 """Of the cache; the rest is for states and weights."""
 DECODING = 0.2
 """Share of the time that decoding may take."""
-ASIDE = 2
-"""Frames of a stretch kept aside, in times of the shortest that is of any use: half of it is the
-history of the other half."""
 FEWEST_ASIDE = 12
 """Stretches kept aside, at least, whatever time there is: one hour is not the day."""
 LOOKING = 0.15
@@ -126,6 +123,8 @@ class Speed:
     """Of the footage, to keep aside."""
     frame_s: float | None
     """Seconds that scoring a frame takes; None where no clock ends the run."""
+    aside: int
+    """Frames of a stretch that is kept aside."""
 
 
 def plan(
@@ -153,19 +152,19 @@ def plan(
             return Taken(Take(fps), fps, text, most_held, range_in_use(seen))
         rate_s = fps or seen[0].fps
         length = max(STRETCH, 4 * speed.shortest)
-        aside = max(most_held, FEWEST_ASIDE * ASIDE * speed.shortest)
+        aside = max(most_held, FEWEST_ASIDE * speed.aside)
         held = 0 if not speed.share else min(round(speed.share * room), aside)
         bar.reset(task, total=max(1, room // length), description="choosing stretches")
         parts = stretches(
             seen, rate_s, room, held, seed,
             lambda done, total: bar.update(task, completed=done, total=total),
-            (length, ASIDE * speed.shortest),
+            (length, speed.aside),
         )  # fmt: skip
     frames = sum(s.frames for s in parts)
     text = (
         f"{len(parts)} stretches of {length} frames, {100 * frames / total:.2g} % of {hours:.3g} h "
         f"at {rate_s:.3g} frames/s, one from every {60 * hours / len(parts):.2g} min, half of them "
-        f"where something moves; {sum(s.held for s in parts)} of them, of {ASIDE * speed.shortest} "
+        f"where something moves; {sum(s.held for s in parts)} of them, of {speed.aside} "
         "frames, kept aside"
     )
     return Taken(Take(fps, tuple(parts)), fps, text, most_held, range_in_use(seen))
