@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from oddframe.config import Config
+from oddframe.data.blobs import Sizes
 from oddframe.data.frames import to_model
 from oddframe.errors import SourceError
 from oddframe.models import build, default_config
@@ -50,8 +51,11 @@ CODECS = (("mp4v", ".mp4", "MPEG-4 part 2"), ("VP80", ".webm", "VP8"), ("MJPG", 
 """What OpenCV can encode, for the video that is made where there is no other, best first."""
 RATE = "4M"
 """Bits per second of a made H.264 video: what cameras send at 720p."""
+BODIES = Sizes(10.0, 0.3, 20.0, 80.0)
 SCENE = {
-    name: StreamScene(0.5, 1.0, 0.0, 1.0, 1e-6)
+    name: StreamScene(
+        0.5, 1.0, 0.0, 1.0, 1e-6, BODIES if name in ("frame", "motion", "flow") else None
+    )
     for name in ("frame", "motion", "flow", "way", "stay")
 }
 """A made-up scene: the arithmetic costs the same."""
