@@ -163,7 +163,7 @@ class _Work:
         torch.manual_seed(self.wanted.seed)
         net = build(self.wanted.model, self.chosen.model)
         shortest = net.history + train.targets
-        timed = self.budget.minutes is not None
+        timed = self.budget.timed
         frame_s = frame_seconds(net, self.chosen.score, self.device) if timed else None
         # As long as a clip of the self-test: half of it is the history of the other half.
         aside = max(clip_frames(net.history), shortest)
@@ -177,7 +177,10 @@ class _Work:
         spans, seed = split.train, self.wanted.seed
         batches = Batches(store, spans, shortest, train.batch, seed, flow)
         net.prepare(_still(batches))
-        minutes, spent = self.budget.minutes, Spent()
+        minutes, cores, spent = self.budget.minutes, self.budget.core_minutes, Spent()
+        if cores is not None and frame_s is not None:
+            # What is looked at must not hang on what else the machine does: the self-test may.
+            spent = replace(spent, clips=Spent.within(60 * cores, frame_s).clips)
         if minutes is not None and frame_s is not None:
             spent = Spent.within(60 * minutes, frame_s)
             end_s = FINISH * spent.seconds(frame_s, split)
