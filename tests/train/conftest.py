@@ -11,13 +11,13 @@ from oddframe.train.finish import Spent
 
 
 @dataclass(frozen=True)
-class Few(Spent):
-    """A self-test of three clips: 24 take a minute, and how well they are seen is tested elsewhere
-    (tests/scoring/test_selftest.py)."""
+class Untried(Spent):
+    """No self-test at the end: it takes longer than all else, and is tested by itself
+    (tests/scoring/test_selftest.py, tests/runtime/test_usual_runs.py)."""
 
-    clips: int = 3
+    clips: int = 0
 
 
 @pytest.fixture(autouse=True)
-def few_clips(monkeypatch):
-    monkeypatch.setattr(run, "Spent", Few)
+def no_selftest(monkeypatch):
+    monkeypatch.setattr(run, "Spent", Untried)
