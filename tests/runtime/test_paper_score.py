@@ -111,6 +111,7 @@ def test_a_sum_of_rescaled_terms_cannot_be_had_unscaled(name, normalise, added_r
     assert not seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param("stnmamba", marks=pytest.mark.slow), "msti-net"])
 def test_a_comparison_rescales_no_sum_either(name, added_runs, shared_run, labelled, tmp_path):
     dataset, protocols = open_dataset(labelled), parse_protocols("paper,paper+normalise=global")

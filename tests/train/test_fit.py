@@ -53,6 +53,7 @@ def curve(out: Path) -> list[list[str]]:
     return [[row[0], *row[3:]] for row in rows]  # without the clock
 
 
+@pytest.mark.slow
 def test_a_prepared_set_gives_the_same_run_and_names_its_source(normal, tmp_path):
     from oddframe.data import footage_hashes, open_dataset, prepare
 

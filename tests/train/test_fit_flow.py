@@ -98,6 +98,7 @@ def test_the_footage_kept_aside_is_seen_with_its_own_flow(normal, tmp_path, monk
     assert matched > len(seen) // 2
 
 
+@pytest.mark.slow
 def test_the_weights_follow_from_the_flow_in_the_files(normal, tmp_path):
     _, flows = normal
     still = shutil.copytree(flows, tmp_path / "still")
@@ -109,6 +110,7 @@ def test_the_weights_follow_from_the_flow_in_the_files(normal, tmp_path):
     assert a == b != c
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_with_its_flow_and_with_no_other(normal, tmp_path, monkeypatch):
     whole, out = tiny_fit(normal, tmp_path / "whole").path, tmp_path / "cut"
     real = Batches.at

@@ -128,6 +128,7 @@ def test_the_row_is_in_the_card_and_a_resumed_run_must_have_it(normal, tmp_path)
     assert tiny_fit(normal, tmp_path / "plain").card["ablation"] is None
 
 
+@pytest.mark.slow
 def test_a_cosine_resumes_over_the_same_epochs(normal, tmp_path):
     settings = [*TINY, "train.schedule=cosine"]
     tiny_fit(normal, tmp_path / "run", settings=settings, epochs=1)
@@ -166,6 +167,7 @@ def same(one, other):
     return curve(one.path) == curve(other.path) and all(torch.equal(a[k], b[k]) for k in a)
 
 
+@pytest.mark.slow
 def test_a_cosine_that_is_cut_falls_on_as_if_it_were_not(short, tmp_path, monkeypatch):
     options = {"settings": [*TINY, "train.schedule=cosine", "train.calm_after=0"], "epochs": 2}
     whole = tiny_fit(short, tmp_path / "whole", **options)
@@ -178,6 +180,7 @@ def test_a_cosine_that_is_cut_falls_on_as_if_it_were_not(short, tmp_path, monkey
     assert same(whole, cut)
 
 
+@pytest.mark.slow
 def test_memories_that_revive_and_are_centred_resume_exactly(short, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "FORGET", 0.5)
     monkeypatch.setattr(memory, "IDLE", 0.5)

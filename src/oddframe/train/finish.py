@@ -207,7 +207,8 @@ class _Look:
         config = self.config.model_copy(update={"flow": False})
         scorer = Scorer(self.net, config, device=self.device)
         fitting, drawn, copied, done = SceneFit(), list[float](), list[float](), 0
-        again = self._clips(self.trained, SEEN_AGAIN)
+        fit = sum(len(span) // clip_frames(self.net.history) for span in self.trained)
+        again = self._clips(self.trained, min(SEEN_AGAIN, fit))
         total = sum(map(len, (*self.held, *again)))
         with self._bar("learning the scene's range") as tick:
             with items_in_use(self.net) as counts:
