@@ -504,7 +504,8 @@ def test_a_run_of_before_is_fused_as_it_was_then(run_copy):
     card |= {"format": 2, "config": {**card["config"], "score": score}, "scene": scene}
     (run_copy / "model.json").write_text(json.dumps(card))
     run = oddframe.runs.load_run(run_copy)
-    assert run.score_config.sharpness == 2.0
+    assert (run.score_config.sharpness, run.score_config.one_voice) == (2.0, False)
+    assert run.threshold is not None
     assert run.usual() is None
     assert all(stream.sizes is None for stream in run.scene.values())
     detector, state = oddframe.load(run), oddframe.load(run).init_state()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -283,15 +282,3 @@ def test_a_scale_of_training_scores_is_refused_before_anything_is_scored(
     monkeypatch.setattr(detector, "observe", never)
     with pytest.raises(ProtocolError, match="scales by scores of training video"):
         evaluate(detector, open_dataset(labelled), parse_protocols("deploy+normalise=train"))
-
-
-def test_a_run_of_before_scores_as_it_did(shared_run, tmp_path):
-    """Its card knows no `one_voice`: each stream counted as much as another."""
-    old = tmp_path / "old"
-    shutil.copytree(shared_run, old)
-    card = json.loads((old / "model.json").read_text())
-    assert card["config"]["score"].pop("one_voice") is True
-    (old / "model.json").write_text(json.dumps(card))
-    run = load_run(old)
-    assert not run.score_config.one_voice
-    assert run.threshold == load_run(shared_run).threshold

@@ -16,8 +16,8 @@ from oddframe.errors import DatasetError, RunError
 from oddframe.models.m2s2l import M2S2L
 from oddframe.runs import load_run, save_run
 from oddframe.runtime.selftest import selftest_of
-from oddframe.scoring.look import Looks
 from oddframe.scoring.usual import fit_usual
+from pieces import Some
 
 
 def people(t, row=60, step=1):
@@ -29,25 +29,17 @@ def people(t, row=60, step=1):
     return image
 
 
-class Some:
-    frames = 120
-
-    def greys(self, every):
-        for i, look in enumerate(self.looks()):
-            if i % every == 0:
-                yield look.grey
-
-    def looks(self):
-        looks = Looks()
-        for t in range(self.frames):
-            looks.step(cv2.resize(people(t), (256, 256), interpolation=cv2.INTER_AREA))
-            yield looks
+def piece():
+    """120 frames of it."""
+    return Some([
+        cv2.resize(people(t), (256, 256), interpolation=cv2.INTER_AREA) for t in range(120)
+    ])  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = write_stub(tmp_path_factory.mktemp("usual") / "RUN")
-    old, fitted = load_run(folder), fit_usual([Some(), Some()], Sizes(60, 0, 60, 60), 25)
+    old, fitted = load_run(folder), fit_usual([piece(), piece()], Sizes(60, 0, 60, 60), 25)
     scene = {**old.scene, **fitted.scene}
     configs = old.card["config"]
     save_run(folder, old.name, old.model(), configs, scene, old.calibration, {}, fitted.usual)

@@ -1,7 +1,5 @@
 """What is usual: by plain recomputation, and on things that go as nobody goes there."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +7,6 @@ from safetensors.numpy import load, save
 
 from oddframe.data.blobs import Sizes
 from oddframe.errors import RunError
-from oddframe.scoring.look import Looks
 from oddframe.scoring.usual import Past, Usual, fit_usual
 from oddframe.scoring.ways import (
     FASTER,
@@ -23,6 +20,7 @@ from oddframe.scoring.ways import (
     rarity_of,
     ways_of,
 )
+from pieces import Some
 
 
 def walk(n, row=100, step=3, first=0, tall=40, wide=20, stop=None):
@@ -37,26 +35,6 @@ def walk(n, row=100, step=3, first=0, tall=40, wide=20, stop=None):
         image[row : row + tall, x : x + wide] = thing
         images.append(image)
     return images
-
-
-@dataclass
-class Some:
-    images: list
-
-    @property
-    def frames(self):
-        return len(self.images)
-
-    def greys(self, every):
-        for i, look in enumerate(self.looks()):
-            if i % every == 0:
-                yield look.grey
-
-    def looks(self):
-        looks = Looks()
-        for image in self.images:
-            looks.step(image)
-            yield looks
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from oddframe.data.flow import read_flow, write_flows
 from oddframe.data.flow_folder import FlowFolder, StoredFlow
 from oddframe.errors import ConfigError, DatasetError, RunError
 from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.selftest import clip_frames
 from oddframe.train import progress
 from oddframe.train.module import Batches
 from oddframe.train.split import Span
@@ -83,8 +84,11 @@ def test_the_footage_kept_aside_is_seen_with_its_own_flow(normal, tmp_path, monk
     run = tiny_fit(normal, tmp_path / "run")
     assert run.card["data"]["flow"] == f"opencv-dis-fast-backward at {SIZE}"
     assert str(tmp_path) not in (run.path / "model.json").read_text()
-    # The scene's range, of some of what trained too, then scores.
-    assert run.card["training"]["held_out"] * 2 <= len(seen)
+    # The scene's range, then scores; and of what trained each whole clip once.
+    facts, length = run.card["training"], clip_frames(run.model().history)
+    again = len(seen) - 2 * facts["held_out"]
+    assert again % length == 0
+    assert 0 < again <= facts["frames"]
     data, folder = normal
     store = FrameStore.build(data.train, tmp_path / "store", SIZE)
     flow = StoredFlow(store, FlowFolder(folder).videos(data, "train"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from oddframe.errors import ConfigError
 from oddframe.models import MODELS, entry
 from oddframe.models.papers import PAPER_TABLES
+from oddframe.scoring.fuse import NO_NETWORK, STREAMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +97,14 @@ def _memories(head: str, *kinds: str) -> tuple[Line, ...]:
     )  # fmt: skip
 
 
-_STREAMS = ("flow", "way", "stay", "frame", "motion")
-
-
 def _scenes() -> tuple[Line, ...]:
     """The default as it is, and with one part taken away, changed, or alone."""
     edge = "m2s2l-edge"
     scored = {
-        **{f"without {s}": f"score.streams=[{','.join(x for x in _STREAMS if x != s)}]"
-           for s in _STREAMS},
-        **{f"{s} alone": f"score.streams=[{s}]" for s in _STREAMS},
-        "nothing learned": "score.streams=[flow,way,stay]",
+        **{f"without {s}": f"score.streams=[{','.join(x for x in STREAMS if x != s)}]"
+           for s in STREAMS},
+        **{f"{s} alone": f"score.streams=[{s}]" for s in STREAMS},
+        "nothing learned": f"score.streams=[{','.join(NO_NETWORK)}]",
         "the model's streams apart": "score.one_voice=false",
         "nearly the largest": "score.sharpness=20",
         "softer": "score.sharpness=0.5",

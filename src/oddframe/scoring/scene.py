@@ -1,6 +1,7 @@
 """What normal looks like in one scene: its scale from far to near, and each stream's range.
 
-Both are fitted on held-out *normal* footage of the scene, never on what is scored. A stream is a
+Both are fitted on *normal* footage of the scene, never on what is scored: for a model's streams on
+what was kept aside and some of what trained. A stream is a
 map of local values per frame (`frame` and `motion`: squared errors, `flow`: px per frame), means
 over windows of its block size.
 
@@ -46,9 +47,9 @@ class StreamScene:
     bottom: float
     """Scale at the last row."""
     mean: float
-    """Mean of log(worst scaled window) over held-out normal frames."""
+    """Mean of log(worst scaled window) over normal frames."""
     std: float
-    """Its standard deviation."""
+    """Its deviation (`fit_range`)."""
     tiny: float
     """Added before the logarithm, in the stream's units, so that a still picture stays finite."""
     sizes: Sizes | None = None
@@ -62,7 +63,7 @@ class StreamScene:
 
         Two things say how near a row is: how much happens there, and how large bodies are. Each is
         wrong somewhere (where few things come by, and in a crowd), so the scale is their geometric
-        mean: of `flow` alone it makes 61.2 of 50.5 on the part of Avenue, 96.4 of 97.1 on Ped2."""
+        mean: of `flow` alone it makes 60.3 of 50.5 on the part of Avenue, 96.4 of 97.1 on Ped2."""
         return _rows(self.top, self.bottom, self.sizes, h)
 
     def unusual(self, local: Map) -> Map:
@@ -89,7 +90,7 @@ def _rows(top: float, bottom: float, sizes: Sizes | None, h: int) -> NDArray[np.
 
 
 class SceneFit:
-    """Collects the local maps of held-out normal footage, then gives each stream's `StreamScene`.
+    """Collects the local maps of normal footage, then gives each stream's `StreamScene`.
 
     Memory: 16 kB per frame and stream; from `limit` frames on every second one is dropped and
     then only every second (fourth, ...) one taken, so any length of footage fits.

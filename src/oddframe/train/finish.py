@@ -1,4 +1,4 @@
-"""After the last step: what the trained model makes of the footage kept aside.
+"""After the last step: what there is to know of the footage, most of it of what was kept aside.
 
 The scene's normal range, a first threshold, and whether more was learned than to copy.
 """
@@ -111,6 +111,13 @@ def chosen_device(device: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
+def seen_again(split: Split, history: int = 16) -> int:
+    """How many stretches of what trained are looked at: `SEEN_AGAIN`, or all of it once."""
+    if split.in_training:  # what was kept aside trained as well
+        return 0
+    return min(SEEN_AGAIN, sum(len(span) // clip_frames(history) for span in split.train))
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What the end may take, where time is short."""
@@ -132,8 +139,7 @@ class Spent:
         footage = sum(map(len, (*split.train, *split.held)))
         moving = OF_A_FRAME * (min(self.moving_frames, footage) + min(CUT_FROM, footage))
         scored = 2 * sum(map(len, split.held)) + self.clips * frames_of_a_clip()
-        if not split.in_training:
-            scored += SEEN_AGAIN * clip_frames()
+        scored += seen_again(split) * clip_frames()
         return frame_s * (scored + moving)
 
 
@@ -170,8 +176,7 @@ class _Look:
         self.net, self.config, self.footage, self.device = net, config, footage, device
         spans = split.held if split.in_training else (*split.train, *split.held)
         self.all = tuple(sorted(spans, key=lambda s: s.start))
-        self.held, self.console = split.held, console
-        self.trained = () if split.in_training else split.train
+        self.split, self.held, self.console = split, split.held, console
         self._looked: tuple[Span, ...] = ()
 
     def cut(self) -> Cuts | None:
@@ -207,8 +212,7 @@ class _Look:
         config = self.config.model_copy(update={"flow": False})
         scorer = Scorer(self.net, config, device=self.device)
         fitting, drawn, copied, done = SceneFit(), list[float](), list[float](), 0
-        fit = sum(len(span) // clip_frames(self.net.history) for span in self.trained)
-        again = self._clips(self.trained, min(SEEN_AGAIN, fit))
+        again = self._clips(self.split.train, seen_again(self.split, self.net.history))
         total = sum(map(len, (*self.held, *again)))
         with self._bar("learning the scene's range") as tick:
             with items_in_use(self.net) as counts:

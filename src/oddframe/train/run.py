@@ -177,18 +177,23 @@ class _Work:
         spans, seed = split.train, self.wanted.seed
         batches = Batches(store, spans, shortest, train.batch, seed, flow)
         net.prepare(_still(batches))
-        minutes, cores, spent = self.budget.minutes, self.budget.core_minutes, Spent()
-        if cores is not None and frame_s is not None:
-            # What is looked at must not hang on what else the machine does: the self-test may.
-            spent = replace(spent, clips=Spent.within(60 * cores, frame_s).clips)
-        if minutes is not None and frame_s is not None:
-            spent = Spent.within(60 * minutes, frame_s)
-            end_s = FINISH * spent.seconds(frame_s, split)
-            minutes = max(minutes - end_s / 60, minutes / 2)
-        facts = self._train(net, batches, replace(self.budget, minutes=minutes))
+        budget, spent = self._ends(frame_s, split)
+        facts = self._train(net, batches, budget)
         score = self.chosen.score
         end = finish(net, score, batches, split, self.device, self.console, spent)
         return _Learned(net, facts, split, taken, end)
+
+    def _ends(self, frame_s: float | None, split: Split) -> tuple[Budget, Spent]:
+        """What training has of the budget, and what the end after it."""
+        minutes, cores = self.budget.minutes, self.budget.core_minutes
+        if minutes is not None and frame_s is not None:
+            spent = Spent.within(60 * minutes, frame_s)
+            end_s = FINISH * spent.seconds(frame_s, split)
+            return replace(self.budget, minutes=max(minutes - end_s / 60, minutes / 2)), spent
+        if cores is not None and frame_s is not None:
+            # What a score is of must not hang on what else the machine does: the self-test may.
+            return self.budget, Spent(clips=Spent.within(60 * cores, frame_s).clips)
+        return self.budget, Spent()
 
     def _plan(self, dataset: Dataset, speed: Speed) -> Taken:
         """What is decoded: as an interrupted run had planned it."""
