@@ -1,0 +1,101 @@
+"""Where in the picture it is: the hot places of a heat map, as boxes in the source's pixels.
+
+Letters: h w rows and columns of the heat map, which lies over the whole picture, however wide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from oddframe.events.event import Box
+from oddframe.types import Map
+
+MOST = 5
+"""Boxes that one picture has, at most."""
+SPECK = 1 / 2000
+"""A place smaller than this part of the picture is told only where there is none larger: 8 cells at
+128 px, against the 256 of the window over which errors are averaged."""
+NEAR_TOP = 0.8
+"""Where nothing reaches the floor, what belongs to the hottest place: this share of its heat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A hot place."""
+
+    box: Box
+    share: float
+    """Heat of its hottest cell / heat of the hottest of the picture, 0..1."""
+
+
+def boxes(
+    heat: Map, floor: float, width: int, height: int, most: int = MOST
+) -> tuple[Box, ...]:  # fmt: skip
+    """The boxes of `places`, largest first."""
+    return tuple(place.box for place in places(heat, floor, width, height, most))
+
+
+def places(
+    heat: Map, floor: float, width: int, height: int, most: int = MOST
+) -> tuple[Place, ...]:  # fmt: skip
+    """Connected places where the heat is at or above a floor, largest box first.
+
+    The hottest is always one of them, though it may be small, or below the floor: a score is made
+    of every stream's worst place, and these need not be one place.
+
+    Args:
+        heat: (h, w), not finite where nothing is known.
+        floor: in units of the heat.
+        width: of the source's picture in pixels, as `height`: what boxes count in.
+        height: see `width`.
+        most: how many at most; at least 1.
+
+    Returns:
+        None at all only of a map without a finite value.
+    """
+    heat = np.where(np.isfinite(heat), heat, -np.inf)
+    at = np.unravel_index(int(heat.argmax()), heat.shape)
+    top = float(heat[at])
+    if top == -np.inf:
+        return ()
+    below = top < floor
+    if below:
+        floor = NEAR_TOP * top if top > 0 else top
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (heat >= floor).astype(np.uint8), connectivity=8
+    )
+    hottest = int(labels[at])
+    sizes = stats[:, cv2.CC_STAT_AREA]
+    kept = [hottest]
+    if not below:
+        least = SPECK * heat.size
+        least = least if sizes[1:].max() >= least else 0
+        others = [i for i in range(1, len(stats)) if i != hottest and sizes[i] >= least]
+        others.sort(key=lambda i: -_cells(stats[i]))
+        kept += others[: most - 1]
+    kept.sort(key=lambda i: -_cells(stats[i]))
+    return tuple(
+        Place(_box(stats[i], heat.shape, width, height), _share(heat, labels == i, top))
+        for i in kept
+    )
+
+
+def _cells(stat: np.ndarray) -> int:
+    return int(stat[cv2.CC_STAT_WIDTH]) * int(stat[cv2.CC_STAT_HEIGHT])
+
+
+def _share(heat: Map, own: np.ndarray, top: float) -> float:
+    """1 of the hottest; where all is cold there is no other."""
+    return max(0.0, float(heat[own].max()) / top) if top > 0 else 1.0
+
+
+def _box(stat: np.ndarray, shape: tuple[int, ...], width: int, height: int) -> Box:
+    """Cells as the pixels that they touch, a row or column of a pixel at least."""
+    x, y, w, h = (int(v) for v in stat[:4])
+    rows, columns = shape
+    left, right = x * width // columns, min(width, -(-(x + w) * width // columns))
+    top, bottom = y * height // rows, min(height, -(-(y + h) * height // rows))
+    return Box(left, top, right - left, bottom - top)
