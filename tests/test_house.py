@@ -21,7 +21,7 @@ LAYERS = [
     {"sources", "data"},
     {"metrics"},
     {"scoring", "events"},
-    {"runs"},
+    {"runs", "sinks"},
     {"train", "runtime", "archive", "export"},
     {"report"},
     {"reproduce"},
@@ -104,7 +104,7 @@ def test_no_file_needs_torchvision_or_timm(path):
 
 WORDS = {
     "import", "reads", "writes", "works", "was", "version", "that", "runs", "raises", "could", "is",
-    "can", "has", "and", "needs", "alone", "itself", "exists", "knows", "on",
+    "can", "has", "and", "needs", "alone", "itself", "exists", "knows", "on", "again",
 }  # fmt: skip
 """What may follow the name in a sentence."""
 
