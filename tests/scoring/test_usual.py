@@ -180,3 +180,23 @@ def test_it_is_stored_and_read_again(fitted):
     other = {**load(fitted.usual.to_bytes()), "pace": np.ones((2, 1), np.float32)}
     with pytest.raises(ValueError, match="arrays of shapes"):
         Usual.from_bytes(save(other))
+
+
+def test_frames_that_were_left_out_make_nothing_faster():
+    """Every second frame, said to be two steps apart, has the speeds of all frames."""
+    rng = np.random.default_rng(0)
+    wide = rng.integers(0, 256, (256, 400), np.uint8)
+    wide = np.asarray(cv2.GaussianBlur(wide, (0, 0), 3), np.uint8)
+
+    def frame(i):
+        return np.ascontiguousarray(wide[:, 2 * i : 2 * i + 256])
+
+    every, second = Past(), Past()
+    for i in range(9):
+        every = every.seen(frame(i))
+        if i % 2 == 0:
+            second = second.seen(frame(i), 2.0)
+    (all_right, _), (some_right, _) = every.motion, second.motion
+    middle = np.s_[64:192, 64:192]
+    assert np.median(all_right[middle]) == pytest.approx(-2, abs=0.1)
+    assert np.median(some_right[middle]) == pytest.approx(-2, abs=0.1)

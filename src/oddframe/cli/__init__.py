@@ -33,6 +33,8 @@ VERBS = (
     "evaluate_scores",
     "compare",
     "selftest",
+    "watch",
+    "serve",
     "reproduce",
     "protocols",
     "models",

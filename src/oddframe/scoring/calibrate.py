@@ -2,38 +2,54 @@
 
     scores -> separate peaks -> tail of the largest -> score that is passed N times a day
 
-Neighbouring frames say the same thing, so what is counted are separate peaks: the largest score,
-then the largest at least `gap_s` away from it, and so on. Above a high enough level u such peaks
-follow a generalised Pareto law; its shape and scale come from probability-weighted moments, which
-stay sane for 30 values where maximum likelihood does not (J. R. M. Hosking and J. R. Wallis,
-"Parameter and quantile estimation for the generalized Pareto distribution", Technometrics 29(3),
-1987, eq. 6; peaks over a threshold: S. Coles, "An Introduction to Statistical Modeling of Extreme
-Values", 2001, chapter 4). The interval is a bootstrap over the peaks.
+The peaks are those of `scoring.peaks`, their tail's law that of `scoring.tail`. The interval of the
+threshold (`low`, `high`) is a bootstrap over the peaks: narrow, because neighbouring peaks are
+alike. How many alarms may be counted on other days is another question; `scoring.promise` answers
+it, and `count_low` to `count_high` are its.
+
+Where the light is known (`scoring.light`), each that the footage shows for half an hour or more has
+a threshold of its own, so that each raises the wanted alarms in 24 hours *of that light*: together
+they raise as many a day as wanted, whatever the share of each. Nothing goes by the clock.
 
 What it cannot know: other weather, other days. Footage of under 8 hours gives a provisional
 threshold, and half a minute is off by a factor of ten in alarms.
 
-Letters: n separate peaks, m of them in the tail.
+Letters: n frames of a clip, or separate peaks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.errors import ConfigError
-from oddframe.sources.stamps import is_pause
+from oddframe.scoring.peaks import (
+    GAP_S,
+    Floats,
+    Footage,
+    seen_s,
+    separate_peaks,
+    stays_above,
+)
+from oddframe.scoring.promise import counts_text, per_day, promised
+from oddframe.scoring.tail import TAIL, fit_tail, level_of
 
-Floats = NDArray[np.float64]
+__all__ = [
+    "GAP_S",
+    "LOWEST",
+    "PROVISIONAL_H",
+    "calibrate",
+    "describe",
+    "fit_tail",
+    "seen_s",
+    "separate_peaks",
+    "threshold_of",
+]
 
-GAP_S = 10.0
-"""Peaks further apart than this are separate alarms."""
-TAIL = 30
-"""Peaks that the tail is fitted on, at most."""
 FEWEST_PEAKS = 10
 """With fewer, nothing is fitted: the threshold is the largest normal score and a margin."""
 MARGIN = 1.05
@@ -41,10 +57,13 @@ PROVISIONAL_H = 8.0
 """Hours of footage below which a threshold is called provisional."""
 LOWEST = 0.5
 """No threshold is below this: scores lie about 0 on normal footage, in standard deviations."""
-SHAPE_LIMIT = 0.5
-"""Shapes beyond +-this are noise at 30 peaks; above 0.5 the law has no variance."""
 RESAMPLES = 400
 CONFIDENCE = 0.9
+MODE_H = 0.5
+"""Hours of one light from which it has a threshold of its own."""
+KEPT = 200
+"""Largest peaks that are kept, at least: what goes on from a calibration needs them."""
+MOST_KEPT = 2000
 
 
 def calibrate(
@@ -54,6 +73,8 @@ def calibrate(
     *,
     gap_s: float = GAP_S,
     seed: int = 0,
+    modes: Sequence[NDArray[Any]] | None = None,
+    days: Sequence[Hashable] | None = None,
 ) -> dict[str, Any]:
     """Find the score that held-out normal footage passes `alarms_per_day` times a day.
 
@@ -64,47 +85,116 @@ def calibrate(
         alarms_per_day: separate false alarms to accept in 24 hours.
         gap_s: see `GAP_S`.
         seed: of the bootstrap; the same seed gives the same interval.
+        modes: per clip which light each frame was in (n,), any names or numbers.
+        days: per clip the day that it is of, any names; without, each 24 hours are a day.
 
     Returns:
         Plain values for model.json: `threshold`, `alarms_per_day`, `low` and `high` (interval of
         the threshold at `confidence`; high is None where it is unknown), `hours` of scored
-        footage, `peaks` (separate ones), `above` (of them, above the threshold), `method`
-        ("tail"; "count": so many alarms are wanted that they are counted off; "maximum": too
-        little footage to fit anything), `shape` and `scale` of the tail (None without one),
-        `gap_s`, `provisional`, `text` (all of it in words).
+        footage, `days` that it is of, `peaks` (separate ones), `above` (of them, above the
+        threshold), `method` ("tail"; "count": so many alarms are wanted that they are counted off;
+        "maximum": too little footage to fit anything), `shape` and `scale` of the tail (None
+        without one), `gap_s`, `provisional`, `text` (all of it in words);
+        `count_low`, `count_high` (alarms a day that may be counted over the next week, nine times
+        of ten) and `promise` (what they rest on; `promise.expected_counts` reads it), `evidence`
+        (what `scoring.running` goes on from), all None of the method "maximum".
+        With `modes`, under this name also per light the same values and its `share` of the time;
+        `count_low` and `count_high` are then of these thresholds, all else of one for all light.
 
     Raises:
-        ConfigError: a rate, fps or gap that is not above 0, or no scored frame at all.
+        ConfigError: a rate, fps or gap that is not above 0, or no scored frame at all; modes or
+            days that do not fit the clips.
     """
     clips = [np.asarray(clip, np.float64) for clip in scores]
     _check(clips, alarms_per_day, gap_s)
+    _check_beside(clips, modes, days)
     times = _times(clips, clock)
+    out = _calibrated(clips, times, alarms_per_day, gap_s, seed, days)
+    if modes is not None:
+        out["modes"] = {}
+        for name in sorted({str(m) for light in modes for m in np.unique(light)}):
+            own = [
+                np.where(np.asarray(light).astype(str) == name, c, np.nan)
+                for light, c in zip(modes, clips, strict=True)
+            ]
+            hours = sum(seen_s(c, t) for c, t in zip(own, times, strict=True)) / 3600
+            if hours >= MODE_H:
+                found = _calibrated(own, times, alarms_per_day, gap_s, seed, days)
+                out["modes"][name] = {"share": 0.0, **found}
+        in_all = sum(mode["hours"] for mode in out["modes"].values())
+        for mode in out["modes"].values():
+            mode["share"] = mode["hours"] / in_all
+    return finished(out)
+
+
+def finished(calibration: Mapping[str, Any]) -> dict[str, Any]:
+    """A calibration with what follows from the rest of it: what may be counted, and its text."""
+    low, high = per_day(calibration)
+    out = {**calibration, "count_low": low, "count_high": high}
+    return {**out, "text": describe(out)}
+
+
+def threshold_of(calibration: Mapping[str, Any], mode: object = None) -> float:
+    """The threshold for a light; level = score / threshold.
+
+    The one for all where the light is None or the calibration knows none; for a light that it has
+    not seen the largest that there is: rather late than wrong.
+    """
+    known = calibration.get("modes")
+    if mode is None or not known:
+        return float(calibration["threshold"])
+    if str(mode) in known:
+        return float(known[str(mode)]["threshold"])
+    return float(max(calibration["threshold"], *(m["threshold"] for m in known.values())))
+
+
+def kept(wanted: float) -> int:
+    """How many of the largest peaks are kept where so many are wanted above the threshold."""
+    return int(min(MOST_KEPT, max(KEPT, 2 * wanted)))
+
+
+def _calibrated(
+    clips: Sequence[Floats],
+    times: Sequence[Floats],
+    wanted_per_day: float,
+    gap_s: float,
+    seed: int,
+    days: Sequence[Hashable] | None,
+) -> dict[str, Any]:
+    """The values of all clips, or of one light in them, without those of `finished`."""
     hours = sum(seen_s(c, t) for c, t in zip(clips, times, strict=True)) / 3600
-    found = [separate_peaks(c, t, gap_s) for c, t in zip(clips, times, strict=True)]
-    peaks = np.sort(np.concatenate([np.zeros(0), *found]))[::-1]
+    footage = Footage.of(clips, times, gap_s, days)
+    peaks = footage.peaks
     if not peaks.size:
         raise ConfigError(
             "Nothing to calibrate on: no frame of the footage has a score. Give normal videos "
             "longer than the model's history."
         )
-    wanted = alarms_per_day * hours / 24
+    wanted = wanted_per_day * hours / 24
     low: float
     high: float | None
-    shape = scale = None
+    shape = scale = promise = evidence = None
     if peaks.size < FEWEST_PEAKS:
         method, threshold = "maximum", float(peaks[0]) * MARGIN
         low, high = float(peaks[0]), None
     else:
-        threshold, method, shape, scale = _level(peaks, wanted)
+        threshold, method, shape, scale = level_of(peaks, wanted)
         low, high = _interval(peaks, wanted, seed)
     threshold, low = max(threshold, LOWEST), max(low, LOWEST)
-    out: dict[str, Any] = {
+    if method != "maximum":
+        deep = min(float(peaks[min(TAIL, peaks.size - 1)]), threshold)
+        alarms = sum(stays_above(c, t, deep, gap_s) for c, t in zip(clips, times, strict=True))
+        merged = min(1.0, alarms / max(1, int(np.count_nonzero(peaks > deep))))
+        promise = promised(footage, wanted_per_day, threshold, merged, seed)
+        evidence = footage.largest(kept(wanted)).plain()
+    return {
         "threshold": threshold,
-        "alarms_per_day": float(alarms_per_day),
+        "alarms_per_day": float(wanted_per_day),
         "low": min(low, threshold),
         "high": None if high is None else max(high, threshold),
         "confidence": CONFIDENCE,
         "hours": hours,
+        "days": footage.days,
         "peaks": int(peaks.size),
         "above": int(np.count_nonzero(peaks > threshold)),
         "method": method,
@@ -112,80 +202,16 @@ def calibrate(
         "scale": scale,
         "gap_s": float(gap_s),
         "provisional": bool(hours < PROVISIONAL_H or method == "maximum"),
+        "promise": promise,
+        "evidence": evidence,
     }
-    return {**out, "text": describe(out)}
-
-
-def seen_s(scores: Floats, time_s: Floats) -> float:
-    """Seconds of a clip that were looked at: of every scored frame the step that led to it.
-
-    Behind a pause of the recording it is the usual step: nobody saw what was not recorded.
-    """
-    if len(time_s) < 2:
-        return 0.0
-    steps = np.diff(time_s, prepend=np.nan)
-    usual = float(np.nanmedian(steps))
-    steps[np.isnan(steps) | is_pause(steps, usual)] = usual
-    return float(steps[~np.isnan(scores)].sum())
-
-
-def separate_peaks(scores: Floats, time_s: Floats, gap_s: float) -> Floats:
-    """The separate peaks of one clip, largest first: each more than `gap_s` from the rest.
-
-    Greedy: the largest score counts and hides those within the gap, then the largest that is
-    left, and so on. NaN frames are none.
-    """
-    reach = gap_s + 1e-6  # stamps are rounded
-    order = np.argsort(-scores, kind="stable")  # NaN last
-    order = order[: np.count_nonzero(~np.isnan(scores))]
-    hidden = bytearray(len(scores))
-    kept = []
-    for i in order.tolist():
-        if not hidden[i]:
-            kept.append(i)
-            start, stop = np.searchsorted(time_s, (time_s[i] - reach, time_s[i] + reach))
-            hidden[start:stop] = b"\1" * (stop - start)
-    return scores[kept]
-
-
-def fit_tail(excess: Floats) -> tuple[float, float]:
-    """Shape and scale of a generalised Pareto law from excesses (m,) by weighted moments.
-
-    Shape > 0 means a heavy tail, < 0 an end. Beyond `SHAPE_LIMIT` it is cut off, and the scale is
-    then the one that keeps the mean.
-    """
-    ordered = np.sort(excess)
-    place = (np.arange(1, ordered.size + 1) - 0.35) / ordered.size
-    first, second = ordered.mean(), ((1 - place) * ordered).mean()  # E[x], E[x (1 - F)]
-    if first <= 0:
-        return 0.0, 0.0
-    spread = first - 2 * second
-    shape = 2 - first / spread if spread > 0 else SHAPE_LIMIT
-    shape = float(np.clip(shape, -SHAPE_LIMIT, SHAPE_LIMIT))
-    return shape, float(first * (1 - shape))
-
-
-def _level(peaks: Floats, wanted: float) -> tuple[float, str, float | None, float | None]:
-    """The score that `wanted` of the peaks (n,), largest first, pass; method, shape, scale."""
-    m = min(TAIL, peaks.size - 1)
-    if wanted >= m:
-        ranks = np.arange(1, peaks.size + 1)
-        return float(np.interp(wanted, ranks, peaks)), "count", None, None
-    start = float(peaks[m])
-    shape, scale = fit_tail(peaks[:m] - start)
-    share = wanted / m
-    if abs(shape) < 1e-6:
-        above = -scale * math.log(share)
-    else:
-        above = scale / shape * (share**-shape - 1)
-    return start + above, "tail", shape, scale
 
 
 def _interval(peaks: Floats, wanted: float, seed: int) -> tuple[float, float]:
     """Ends of the middle 90 % of the thresholds that resampled peaks give."""
     rng = np.random.default_rng(seed)
     drawn = -np.sort(-rng.choice(peaks, (RESAMPLES, peaks.size)), axis=1)
-    levels = [_level(row, wanted)[0] for row in drawn]
+    levels = [level_of(row, wanted)[0] for row in drawn]
     low, high = np.quantile(levels, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
@@ -210,7 +236,14 @@ def describe(calibration: Mapping[str, Any]) -> str:
         text += f"; reaches beyond the footage, in which {wanted:.2g} alarms are expected"
     if c["provisional"]:
         text += f"; provisional, because it is less than {PROVISIONAL_H:g} hours"
-    return text + "."
+    if c.get("modes"):
+        lights = (
+            f"{m['threshold']:.3g} in {n} ({_span(m['hours'])})" for n, m in c["modes"].items()
+        )
+        other = threshold_of(c, object())
+        text += f"; by light: {', '.join(lights)}, and {other:.3g} in any that was not seen"
+    counts = counts_text(c)
+    return f"{text}. {counts[:1].upper()}{counts[1:]}." if counts else text + "."
 
 
 def _span(hours: float) -> str:
@@ -253,3 +286,17 @@ def _check(scores: Sequence[Floats], per_day: float, gap_s: float) -> None:
         raise ConfigError(f"gap_s must be above 0, found {gap_s:g}.")
     if any(np.isinf(clip).any() for clip in scores):
         raise ConfigError("The scores hold infinite values; there is no threshold above them.")
+
+
+def _check_beside(
+    clips: Sequence[Floats],
+    modes: Sequence[NDArray[Any]] | None,
+    days: Sequence[Hashable] | None,
+) -> None:
+    if modes is not None and [len(m) for m in modes] != [len(c) for c in clips]:
+        raise ConfigError(
+            f"Every frame has a light: of clips of {[len(c) for c in clips]} frames there are "
+            f"{[len(m) for m in modes]}."
+        )
+    if days is not None and len(days) != len(clips):
+        raise ConfigError(f"Each of {len(clips)} clips is of one day, found {len(days)} days.")

@@ -30,6 +30,7 @@ from oddframe.pictures import Picture, as_picture
 from oddframe.scoring.fuse import own_streams
 from oddframe.scoring.local import box_mean
 from oddframe.scoring.look import SIZE_PX, mean_speed
+from oddframe.scoring.masks import Mask, blanked, largest, lowered
 from oddframe.scoring.scene import StreamScene
 from oddframe.scoring.settings import ScoreConfig, alpha_of, chosen, smoothed, together
 from oddframe.scoring.usual import Past, Usual
@@ -142,6 +143,7 @@ class Scorer:
         image: Image | Picture,
         past: Past | None = None,
         carried: NDArray[np.float32] | None = None,
+        steps: float = 1.0,
     ) -> Prepared:
         """Everything about a frame (h, w, 3) BGR uint8, any size, that needs no model.
 
@@ -159,9 +161,9 @@ class Scorer:
             # Small models are for small machines; flow on a small picture loses most of its use.
             grey = np.asarray(cv2.cvtColor(picture.at(SIZE_PX), cv2.COLOR_BGR2GRAY), dtype=np.uint8)
             if self.usual is not None:
-                past, local = self.usual.step(past, grey)
+                past, local = self.usual.step(past, grey, steps)
             else:
-                past = past.seen(grey)
+                past = past.seen(grey, steps)
                 local = self._speed(past.motion)
         return Prepared(self._with(to_model(small, size), carried), local, past)
 
@@ -270,10 +272,20 @@ class Scorer:
         )  # fmt: skip
 
     def step(
-        self, state: ScorerState, image: Image | Prepared, pts_s: float = 0.0
+        self,
+        state: ScorerState,
+        image: Image | Prepared,
+        pts_s: float = 0.0,
+        hidden: Mask | None = None,
     ) -> tuple[ScorerState, Score]:
-        """Score the next frame, as `observe` takes it; the first k frames get NaN."""
-        states, scores = self.step_batch([state], [image], [pts_s])
+        """Score the next frame, as `observe` takes it; the first k frames get NaN.
+
+        hidden: (s, s), places that are never scored (`scoring.masks`).
+
+        Raises:
+            ConfigError: the mask is none, or hides everything.
+        """
+        states, scores = self.step_batch([state], [image], [pts_s], hidden=[hidden])
         return states[0], scores[0]
 
     def step_batch(
@@ -283,33 +295,48 @@ class Scorer:
         pts_s: Sequence[float],
         *,
         heat: bool = True,
+        hidden: Sequence[Mask | None] | None = None,
     ) -> tuple[list[ScorerState], list[Score]]:
         """`step` for the next frame of each of several streams, in one call of the model."""
         known, seen = self.observe_batch(states, images)
-        found = [self.score(*each, heat=heat) for each in zip(known, seen, pts_s, strict=True)]
+        masks = [None] * len(states) if hidden is None else hidden
+        found = [
+            self.score(state, one, at_s, heat=heat, hidden=mask)
+            for state, one, at_s, mask in zip(known, seen, pts_s, masks, strict=True)
+        ]
         return [state for state, _ in found], [score for _, score in found]
 
     def score(
-        self, state: ScorerState, seen: Observation | None, pts_s: float, *, heat: bool = True
+        self,
+        state: ScorerState,
+        seen: Observation | None,
+        pts_s: float,
+        *,
+        heat: bool = True,
+        hidden: Mask | None = None,
     ) -> tuple[ScorerState, Score]:
         """What `observe` saw of the newest frame, as a score: the second half of `step`.
 
-        heat: also make the heat map.
+        heat: also make the heat map. hidden: as `step` takes it.
         """
         index = state.index - 1
         if seen is None:
             return state, Score(index, pts_s, float("nan"), float("nan"), False)
-        unusual, terms = self.unusual(seen)
-        worst = {name: float(m.max()) for name, m in unusual.items()}
+        unusual, terms = self.unusual(seen, hidden)
+        worst = {name: largest(m, hidden) for name, m in unusual.items()}
         fused = chosen(unusual, self.config)
         terms |= {f"z_{name}": value for name, value in worst.items()}
         terms["own"] = together(own_streams(worst), self.config)
         now = together({name: worst[name] for name in fused}, self.config)
         value = smoothed(now, state.smooth, self.config)
         state = replace(state, smooth=value)
-        shown = fuse_maps(fused, self.model.size, self.config) if heat else None
+        shown = self._heat(fused, hidden) if heat else None
         found = Score(index, pts_s, value, float("nan"), False, terms, shown)
         return state, self.rescored(found, value)
+
+    def _heat(self, fused: Mapping[str, Map], hidden: Mask | None) -> Map:
+        maps = {name: lowered(m, hidden) for name, m in fused.items()}
+        return blanked(fuse_maps(maps, self.model.size, self.config), hidden)
 
     def rescored(self, score: Score, value: float) -> Score:
         """A score with another value, its level and alarm with it."""
@@ -330,8 +357,13 @@ class Scorer:
         found = Score(last.index, last.pts_s, value, math.nan, False, terms, heat)
         return self.rescored(found, value)
 
-    def unusual(self, seen: Observation) -> tuple[dict[str, Map], dict[str, float]]:
-        """Compare with the scene: maps in standard deviations per stream, and the raw terms."""
+    def unusual(
+        self, seen: Observation, hidden: Mask | None = None
+    ) -> tuple[dict[str, Map], dict[str, float]]:
+        """Compare with the scene: maps in standard deviations per stream, and the raw terms.
+
+        hidden: left out of the terms `local_STREAM`; the maps are whole.
+        """
         if self.scene is None:
             raise ValueError("Scorer.step needs the scene's statistics; fit them with SceneFit")
         alpha = alpha_of(self.config, self.model)
@@ -339,7 +371,7 @@ class Scorer:
         if seen.psnr_motion is not None:
             terms["psnr"] = alpha * seen.psnr_frame + (1 - alpha) * seen.psnr_motion
             terms["psnr_motion"] = seen.psnr_motion
-        terms |= {f"local_{name}": float(m.max()) for name, m in seen.local.items()}
+        terms |= {f"local_{name}": largest(m, hidden) for name, m in seen.local.items()}
         return {name: self.scene[name].unusual(m) for name, m in seen.local.items()}, terms
 
 

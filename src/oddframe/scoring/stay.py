@@ -48,15 +48,16 @@ class Stay:
     fps: float
     """Frames per second of the footage that comes."""
 
-    def after(self, before: Map | None, grey: Grey) -> Map:
+    def after(self, before: Map | None, grey: Grey, steps: float = 1.0) -> Map:
         """(g, g) float32: for how many seconds each place has been another.
 
         before: the same of the frame before; None at the start and behind a gap.
         grey: the next frame, (256, 256).
+        steps: frames of that rate since the frame before.
         """
         seconds = differs(small(grey), self.picture) / LEVELS_PER_S
         longest = np.zeros_like(seconds) if before is None else before
-        longest = np.minimum(longest + np.float32(1 / self.fps), MOST_S)
+        longest = np.minimum(longest + np.float32(steps / self.fps), MOST_S)
         return np.asarray(np.minimum(seconds, longest), np.float32)
 
     @property

@@ -48,18 +48,31 @@ class Past:
     """What a stream without a network remembers of the frames before."""
 
     greys: Greys = ()
+    steps: tuple[float, ...] = ()
+    """Frames of the RUN's rate that passed before each of `greys`: 1 where nothing is left out."""
     stayed: Map | None = None
     """(g, g) seconds: `Stay.after`."""
 
-    def seen(self, grey: Grey) -> Past:
-        """With the next picture (256, 256)."""
-        return replace(self, greys=(*self.greys, grey)[-FLOW_LAG - 1 :])
+    def seen(self, grey: Grey, steps: float = 1.0) -> Past:
+        """With the next picture (256, 256), so many frames of the RUN's rate later."""
+        return replace(
+            self,
+            greys=(*self.greys, grey)[-FLOW_LAG - 1 :],
+            steps=(*self.steps, steps)[-FLOW_LAG - 1 :],
+        )
 
     @property
     def motion(self) -> tuple[Map, Map] | None:
-        """Where everything goes in the newest picture, 5 ms; None of the first two."""
-        whole = len(self.greys) > FLOW_LAG
-        return motion_of(self.greys[-1], self.greys[0]) if whole else None
+        """Where everything goes in the newest picture, px per frame of the RUN's rate, 5 ms; None
+        of the first two."""
+        if len(self.greys) <= FLOW_LAG:
+            return None
+        right, down = motion_of(self.greys[-1], self.greys[0])
+        passed = sum(self.steps[-FLOW_LAG:])
+        if passed == FLOW_LAG:
+            return right, down
+        slower = np.float32(FLOW_LAG / passed)
+        return right * slower, down * slower
 
 
 class Piece(Protocol):
@@ -83,11 +96,15 @@ class Usual:
     ways: Ways
     stay: Stay
 
-    def step(self, past: Past, grey: Grey) -> tuple[Past, dict[str, Map]]:
+    def step(self, past: Past, grey: Grey, steps: float = 1.0) -> tuple[Past, dict[str, Map]]:
         """The next frame's local values, (g, g) each: px per frame; times rarer than the commonest;
-        seconds. None of the first two frames."""
-        stayed = self.stay.after(past.stayed, grey)
-        past = replace(past.seen(grey), stayed=stayed)
+        seconds. None of the first two frames.
+
+        steps: frames of the RUN's rate since the frame before: more than 1 where the machine is too
+        slow for all of them.
+        """
+        stayed = self.stay.after(past.stayed, grey, steps)
+        past = replace(past.seen(grey, steps), stayed=stayed)
         motion = past.motion
         if motion is None:
             return past, {}

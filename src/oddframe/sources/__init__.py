@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from oddframe.sources.base import (
 )
 from oddframe.sources.depth import Range
 from oddframe.sources.images import ImageFolder
-from oddframe.sources.live import NetworkStream, Webcam
+from oddframe.sources.live import OPTIONS, QUICK, Device, NetworkStream, Stream, Webcam
 from oddframe.sources.names import natural_key
 from oddframe.sources.urls import SCHEMES, is_address, safe, shown
 from oddframe.sources.video import VideoFile
@@ -31,6 +32,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "Reading",
     "Source",
+    "connection",
     "count_frames",
     "frame_hint",
     "frame_times",
@@ -55,6 +57,10 @@ class Reading:
     """Limit for opening a network stream, and for every frame of a live source."""
     used: Range | None = None
     """Values of 16-bit pictures that become 0 and 255; by default those in use in each source."""
+    read_s: float | None = None
+    """Of a `connection`: limit for every read, by default `timeout_s`."""
+    transport: Literal["tcp", "udp"] = "tcp"
+    """Of a `connection` by RTSP. By UDP a lost packet is a broken picture."""
 
 
 DEFAULT = Reading()
@@ -75,13 +81,18 @@ def _open_camera(spec: Spec, options: Reading) -> Source:
 
 
 def _open_url(spec: Spec, options: Reading) -> Source:
+    return NetworkStream(_address(spec), options.timeout_s)
+
+
+def _address(spec: Spec) -> str:
+    """An address of a kind that is known."""
     scheme = str(spec).split("://", 1)[0].lower()
     if scheme not in SCHEMES:
         raise SourceError(
             f"{shown(str(spec))}: streams of the kind {scheme}:// are not known. "
             f"Expected one of {', '.join(SCHEMES)}; give files as plain paths."
         )
-    return NetworkStream(str(spec), options.timeout_s)
+    return str(spec)
 
 
 def _open_folder(spec: Spec, options: Reading) -> Source:
@@ -146,6 +157,21 @@ def open_as(spec: str | Path | int, options: Reading) -> Source:
         f"{safe(spec)} does not exist. Expected a video file, a folder of frames, a camera index "
         "such as 0, or a stream such as rtsp://… — check the spelling and the current folder."
     )
+
+
+def connection(spec: Spec, options: Reading) -> Stream | Device | None:
+    """A camera or stream as one connection, for who brings threads and patience of his own; None
+    where it is neither.
+
+    Raises:
+        SourceError: streams of this kind are not known.
+    """
+    if _is_camera(spec):
+        return Device(int(str(spec)))
+    if not _is_url(spec):
+        return None
+    of_ffmpeg = {**OPTIONS, **QUICK, "rtsp_transport": options.transport}
+    return Stream(_address(spec), options.timeout_s, options.read_s, of_ffmpeg)
 
 
 def frame_hint(source: Source) -> int | None:

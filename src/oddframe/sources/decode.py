@@ -16,7 +16,7 @@ import av
 import av.error
 
 from oddframe.sources.packets import LOST_STEPS, Opened
-from oddframe.sources.stamps import duration, is_pause
+from oddframe.sources.stamps import Usual, duration, is_pause
 
 PLACE_S = 2.0
 """Damage that is so near to damage before it is the same place."""
@@ -82,7 +82,7 @@ class Decoder:
         zero_s: the stamp that seconds count from, by default that of the first picture.
         """
         self._opened = opened
-        self._step_s = step_s
+        self._usual = Usual(step_s)
         self._clock = _Clock(float(opened.stream.time_base or 0), step_s, zero_s)
         self._waiting: set[Stamp] = set()
         """Of packets whose pictures have not come."""
@@ -127,6 +127,11 @@ class Decoder:
     def zero_s(self) -> float:
         """The stamp that seconds count from."""
         return self._clock.zero_s
+
+    @property
+    def _step_s(self) -> float:
+        """The typical step: of a file as it was given, of a stream that of late."""
+        return self._usual.step_s
 
     @property
     def _suspicious(self) -> bool:
@@ -193,6 +198,8 @@ class Decoder:
             pauses, paused_s = self.lost.pauses + 1, self.lost.paused_s + step_s
             self.lost = replace(self.lost, pauses=pauses, paused_s=paused_s)
         gap = pause or bool(skipped) or hole or was_ill or self._ill_s is not None
+        if self._opened.live and not first and step_s > NOTHING_S * 1.5:  # not a stamp again
+            self._usual.take(step_s)
         return now_s, gap and not first
 
     def _note(self, lost: int, damaged: int = 0, since_s: float | None = None) -> None:

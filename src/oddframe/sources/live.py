@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 
 import av.error
@@ -21,14 +21,21 @@ from oddframe.sources.base import Source, quiet_opencv
 from oddframe.sources.convert import Converter, Decoded
 from oddframe.sources.decode import Decoder, Lost
 from oddframe.sources.packets import Opened, open_stream
-from oddframe.sources.stamps import valid_fps
+from oddframe.sources.stamps import PAUSE_STEPS, Usual, valid_fps
 from oddframe.sources.urls import shown
+from oddframe.sources.why import Trouble, said, why_of
 from oddframe.types import Frame, SourceInfo
 
 SILENCE_S = 1.0
-"""A camera whose frames are stamped as they come has paused where none came for so long."""
-OPTIONS = {"rtsp_transport": "tcp"}
-"""By UDP, which FFmpeg tries first, a lost packet is a broken picture."""
+"""A camera whose frames are stamped as they come has paused where none came for so long, and for
+`PAUSE_STEPS` of its usual steps."""
+OPTIONS = {"rtsp_transport": "tcp", "allowed_media_types": "video"}
+"""By UDP, which FFmpeg tries first, a lost packet is a broken picture. Nobody listens to sound."""
+QUICK = {"fpsprobesize": "0"}
+"""Without frames that are looked at for their rate a camera of 20 frames/s is open after 0.5 s, not
+1.6, and none of its pictures is old."""
+CLOCKLESS = ("mpjpeg", "mjpeg", "h264", "hevc")
+"""Formats whose stamps FFmpeg makes up, from a rate of 25 that nobody said."""
 
 Seen = tuple[Picture, float, bool]
 """A picture, its seconds since the first one, and whether a gap is before it."""
@@ -137,98 +144,175 @@ class LiveSource(Source):
             self._thread.join(min(1.0, self._timeout_s))
 
 
-class NetworkStream(LiveSource):
-    """A stream by its address, read by PyAV."""
+class Stream:
+    """A stream by its address: one connection, without a thread or patience of its own."""
 
-    def __init__(self, address: str, timeout_s: float) -> None:
-        self._address = address
-        self._opened: Opened | None = None
-        super().__init__(shown(address), timeout_s)
+    def __init__(
+        self, address: str, timeout_s: float, read_s: float | None = None,
+        options: Mapping[str, str] = OPTIONS,
+    ) -> None:  # fmt: skip
+        """timeout_s: limit for opening it. read_s: for every read, by default the same. options:
+        FFmpeg's."""
+        self._address, self._timeout_s = address, timeout_s
+        self._read_s = read_s or timeout_s
+        self._options = dict(options)
+        self.name = shown(address)
+        self.fps = valid_fps(0)
+        """By its header, once it is open; 25 where that does not say."""
+        self.lost = Lost()
+        self._decoder: Decoder | None = None
 
-    def _pictures(self) -> Iterator[Seen]:
+    @property
+    def packets(self) -> int:
+        """What came so far, decoded or not."""
+        return 0 if self._decoder is None else self._decoder.packets
+
+    def pictures(self) -> Iterator[Seen]:
+        """Connect, and give all pictures as they come.
+
+        Where their size changes there is a gap. Streams without a clock of their own, as motion
+        JPEG over HTTP, are stamped as they come.
+
+        Raises:
+            Trouble: at the end, always: no stream is over.
+        """
+        began_s = time.monotonic()
         try:
-            opened = open_stream(self._address, self._timeout_s, OPTIONS)
+            opened = open_stream(self._address, self._timeout_s, self._options, read_s=self._read_s)
         except (av.error.FFmpegError, OSError, ValueError, SourceError) as error:
-            raise SourceError(
-                f"{self._name} cannot be opened: {_said(error, self._timeout_s)}. Check address "
-                "and password, and that it is the address of a video stream."
+            late = time.monotonic() - began_s >= self._timeout_s
+            cause = TimeoutError() if late else error  # half an answer is invalid data to FFmpeg
+            raise Trouble(
+                why_of(cause),
+                f"{self.name} cannot be opened: {said(cause, self._timeout_s)}. Check address "
+                "and password, and that it is the address of a video stream.",
             ) from None
-        self._opened = opened
+        self.fps = opened.rate()
         count = 0
         try:
-            decoder = Decoder(opened, 1 / opened.rate())
-            by: Converter | None = None
-            for frame, pts_s, gap in decoder:
-                by = by or Converter(frame.width, frame.height)
-                self.lost, count = decoder.lost, count + 1
-                yield Decoded(frame, by), pts_s, gap
+            found = self._found(opened)
+            for seen in _stamped(found) if _is_clockless(opened) else found:
+                count += 1
+                yield seen
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(
-                f"{self._name} was lost after {count} frames: {_said(error, self._timeout_s)}."
+            raise Trouble(
+                why_of(error),
+                f"{self.name} was lost after {count} frames: {said(error, self._read_s)}.",
             ) from None
         finally:
             opened.container.close()
         if not count:
-            raise SourceError(
-                f"{self._name} opened but gave no picture. Check that the address is that of a "
-                "video stream."
+            raise Trouble(
+                "codec_unsupported",
+                f"{self.name} opened but gave no picture. Check that the address is that of a "
+                "video stream.",
             )
-        raise SourceError(f"{self._name} ended after {count} frames.")
+        raise Trouble("ended", f"{self.name} ended after {count} frames.")
+
+    def _found(self, opened: Opened) -> Iterator[Seen]:
+        self._decoder = decoder = Decoder(opened, 1 / opened.rate())
+        by: Converter | None = None
+        for frame, pts_s, gap in decoder:
+            size = frame.width, frame.height
+            if by is None or (by.width, by.height) != size:
+                gap = gap or by is not None
+                by = Converter(*size)
+            self.lost = decoder.lost
+            yield Decoded(frame, by), pts_s, gap
+
+
+class Device:
+    """A camera by its index, read by OpenCV; its frames are stamped as they come."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+        self.name = f"Camera {index}"
+        self.fps = 0.0
+        """By its driver, once it is open; 0 where that does not say."""
+        self.packets = 0
+
+    def pictures(self) -> Iterator[Seen]:
+        """Open it, and give all pictures as they come.
+
+        Raises:
+            Trouble: at the end, always: no camera is over.
+        """
+        with quiet_opencv():
+            capture = cv2.VideoCapture(self._index)
+        count = 0
+        try:
+            if not capture.isOpened():
+                raise Trouble(
+                    "not_found",
+                    f"{self.name} cannot be opened. Check that it is plugged in, its index, and "
+                    "that you may read /dev/video*.",
+                )
+            self.fps = capture.get(cv2.CAP_PROP_FPS)
+            for seen in _stamped(_grabbed(capture)):
+                self.packets = count = count + 1
+                yield seen
+        finally:
+            capture.release()
+        if not count:
+            raise Trouble(
+                "connection_failed",
+                f"{self.name} opened but gave no picture. Check that no other program uses it.",
+            )
+        raise Trouble("ended", f"{self.name} gives no more pictures: was it unplugged?")
+
+
+class NetworkStream(LiveSource):
+    """A stream by its address, read by PyAV."""
+
+    def __init__(self, address: str, timeout_s: float) -> None:
+        self._stream = Stream(address, timeout_s)
+        super().__init__(self._stream.name, timeout_s)
+
+    def _pictures(self) -> Iterator[Seen]:
+        for seen in self._stream.pictures():
+            self.lost = self._stream.lost
+            yield seen
 
     def _rate(self) -> float:
-        return self._opened.rate() if self._opened else valid_fps(0)
+        return self._stream.fps
 
 
 class Webcam(LiveSource):
     """A camera by its index, read by OpenCV; its frames are stamped as they come."""
 
     def __init__(self, index: int, timeout_s: float) -> None:
-        self._index = index
-        self._fps = 0.0
-        super().__init__(f"Camera {index}", timeout_s)
+        self._device = Device(index)
+        super().__init__(self._device.name, timeout_s)
 
     def _pictures(self) -> Iterator[Seen]:
-        with quiet_opencv():
-            capture = cv2.VideoCapture(self._index)
-        try:
-            if not capture.isOpened():
-                raise SourceError(
-                    f"{self._name} cannot be opened. Check that it is plugged in, its index, and "
-                    "that you may read /dev/video*."
-                )
-            self._fps = capture.get(cv2.CAP_PROP_FPS)
-            yield from self._stamped(lambda: _grab(capture))
-        finally:
-            capture.release()
-
-    def _stamped(self, grab: Callable[[], np.ndarray | None]) -> Iterator[Seen]:
-        start = before = -1.0
-        while (image := grab()) is not None:
-            now = time.monotonic()
-            start = now if start < 0 else start
-            # A driver's own stamps differ between drivers.
-            gap = before >= 0 and now - before > SILENCE_S
-            before = now
-            yield Plain(np.asarray(image, np.uint8)), now - start, gap
-        if before < 0:
-            raise SourceError(
-                f"{self._name} opened but gave no picture. Check that no other program uses it."
-            )
-        raise SourceError(f"{self._name} gives no more pictures: was it unplugged?")
+        return self._device.pictures()
 
     def _rate(self) -> float:
-        return valid_fps(self._fps)
+        return valid_fps(self._device.fps)
 
 
-def _grab(capture: cv2.VideoCapture) -> np.ndarray | None:
-    ok, image = capture.read()
-    return image if ok else None
+def _stamped(found: Iterable[Seen]) -> Iterator[Seen]:
+    """Pictures with the time of their arrival: a driver's own stamps differ between drivers."""
+    start = before = -1.0
+    usual = Usual(SILENCE_S / PAUSE_STEPS)
+    for picture, _, gap in found:
+        now = time.monotonic()
+        start = now if start < 0 else start
+        if before >= 0:
+            gap = gap or now - before > max(SILENCE_S, PAUSE_STEPS * usual.step_s)
+            usual.take(now - before)
+        before = now
+        yield picture, now - start, gap
 
 
-def _said(error: Exception, timeout_s: float) -> str:
-    """What went wrong, without the address that FFmpeg puts into its messages."""
-    if isinstance(error, av.error.ExitError):  # how the time limit shows
-        return f"nothing answered within {timeout_s:g} s"
-    if isinstance(error, SourceError):
-        return str(error)
-    return getattr(error, "strerror", None) or type(error).__name__
+def _is_clockless(opened: Opened) -> bool:
+    """Whether stamps only count the pictures: raw JPEG or H.264 one behind the other."""
+    return opened.container.format.name in CLOCKLESS
+
+
+def _grabbed(capture: cv2.VideoCapture) -> Iterator[Seen]:
+    while True:
+        ok, image = capture.read()
+        if not ok or image is None:
+            return
+        yield Plain(np.asarray(image, np.uint8)), 0.0, False

@@ -28,9 +28,13 @@ AVI_HEAD = 8
 
 
 def open_stream(
-    address: str, timeout_s: float | None, options: dict[str, str], threads: bool = False
-) -> Opened:
+    address: str, timeout_s: float | None, options: dict[str, str], threads: bool = False,
+    read_s: float | None = None,
+) -> Opened:  # fmt: skip
     """Open a file or an address of FFmpeg's, and choose its video stream.
+
+    timeout_s: limit for opening it; None: it is a file. read_s: limit for every read, by default
+    the same.
 
     threads: decode several frames at once. Where something is broken that loses frames which one
     thread can show, how many depends on the machine; and it runs behind the stream.
@@ -39,7 +43,7 @@ def open_stream(
         av.error.FFmpegError, OSError: it cannot be opened.
         SourceError: it holds no video.
     """
-    limit = None if timeout_s is None else (timeout_s, timeout_s)
+    limit = None if timeout_s is None else (timeout_s, read_s or timeout_s)
     container = av.open(address, metadata_errors="replace", timeout=limit, options=options)
     stream = container.streams.best("video")
     if stream is None:

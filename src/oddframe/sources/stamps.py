@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import deque
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -14,6 +15,8 @@ DEFAULT_FPS = 25.0
 PAUSE_S = 0.3
 PAUSE_STEPS = 5
 """A step between stamps is a pause where it is longer than both of these."""
+RECENT = 15
+"""Steps that `Usual` goes by."""
 UNEVEN, STEADY = 1.5, 0.9
 """A video is steady where so large a share of its steps differ by less than this factor."""
 
@@ -30,6 +33,20 @@ def typical_step(stamps: Sequence[int], time_base: Fraction) -> float | None:
     known = sorted(set(stamps))
     steps = [b - a for a, b in pairwise(known)]
     return float(statistics.median(steps) * time_base) if steps else None
+
+
+class Usual:
+    """The usual step of a live source, which may change its rate at any time: at night many do."""
+
+    def __init__(self, step_s: float) -> None:
+        """step_s: what is taken for usual until steps are known."""
+        self.step_s = step_s
+        self._recent: deque[float] = deque(maxlen=RECENT)
+
+    def take(self, step_s: float) -> None:
+        """The next step; where the rate changed, it is usual after half of `RECENT`."""
+        self._recent.append(step_s)
+        self.step_s = statistics.median(self._recent)
 
 
 def is_steady(stamps: Sequence[int]) -> bool:

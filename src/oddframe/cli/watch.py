@@ -1,0 +1,166 @@
+"""`oddframe watch`: cameras scored live, events into a store and to whoever is to be told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from oddframe.cli.console import RUN
+from oddframe.cli.options import many
+
+if TYPE_CHECKING:
+    from oddframe.runtime.watch.at_work import AtWork
+    from oddframe.runtime.watch.site import SiteConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Where events go."""
+
+    out: Path = typer.Option(
+        Path("watched"), "--out", help="Folder for events, pictures, clips and events.jsonl."
+    )
+    sinks: list[str] = many(
+        "--sink", metavar="'{kind: mqtt, host: broker}'",
+        help="Also tell this: webhook, mqtt, frigate, zoneminder, notify, jsonl; repeatable. "
+        "Settings as in a site's YAML, docs/live.md.",
+    )  # fmt: skip
+    log: str = typer.Option("text", "--log", help="Lines on stderr: text, or json (one object).")
+
+
+@dataclass(frozen=True, slots=True)
+class Cameras:
+    """How sources are read."""
+
+    names: list[str] = many("--name", help="Name of the next camera, in the order of SOURCE.")
+    realtime: bool = typer.Option(
+        False, "--realtime", help="Play files at their own speed, as a camera would send them."
+    )
+    rules: list[str] = many(
+        "--set", metavar="A=B",
+        help="A rule of events: raise_level=1.2, min_duration_s=2, merge_gap_s=30 …; repeatable.",
+    )  # fmt: skip
+
+
+def run(
+    run: Path = RUN,
+    sources: list[str] = typer.Argument(
+        metavar="SOURCE...", show_default=False,
+        help="Cameras: rtsp:// or http:// address, index of a webcam, video file or folder.",
+    ),
+    device: str = typer.Option("cpu", "--device", help="cpu, cuda, cuda:N, or auto."),
+    *,
+    cameras: Cameras,
+    telling: Telling,
+) -> None:  # fmt: skip
+    """Watch cameras until Ctrl-C, or files until they are over.
+
+    All cameras are scored with one RUN; for several use a site's YAML (oddframe serve).
+    """
+    from oddframe.cli.logs import log_to_stderr
+    from oddframe.errors import ConfigError
+    from oddframe.runtime.watch.at_work import AtWork
+    from oddframe.runtime.watch.signals import stopping
+
+    if telling.log not in ("text", "json"):
+        raise ConfigError(f"--log is text or json, found {telling.log!r}.")
+    site = site_of(run, sources, cameras, telling)
+    log_to_stderr(telling.log)
+    with stopping() as stop, AtWork(site, device) as work:
+        say_promise(work)
+        work.run(stop)
+    for line in summary(work):
+        print(line)
+    print(f"events in {site.store.path}")
+
+
+def site_of(run: Path, sources: Sequence[str], cameras: Cameras, telling: Telling) -> SiteConfig:
+    """The site that a command line is.
+
+    Raises:
+        ConfigError: more names than sources, an unknown rule, a sink's settings.
+    """
+    from oddframe.config import parsed
+    from oddframe.errors import ConfigError
+    from oddframe.runtime.watch.site import SiteConfig
+
+    if len(cameras.names) > len(sources):
+        raise ConfigError(
+            f"{len(cameras.names)} names for {len(sources)} sources: give one --name per SOURCE."
+        )
+    names = [*cameras.names, *(name_of(s) for s in sources[len(cameras.names) :])]
+    jsonl = {"kind": "jsonl", "path": str(telling.out / "events.jsonl")}
+    values: dict[str, Any] = {
+        "store": {"path": telling.out},
+        "sinks": [jsonl, *map(_sink, telling.sinks)],
+        "detect": {"model": str(run), **parsed(cameras.rules)},
+        "cameras": {
+            name: {"source": source, "realtime": cameras.realtime}
+            for name, source in zip(_apart(names), sources, strict=True)
+        },
+    }
+    return SiteConfig.read(values)
+
+
+def name_of(source: str) -> str:
+    """What a camera is called that was given no name: its file's stem, or its host."""
+    from urllib.parse import urlsplit
+
+    from oddframe.sources.urls import is_address
+
+    if source.isdecimal() and not Path(source).exists():
+        return f"camera{source}"
+    text = (urlsplit(source).hostname or "camera") if is_address(source) else Path(source).stem
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:48] or "camera"
+
+
+def say_promise(work: AtWork) -> None:
+    """How often each RUN will be wrong, before it begins."""
+    import sys
+
+    for path, detector in work.detectors.items():
+        text = (detector.info.calibration or {}).get("text", "")
+        print(f"{path}: {text}", file=sys.stderr)
+
+
+def summary(work: AtWork) -> list[str]:
+    """What there was of each camera, a line each."""
+    lines = []
+    for name, camera in work.engine.cameras.items():
+        m, status = work.meters.cameras[name], camera.reader.status()
+        events = ", ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in sorted(m.events.items()))
+        lost = sum(status.dropped.values())
+        reasons = ", ".join(f"{n} {why}" for why, n in sorted(status.dropped.items()))
+        dropped = f", {lost} not ({reasons})" if lost else ""
+        lines.append(f"{name}: {m.looked} frames scored{dropped}; {events or 'no events'}")
+    return lines
+
+
+def _sink(text: str) -> dict[str, Any]:
+    import yaml
+
+    from oddframe.errors import ConfigError
+
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(
+            "--sink expects settings in braces, as '{kind: webhook, url: \"https://…\"}'."
+        )
+    return found
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """Names that occur twice with a number behind."""
+    found: list[str] = []
+    for name in names:
+        same = [n for n in found if n == name or re.fullmatch(re.escape(name) + r"-\d+", n)]
+        found.append(f"{name}-{len(same) + 1}" if same else name)
+    return found

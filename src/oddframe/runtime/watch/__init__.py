@@ -1,0 +1,1 @@
+"""Cameras watched for months: reader -> engine -> desk -> store and sinks."""

@@ -1,0 +1,239 @@
+"""One camera at work: what its reader gives becomes looks, and what is scored of them its desk's.
+
+    looks = camera.ready(frame)         # any thread: pixels, optical flow
+    camera.scored(looks, scores)        # the engine's: tracker, store
+
+Everything that the score of the next frame depends on lies in `state` and `past`; behind a break
+both begin anew, so that nothing is scored until the history is full again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddframe.errors import ConfigError
+from oddframe.events.event import Ended
+from oddframe.events.zones import check_picture, hidden
+from oddframe.runtime.detector import Detector
+from oddframe.runtime.watch.desk import Desk, Look
+from oddframe.runtime.watch.feed import Break, LiveFrame
+from oddframe.runtime.watch.intake import size_of
+from oddframe.runtime.watch.reader import Reader
+from oddframe.runtime.watch.site import CameraConfig
+from oddframe.runtime.watch.status import State, Status
+from oddframe.scoring.calibrate import threshold_of
+from oddframe.scoring.lag import Lag, frames_of
+from oddframe.scoring.light import SMALL_PX, Light, colourfulness
+from oddframe.scoring.scorer import Prepared, ScorerState
+from oddframe.scoring.usual import Past
+from oddframe.sources.rate import NEAR, Pacer
+from oddframe.types import Score
+
+log = logging.getLogger("oddframe.runtime.watch")
+
+ENDS: dict[Break, Ended] = {
+    "start": "lost", "lost": "lost", "size": "changed", "changed": "changed",
+}  # fmt: skip
+"""Breaks behind which an open event is over. Behind others (a frame was damaged, the machine was
+too slow for a second) it is the same scene, and the event may go on when the history is full."""
+
+OVER = (State.DOWN, State.ENDED, State.STOPPED)
+LIGHT_S = 1.0
+"""How often it is looked whether it is infrared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A frame, and what the model is to look at of it: once, or as often as its rate asks for."""
+
+    frame: LiveFrame
+    looks: tuple[Prepared, ...]
+
+
+class Camera:
+    """A reader, the state of its scores, and its desk; all but `ready` is of the engine's thread.
+
+    Args:
+        detector: shared by all cameras of a RUN.
+        reader: not yet started.
+        desk: of the same camera.
+        config: masks and zones.
+    """
+
+    def __init__(
+        self, detector: Detector, reader: Reader, desk: Desk, config: CameraConfig
+    ) -> None:
+        self.name = reader.camera
+        self.detector, self.reader, self.desk = detector, reader, desk
+        self.state: ScorerState = detector.init_state()
+        self.mask: NDArray[np.bool_] | None = None
+        """(size, size): True where nothing is scored; None without masks."""
+        self.fault = ""
+        """Why its frames cannot be scored, in words; "" where they can."""
+        self.up = False
+        self._config = config
+        self._heard: deque[Status] = deque()
+        self._past = Past()
+        self._looked_at: float | None = None
+        """Stream clock of the look before."""
+        self._pacer: Pacer | None = None
+        self._size = (0, 0)
+        self._light, self._looked_s = Light(), -math.inf
+        self._lag: Lag[tuple[LiveFrame, Score]] = Lag(
+            frames_of(detector.score_config.lag_s, detector.info.fps)
+        )
+        self._live = reader.feed.live
+
+    def broken(self, frame: LiveFrame) -> None:
+        """Before a frame is looked at: forget what it cannot be compared with."""
+        size = size_of(frame.picture)
+        if size != self._size:
+            self._size = size
+            self._fitted(*size)
+        if not frame.gap:
+            return
+        self.state = self.detector.scorer.restart(self.state)
+        self._past, self._looked_at, self._pacer = Past(), None, None
+        for known, value in self._lag.flush():
+            self._to_desk(*known, value)
+        ended = ENDS.get(frame.why or "damage")
+        if ended is not None:
+            self.desk.silent(ended, str(frame.why), frame.t_utc)
+
+    def ready(self, frame: LiveFrame) -> Ready:
+        """All about a frame that needs no model; one thread at a time for each camera."""
+        scorer, found = self.detector.scorer, list[Prepared]()
+        times = self._times(frame)
+        steps = self._steps(frame) if times == 1 else 1.0
+        for _ in range(times):
+            found.append(scorer.prepare(frame.picture, self._past, steps=steps))
+            self._past = found[-1].past
+        if found:
+            self._looked_at = frame.pts_s
+        return Ready(frame, tuple(found))
+
+    def scored(self, frame: LiveFrame, scores: Sequence[Score]) -> None:
+        """The scores of all looks at a frame."""
+        meters = self.desk.meters
+        now = time.monotonic()
+        meters.looked += 1
+        meters.rate.add(now)
+        score = replace(self.detector.scorer.mean(scores), pts_s=frame.pts_s)
+        for known, value in self._lag.push((frame, score), score.score):
+            self._to_desk(*known, value)
+        if frame.arrived_s is not None:
+            meters.age.add(time.monotonic() - frame.arrived_s)
+
+    def listen(self) -> list[Status]:
+        """Take in what its reader has to tell, and give it; the end of a source once its last frame
+        was taken."""
+        self._heard += self.reader.news()
+        taken = list[Status]()
+        while self._heard:
+            over = self._heard[0].state in OVER
+            if over and self.reader.feed.waiting_s() is not None:
+                break
+            taken.append(self._heard.popleft())
+            self._hear(taken[-1])
+        return taken
+
+    def _hear(self, status: Status) -> None:
+        up = status.state is State.RUNNING
+        if status.state in OVER:
+            why = status.why or status.state.value
+            self.desk.silent("lost", why, time.time())
+            if status.words:
+                log.warning("%s is %s: %s", self.name, status.state.value, status.words,
+                            extra={"camera": self.name, "why": why})  # fmt: skip
+        elif status.unsettled is not None:
+            self.desk.silent("changed", status.unsettled, time.time())
+            log.warning("%s: the picture became another one (%s); no scores until it is steady",
+                        self.name, status.unsettled,
+                        extra={"camera": self.name, "why": status.unsettled})  # fmt: skip
+        elif up and not self.up:
+            rate = f" at {status.fps:.3g} frames/s" if status.fps else ""
+            log.info("%s: %s gives %dx%d%s", self.name, status.source, status.width,
+                     status.height, rate, extra={"camera": self.name})  # fmt: skip
+        self.up = up
+
+    def end(self, why: Ended) -> None:
+        """Nothing more comes: what waits is told, what is open is closed."""
+        for known, value in self._lag.flush():
+            self._to_desk(*known, value)
+        self.desk.silent(why, why, time.time())
+
+    def _fitted(self, width: int, height: int) -> None:
+        """Masks and zones on a picture of another size than before."""
+        config, size = self._config, self.detector.info.size
+        try:
+            check_picture((*config.zones, *config.mask), width, height)
+        except ConfigError as error:
+            if not self.fault:
+                log.error("%s is not scored: %s", self.name, error, extra={"camera": self.name})
+            self.fault = str(error)
+            return
+        self.fault = ""
+        self.mask = hidden(config.mask, width, height, size) if config.mask else None
+
+    def _times(self, frame: LiveFrame) -> int:
+        """Looks at a frame: more than one where the camera is slower than the RUN learned at, none
+        where a file that is not played in real time is faster."""
+        learned, fps = self.detector.info.fps, self.reader.status().fps
+        if learned is None or not fps or 1 / NEAR <= fps / learned <= NEAR:
+            return 1
+        if self._live and fps > learned:  # it is taken when it is due (`pace`)
+            return 1
+        if self._pacer is None:
+            self._pacer = Pacer(learned, fps)
+        return self._pacer.looks(frame)
+
+    def _steps(self, frame: LiveFrame) -> float:
+        """Frames of the RUN's rate since the look before: more than one where the machine is too
+        slow for all. Rates that are near count as that rate, as in files."""
+        learned, before = self.detector.info.fps, self._looked_at
+        if learned is None or before is None:
+            return 1.0
+        steps = (frame.pts_s - before) * learned
+        return 1.0 if steps <= NEAR else steps
+
+    def _to_desk(self, frame: LiveFrame, score: Score, value: float) -> None:
+        value = score.score if math.isnan(value) else value
+        threshold = self.threshold(frame)
+        level = max(value, 0.0) / threshold  # NaN stays NaN: comparisons with it are false
+        level = math.nan if math.isnan(value) else level
+        score = replace(score, score=value, level=level, alarm=level >= 1)
+        width, height = self._size
+        self.desk.take(
+            Look(frame.picture, frame.t_utc, frame.pts_s, score, threshold, width, height,
+                 self._factors(score))
+        )  # fmt: skip
+
+    def threshold(self, frame: LiveFrame) -> float:
+        """The score of the alarm in the light that the camera sees by."""
+        calibration = self.detector.info.calibration or {}
+        if len(calibration.get("modes") or {}) > 1 and frame.pts_s - self._looked_s >= LIGHT_S:
+            self._looked_s = frame.pts_s
+            self._light.take(colourfulness(frame.picture.at(SMALL_PX)), frame.pts_s)
+        return threshold_of(calibration, self._light.mode)
+
+    @property
+    def threshold_now(self) -> float:
+        """The same, of the light that it was last seen in."""
+        return threshold_of(self.detector.info.calibration or {}, self._light.mode)
+
+    def _factors(self, score: Score) -> dict[str, float]:
+        """How many times as fast, and as rare, as usual (`events.why.reasons`)."""
+        scene, found = self.detector.scorer.scene or {}, dict[str, float]()
+        if "flow" in scene and "z_flow" in score.terms:
+            found["flow"] = math.exp(min(score.terms["z_flow"] * scene["flow"].std, 50.0))
+        if "local_way" in score.terms:
+            found["way"] = score.terms["local_way"]
+        return found

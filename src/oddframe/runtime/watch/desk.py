@@ -1,0 +1,283 @@
+"""What is made of one camera's scores: events with pictures and clips, minutes, gaps.
+
+    desk.take(look)          # one scored frame
+    desk.silent(why, ...)    # no score from now on: lost, moved, disarmed
+    desk.tend(now)           # now and then: what a full disk kept back
+
+Everything here is of the engine's thread. A disk that is full costs what cannot be written now:
+events wait in memory and are written when there is space; pictures and minutes are given up and
+counted. Nothing of it stops the scores.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from oddframe.errors import OddframeError
+from oddframe.events.clip import ClipWriter, Cutter, write_snapshot
+from oddframe.events.event import Ended, Event, Severity
+from oddframe.events.ring import ClipConfig, Ring
+from oddframe.events.store import Store, StoreError
+from oddframe.events.tracker import Moment, Tracker
+from oddframe.pictures import Picture
+from oddframe.runtime.watch.meters import CameraMeters, Meters
+from oddframe.types import Score
+
+log = logging.getLogger("oddframe.runtime.watch")
+
+START, HISTORY = "off", "history"
+"""Why there is no score: oddframe was not running; the history is not full yet."""
+MOST_WAITING = 1000
+"""Events that wait in memory for a disk that is full; the oldest updates go first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One frame of a camera and its score."""
+
+    picture: Picture
+    t_utc: float
+    """Wall clock of its arrival."""
+    pts_s: float
+    """Stream clock."""
+    score: Score
+    threshold: float
+    width: int
+    height: int
+    factors: Mapping[str, float] | None = None
+    """See `events.why.reasons`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A sink by its name, and what it wants to hear of."""
+
+    name: str
+    severities: tuple[Severity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What all desks share."""
+
+    store: Store
+    clips: ClipWriter
+    sinks: Sequence[Told]
+    meters: Meters
+    clip: ClipConfig
+
+
+class Desk:
+    """One camera's events.
+
+    Args:
+        tracker: of the camera.
+        office: store, writer of clips, sinks.
+        said: called with every event that is new to tell, after it was put.
+    """
+
+    def __init__(
+        self, tracker: Tracker, office: Office, said: Callable[[Event], object] | None = None
+    ) -> None:
+        self.camera, self.tracker = tracker.camera, tracker
+        self._office, self._said = office, said
+        self._ring = Ring(office.clip)
+        self._cutter = Cutter(self.camera, self._ring, office.clip)
+        self._best: tuple[float, Picture] | None = None
+        """Level and picture of the highest frame since it was calm."""
+        self._drawn = -math.inf
+        """Level of the picture that was written last."""
+        self._snapshot: str | None = None
+        self._waiting: deque[Event] = deque()
+        self._blind: str | None = START
+        """Why there is no score now; as long as there was none yet, the gap since the last run."""
+        self._last: Look | None = None
+
+    @property
+    def meters(self) -> CameraMeters:
+        """Of this camera."""
+        return self._office.meters.cameras[self.camera]
+
+    @property
+    def waiting(self) -> int:
+        """Events that could not be written yet."""
+        return len(self._waiting)
+
+    def take(self, look: Look) -> None:
+        """One scored frame, in order of time."""
+        level = look.score.level
+        self._ring.push(look.t_utc, look.pts_s, look.picture)
+        if math.isnan(look.score.score):
+            self._blinded(HISTORY, look.t_utc)
+        elif self._blind is not None:
+            self._sees(look.t_utc)
+        self._remember(level, look.picture)
+        told = self.tracker.take(moment(look))
+        if self.tracker.open is None and not any(e.state == "end" for e in told):
+            self._calm(level)
+        for event in told:
+            self._tell(event, look)
+        self._after(look)
+
+    def silent(self, why: Ended, words: str, t_utc: float) -> None:
+        """No score from now on, and the past is gone: an open event is closed and saved."""
+        for event in self.tracker.gap(why):
+            self._tell(event, self._last)
+        for cut in self._cutter.flush():
+            self._office.clips.submit(cut)
+        self._ring.clear()
+        self._best, self._last = None, None
+        meters = self.meters
+        meters.score = meters.level = math.nan
+        meters.anomaly = False
+        self._blinded(words, t_utc)
+
+    def armed(self, on: bool) -> None:
+        """Switch alarms on or off; scores go on."""
+        for event in self.tracker.armed(on):
+            self._tell(event, self._last)
+
+    def tend(self) -> None:
+        """Try again what could not be written."""
+        while self._waiting:
+            try:
+                self._put(self._waiting[0])
+            except StoreError:
+                return
+            self._waiting.popleft()
+
+    def give_up(self) -> None:
+        """At the end: say what could not be written."""
+        for event in self._waiting:
+            log.error("%s: an event is lost: %s", self.camera, event.plain())
+        self._waiting.clear()
+
+    def _remember(self, level: float, picture: Picture) -> None:
+        if level >= self.tracker.rules.keep_level and (self._best is None or level > self._best[0]):
+            self._best = (level, picture)
+
+    def _calm(self, level: float) -> None:
+        """Forget the picture of what did not become an event."""
+        if not level >= self.tracker.rules.keep_level:
+            self._best = None
+
+    def _tell(self, event: Event, look: Look | None) -> None:
+        """An event that is new to tell: with its picture, onto the disk, and to whoever listens."""
+        if event.state == "start":
+            self._drawn, self._snapshot = -math.inf, None
+        event = replace(event, snapshot=self._picture(event))
+        if look is not None:
+            self._film(event, look)
+        if event.state == "end":
+            self._best = None
+        else:
+            self._count(event)
+        try:
+            if self._waiting:  # in their order
+                raise StoreError("others wait before it")
+            self._put(event)
+        except StoreError as error:
+            self._keep(event, error)
+        log.log(
+            logging.WARNING if event.severity == "alert" else logging.INFO, "%s", told(event),
+            extra={"camera": self.camera, "event": event.id, "state": event.state},
+        )  # fmt: skip
+
+    def _count(self, event: Event) -> None:
+        if event.state == "start":
+            self.meters.events[event.severity] += 1
+
+    def _put(self, event: Event) -> None:
+        sinks = [s.name for s in self._office.sinks if event.severity in s.severities]
+        self._office.store.put(event, sinks)
+        if self._said is not None:
+            self._said(event)
+
+    def _keep(self, event: Event, error: StoreError) -> None:
+        self._office.meters.faults["store"] += 1
+        if not self._waiting:
+            log.error("%s: events wait in memory: %s", self.camera, error)
+        self._waiting.append(event)
+        if len(self._waiting) > MOST_WAITING:
+            kept = [e for e in self._waiting if e.state != "update"]
+            if len(kept) == len(self._waiting):
+                log.error("%s: an event is lost: %s", self.camera, kept[0].id)
+                kept = kept[1:]
+            self._waiting = deque(kept)
+
+    def _picture(self, event: Event) -> str | None:
+        """The snapshot of the peak, written where it is a higher one than that on the disk."""
+        if self._best is None or self._best[0] <= self._drawn:
+            return self._snapshot
+        level, picture = self._best
+        try:
+            self._snapshot = write_snapshot(self._office.store.folder, event, picture.whole())
+            self._drawn = level
+        except (OddframeError, OSError) as error:
+            self._office.meters.faults["snapshot"] += 1
+            log.error("%s: no picture of %s: %s", self.camera, event.id, error)
+        return self._snapshot
+
+    def _film(self, event: Event, look: Look) -> None:
+        start = self._ring.pts_at(event.start_utc)
+        start = look.pts_s if start is None else start
+        if event.state == "start":
+            self._cutter.begins(event.id, start)
+        elif event.state == "end" and event.end_utc is not None:
+            self._cutter.ends(event.id, start + event.end_utc - event.start_utc)
+
+    def _after(self, look: Look) -> None:
+        """What every frame is followed by: clips that are due, the minute, an open event's sign."""
+        for cut in self._cutter.due(look.pts_s):
+            self._office.clips.submit(cut)
+        self._last = look
+        meters = self.meters
+        meters.score, meters.level = look.score.score, look.score.level
+        meters.anomaly = self.tracker.open is not None
+        try:
+            self._office.store.minute(self.camera, look.t_utc, look.score.level)
+            opened = self.tracker.open
+            alarmed = look.score.level >= self.tracker.rules.keep_level
+            if opened is not None and alarmed and not self._waiting:
+                self._office.store.touch(opened.id, look.t_utc)
+        except StoreError:
+            self._office.meters.faults["store"] += 1
+
+    def _blinded(self, why: str, t_utc: float) -> None:
+        if self._blind == START and why != HISTORY:  # what was before has another reason
+            self._sees(t_utc)
+        if self._blind is None:
+            self._note(lambda: self._office.store.gap_begins(self.camera, t_utc, why))
+            self._blind = why
+
+    def _sees(self, t_utc: float) -> None:
+        self._note(lambda: self._office.store.gap_ends(self.camera, t_utc))
+        self._blind = None
+
+    def _note(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except StoreError:
+            self._office.meters.faults["store"] += 1
+
+
+def moment(look: Look) -> Moment:
+    """A look as the tracker takes it: the streams by their names, NaN where there is no score."""
+    s = look.score
+    streams = {name.removeprefix("z_"): z for name, z in s.terms.items() if name.startswith("z_")}
+    return Moment(
+        look.t_utc, look.pts_s, s.level, s.score, look.threshold, streams, s.heat,
+        look.width, look.height, look.factors,
+    )  # fmt: skip
+
+
+def told(event: Event) -> str:
+    """An event in one line."""
+    what = {"start": "begins", "update": "goes on", "end": f"is over ({event.ended})"}[event.state]
+    where = f" in {', '.join(event.zones)}" if event.zones else ""
+    why = f": {event.reasons[0]}" if event.reasons and event.state != "end" else ""
+    return f"{event.camera}: {event.severity} {what}{where}, level {event.peak_level:.2f}{why}"

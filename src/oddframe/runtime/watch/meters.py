@@ -1,0 +1,99 @@
+"""What can be counted of a site at work: plain numbers, read by whoever shows them.
+
+Written by the engine's and the readers' threads and read by any other. Every number is one
+assignment or addition under a lock that is never held for longer.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper ends, as Prometheus' clients have them."""
+RATE_S = 10.0
+"""What a rate is measured over."""
+
+
+class Histogram:
+    """How long something took: counts by upper ends, and the sum."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = [0] * (len(BUCKETS_S) + 1)
+        self._sum = 0.0
+
+    def add(self, seconds: float) -> None:
+        """One measurement."""
+        with self._lock:
+            self._counts[bisect.bisect_left(BUCKETS_S, seconds)] += 1
+            self._sum += seconds
+
+    def read(self) -> tuple[list[int], float]:
+        """How many were at most `BUCKETS_S[i]` long, the last: all; and the sum in seconds."""
+        with self._lock:
+            counts, total = [], 0
+            for n in self._counts:
+                total += n
+                counts.append(total)
+            return counts, self._sum
+
+    def quantile(self, share: float) -> float | None:
+        """The upper end of the bucket that a share (0..1) of all lies in or below, in seconds;
+        None where there is none, infinite beyond the last."""
+        counts, _ = self.read()
+        if not counts[-1]:
+            return None
+        i = next(i for i, n in enumerate(counts) if n >= share * counts[-1])
+        return BUCKETS_S[i] if i < len(BUCKETS_S) else float("inf")
+
+
+class Rate:
+    """Events per second over the last `RATE_S` seconds."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+        self._began = time.monotonic()
+
+    def add(self, now: float) -> None:
+        """One more, at a time of `time.monotonic`."""
+        self._times.append(now)
+        while self._times and now - self._times[0] > RATE_S:
+            self._times.popleft()
+
+    def read(self, now: float) -> float:
+        """Per second."""
+        span = min(RATE_S, max(now - self._began, 1e-3))
+        return sum(1 for t in tuple(self._times) if now - t <= span) / span
+
+
+@dataclass(slots=True)
+class CameraMeters:
+    """One camera."""
+
+    looked: int = 0
+    """Frames that were scored, those without a score yet among them."""
+    events: Counter[str] = field(default_factory=Counter)
+    """By severity."""
+    score: float = float("nan")
+    level: float = float("nan")
+    anomaly: bool = False
+    """An event is open."""
+    rate: Rate = field(default_factory=Rate)
+    age: Histogram = field(default_factory=Histogram)
+    """Seconds from the arrival of a frame to its score."""
+
+
+@dataclass(slots=True)
+class Meters:
+    """A site."""
+
+    cameras: dict[str, CameraMeters]
+    inference: Histogram = field(default_factory=Histogram)
+    """Seconds of one call of the model, for all cameras that it took."""
+    started: float = field(default_factory=time.monotonic)
+    faults: Counter[str] = field(default_factory=Counter)
+    """What went wrong and was gone on from, by where: store, clip, camera."""

@@ -1,0 +1,217 @@
+"""One site, one YAML: store, sinks, what to detect, and the cameras with what differs for each.
+
+    store:  {path: watched, keep_days: 30, disk_gb: 10}
+    sinks:  [{kind: mqtt, host: broker}, {kind: jsonl, path: events.jsonl}]
+    detect: {model: runs/gate, merge_gap_s: 10}
+    cameras:
+      gate:  {source: "rtsp://gate.local/1"}
+      lobby: {source: 0, detect: {model: runs/lobby}, mask: [[0, 0], [1, 0], [1, .06], [0, .06]]}
+
+What a camera does not say of `detect` is said by the site. Secrets stand in `${NAME}` of the
+environment, or in files that a key ending in `_file` names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from oddframe.config import Config
+from oddframe.errors import ConfigError
+from oddframe.events.ring import ClipConfig
+from oddframe.events.rules import Rules
+from oddframe.events.schedule import Schedule
+from oddframe.events.store.keep import KeepConfig
+from oddframe.events.zones import Mask, Zone
+from oddframe.sinks.secrets import Secret
+from oddframe.sources.urls import is_address
+
+CAMERA = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Names that topics of MQTT, file names and labels of Prometheus all take."""
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class StoreConfig(KeepConfig):
+    """Where events, their pictures and films stay, and for how long."""
+
+    path: Path = Path("watched")
+    """Folder; relative to the site's file."""
+    clip: ClipConfig = ClipConfig()
+
+
+class WebConfig(Config):
+    """The HTTP side: health, metrics."""
+
+    host: str = "127.0.0.1"
+    """Any other than this machine itself needs a token."""
+    port: int = Field(8088, ge=0, le=65535)
+    """0: any that is free."""
+    token: Secret | None = None
+    """What callers must send: `Authorization: Bearer TOKEN`."""
+    token_file: Path | None = None
+
+
+class DetectConfig(Rules):
+    """What is an event: the rules, and which RUN scores."""
+
+    model: str | None = None
+    """A RUN folder, or the name of one that comes with oddframe; relative to the site's file."""
+    schedule: Schedule = Schedule()
+    """When alarms are armed; empty: always."""
+
+
+class CameraConfig(Config):
+    """One camera."""
+
+    source: str | int
+    """Address, index of a webcam, or a video file or folder (see `realtime`)."""
+    enabled: bool = True
+    realtime: bool = True
+    """Play a file at its own speed, as a camera would, instead of as fast as it can be scored."""
+    detect: DetectConfig = DetectConfig()
+    zones: tuple[Zone, ...] = ()
+    """Also as {name: [[x, y], …]}."""
+    mask: tuple[Mask, ...] = ()
+    """Places that never score; also as one polygon [[x, y], …], or several."""
+
+    @field_validator("zones", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return [
+            {"name": name, **(z if isinstance(z, Mapping) else {"points": z})}
+            for name, z in value.items()
+        ]
+
+    @field_validator("mask", mode="before")
+    @classmethod
+    def _polygons(cls, value: object) -> object:
+        if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+            return value
+        many = value if _is_many(value) else [value]
+        return [m if isinstance(m, Mapping | Mask) else {"points": m} for m in many]
+
+
+class SiteConfig(Config):
+    """All of a site."""
+
+    store: StoreConfig = StoreConfig()
+    web: WebConfig = WebConfig()
+    sinks: tuple[dict[str, Any], ...] = ()
+    """Each with its `kind`; see `oddframe.sinks.SINKS`."""
+    detect: DetectConfig = DetectConfig()
+    cameras: dict[str, CameraConfig] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherited(cls, values: Any) -> Any:
+        """What a camera does not say of `detect` is the site's."""
+        cameras = values.get("cameras") if isinstance(values, Mapping) else None
+        shared = values.get("detect") if isinstance(values, Mapping) else None
+        if not isinstance(cameras, Mapping) or not isinstance(shared, Mapping):
+            return values
+        return {
+            **values,
+            "cameras": {
+                name: {**c, "detect": {**shared, **(c.get("detect") or {})}}
+                if isinstance(c, Mapping) else c
+                for name, c in cameras.items()
+            },
+        }  # fmt: skip
+
+    @field_validator("cameras")
+    @classmethod
+    def _fit(cls, value: dict[str, CameraConfig]) -> dict[str, CameraConfig]:
+        for name, camera in value.items():
+            if not CAMERA.fullmatch(name):
+                raise ValueError(
+                    f"a camera's name is letters, digits, _ and -, 64 at most; found {name!r}"
+                )
+            if camera.detect.model is None:
+                raise ValueError(f"camera {name} has no RUN: give detect.model, here or for all")
+        return value
+
+    def within(self, folder: Path) -> Self:
+        """With paths that are relative to a folder made whole."""
+        return type(self).read(_placed(self.model_dump(), folder))
+
+
+def load_site(path: Path) -> SiteConfig:
+    """Read a site's YAML.
+
+    Raises:
+        ConfigError: not there, no YAML, an unknown key (names the nearest), a value out of range, a
+            variable that is not set.
+    """
+    try:
+        text = path.read_text("utf8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}). Give a site's YAML file.") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no YAML: {error}") from None
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{path} holds no keys: expected at least `cameras:`.")
+    return SiteConfig.read(filled(values, str(path))).within(path.resolve().parent)
+
+
+def filled(values: Any, where: str) -> Any:
+    """Values with `${NAME}` replaced by what the environment says.
+
+    Raises:
+        ConfigError: a variable that is not set.
+    """
+    if isinstance(values, Mapping):
+        return {key: filled(value, where) for key, value in values.items()}
+    if isinstance(values, list):
+        return [filled(value, where) for value in values]
+    if not isinstance(values, str):
+        return values
+
+    def said(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if found is None:
+            raise ConfigError(f"{where} names ${{{match[1]}}}, which is not set: export it.")
+        return found
+
+    return _VARIABLE.sub(said, values)
+
+
+def _is_many(value: Sequence[Any]) -> bool:
+    """Several polygons or masks, not the points of one."""
+    first = value[0]
+    if isinstance(first, Mapping | Mask):
+        return True
+    return bool(first) and isinstance(first, Sequence) and isinstance(first[0], Sequence)
+
+
+def _file(folder: Path, name: Any) -> Any:
+    return str(folder / name) if isinstance(name, str | Path) else name
+
+
+def _placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    def run(name: str | None) -> str | None:
+        return str(folder / name) if name is not None and (folder / name).exists() else name
+
+    values["store"]["path"] = folder / values["store"]["path"]
+    if values["web"]["token_file"] is not None:
+        values["web"]["token_file"] = folder / values["web"]["token_file"]
+    values["sinks"] = [
+        {k: _file(folder, v) if k == "path" or k.endswith("_file") else v for k, v in sink.items()}
+        for sink in values["sinks"]
+    ]
+    values["detect"]["model"] = run(values["detect"]["model"])
+    for camera in values["cameras"].values():
+        camera["detect"]["model"] = run(camera["detect"]["model"])
+        source = camera["source"]
+        if isinstance(source, str) and not is_address(source) and not source.isdecimal():
+            camera["source"] = str(folder / source)
+    return values

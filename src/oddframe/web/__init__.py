@@ -1,0 +1,32 @@
+"""The HTTP side of a site at work: health, metrics, and what it knows as JSON.
+
+    health  /healthz, /readyz        is it alive, are all cameras known
+    metrics /metrics                 for Prometheus
+    api     /api/...                 cameras, events with pictures and clips, gaps
+    auth    who may ask              a token, or this machine alone
+    app, server                      put together; a thread that serves it
+
+Its packages come with the extra `serve`; nothing of them is imported before `require` was called.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from oddframe.errors import ConfigError
+
+PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
+
+
+def require() -> None:
+    """See whether the packages of the HTTP side are installed.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    lacking = [name for name in PACKAGES if find_spec(name) is None]
+    if lacking:
+        raise ConfigError(
+            f"Serving needs packages that are not installed ({', '.join(lacking)}): "
+            "pip install 'oddframe[serve]'."
+        )

@@ -1,0 +1,111 @@
+"""The thread that serves: on what it binds, what it says where that fails, how it ends."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import socket
+import threading
+import time
+import urllib.request
+
+import pytest
+from starlette.responses import PlainTextResponse
+
+from oddframe.errors import ConfigError
+from oddframe.runtime.watch.site import WebConfig
+from oddframe.web import require
+from oddframe.web.server import STOP_S, Server, listening
+
+ANY = WebConfig(port=0)
+
+
+async def app(scope, receive, send):
+    """ "/" answers, "/slow" never."""
+    if scope["path"] == "/slow":
+        import asyncio
+
+        await asyncio.sleep(60)
+    await PlainTextResponse("here")(scope, receive, send)
+
+
+def test_it_answers_and_is_gone_afterwards():
+    with listening(ANY) as sockets, Server(app, sockets) as server:
+        [address] = server.addresses
+        assert address.startswith("http://127.0.0.1:")
+        assert urllib.request.urlopen(address, timeout=5).read() == b"here"
+    with pytest.raises(OSError):
+        urllib.request.urlopen(address, timeout=5)
+
+
+def test_who_comes_before_it_serves_waits():
+    with listening(ANY) as sockets:
+        port, got = sockets[0].getsockname()[1], []
+
+        def ask():
+            got.append(urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=10).read())
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(0.2)
+        assert got == []
+        with Server(app, sockets):
+            asking.join(10)
+    assert got == [b"here"]
+
+
+def test_it_takes_no_signals():
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    with listening(ANY) as sockets, Server(app, sockets):
+        assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_it_ends_though_somebody_stays_on_the_line():
+    with listening(ANY) as sockets, Server(app, sockets) as server:
+        port = int(server.addresses[0].rpartition(":")[2])
+        idle = socket.create_connection(("127.0.0.1", port))
+        slow = socket.create_connection(("127.0.0.1", port))
+        slow.sendall(b"GET /slow HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        time.sleep(0.3)
+        start = time.monotonic()
+    assert time.monotonic() - start < STOP_S + 1
+    idle.close()
+    slow.close()
+    assert "oddframe-web" not in [t.name for t in threading.enumerate()]
+
+
+def test_a_port_that_is_taken_is_said_at_once():
+    with listening(ANY) as sockets:
+        port = sockets[0].getsockname()[1]
+        with (
+            pytest.raises(ConfigError, match=rf"web.port {port}.*in use.*another web.port"),
+            listening(WebConfig(port=port)),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "300.1.1.1", "192.0.2.7"])
+def test_a_host_that_is_not_this_machine_is_said(host):
+    with (
+        pytest.raises(ConfigError, match=r"no (name or )?address of this machine"),
+        listening(WebConfig(host=host, port=0)),
+    ):
+        pass
+
+
+def test_a_name_is_served_on_all_that_it_means():
+    with listening(WebConfig(host="localhost", port=0)) as sockets:
+        assert sockets
+        assert len({s.getsockname()[1] for s in sockets}) == 1
+        with Server(app, sockets) as server:
+            for address in server.addresses:
+                assert urllib.request.urlopen(address, timeout=5).read() == b"here"
+
+
+def test_the_extra_that_is_missing_is_named(monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        "oddframe.web.find_spec", lambda name: None if name == "uvicorn" else real(name)
+    )
+    with pytest.raises(ConfigError, match=r"uvicorn.*pip install 'oddframe\[serve\]'"):
+        require()
