@@ -48,6 +48,7 @@ def run(
     from oddframe.runtime.days import score_days
     from oddframe.runtime.detector import load
     from oddframe.scoring.calibrate import calibrate
+    from oddframe.scoring.light import lights_of
 
     for name, value in (("--alarms-per-day", alarms_per_day), ("--minutes", minutes)):
         if not value > 0:
@@ -72,6 +73,7 @@ def run(
             with stretch_bar("scoring") as done:
                 days = score_days(loaded, dataset.train, jobs, done, minutes)
             found = [(video.score, video.time_s) for video in days.videos]
+            lights = [lights_of(video.colour, video.time_s) for video in days.videos]
             if not days.whole:
                 print(
                     f"{days.scored_s / 3600:.1f} of {days.total_s / 3600:.1f} h were scored in "
@@ -81,13 +83,14 @@ def run(
         else:
             detector = load(loaded, machine.device, flow=machine.flow)
             flows = detector.flows_of(dataset, "train")
-            found = []
+            found, lights = [], None
             for video in dataset.train:
                 with video.open() as source, frame_bar(video.name) as tick:
                     own = flows.get(video.name)
                     result = detector.score(source, heat=False, progress=tick, flow=own)
                 found.append((result.score, result.time_s))
-        calibration = calibrate([s for s, _ in found], [t for _, t in found], alarms_per_day)
+        scores, times = ([each[i] for each in found] for i in (0, 1))
+        calibration = calibrate(scores, times, alarms_per_day, modes=lights)
         footage = {"name": dataset.name, "videos": len(dataset.train), **known}
         write_calibration(loaded, {**calibration, "footage": footage})
     print(calibration["text"])

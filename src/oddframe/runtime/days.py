@@ -45,6 +45,8 @@ MOST_PIECES = 5000
 ALONE_S = 300.0
 """Footage that is shorter is scored in this process: starting others takes seconds."""
 GOLDEN = (math.sqrt(5) - 1) / 2
+KEPT = ("score", "time_s", "colour")
+"""What is kept of every stretch."""
 PART = ".part.npz"
 """Of files of stretches that the time was up in."""
 STOPPED = 2**62
@@ -142,8 +144,8 @@ def score_days(
         own = [f for f, p in zip(files, parts, strict=True) if p.video is video]
         kept = [np.load(f) for f in map(_kept, own) if f is not None]
         if kept:
-            score, time_s = (np.concatenate([k[n] for k in kept]) for n in ("score", "time_s"))
-            out.append(Scored(score, time_s))
+            score, time_s, colour = (np.concatenate([k[n] for k in kept]) for n in KEPT)
+            out.append(Scored(score, time_s, colour))
     done_s += sum(_part_s(file) for file in files)
     whole = all(file.exists() for file in files)
     if whole:
@@ -308,7 +310,7 @@ def _work() -> list[int]:
 def _write(file: Path, found: Scored) -> None:
     def save(path: Path) -> None:
         with path.open("wb") as target:
-            np.savez(target, score=found.score, time_s=found.time_s)
+            np.savez(target, score=found.score, time_s=found.time_s, colour=found.colour)
 
     write_atomic(file, save)
 
@@ -318,7 +320,7 @@ def _key(run: Run, videos: Sequence[Video]) -> str:
     digest = hashlib.blake2b(digest_size=8)
     digest.update((run.path / WEIGHTS).read_bytes())
     known: dict[str, Any] = {name: run.card.get(name) for name in ("scene", "config", "fps")}
-    cut = [PIECE_FRAMES, MOST_PIECES]
+    cut = [PIECE_FRAMES, MOST_PIECES, *KEPT]
     digest.update(json.dumps([known, cut, videos_hash(videos)], sort_keys=True).encode())
     digest.update(repr([v.reading for v in videos]).encode())
     return digest.hexdigest()

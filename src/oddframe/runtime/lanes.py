@@ -21,14 +21,17 @@ from numpy.typing import NDArray
 from oddframe.data.dataset import Video
 from oddframe.runtime.detector import Detector
 from oddframe.scoring.lag import centred_median
+from oddframe.scoring.light import SMALL_PX, colourfulness
 from oddframe.scoring.scorer import Prepared, ScorerState
 from oddframe.sources import Source
 from oddframe.sources.base import Later
-from oddframe.types import Score
+from oddframe.types import Frame, Score
 
 Floats = NDArray[np.float64]
 LANES = 8
 """Stretches at a time: twice as many bring nothing more and take twice the memory."""
+LOOK_S = 1.0
+"""Between two looks at how much colour there is."""
 FEWEST = 64
 """Frames that every lane goes on for when it is stopped: of none at all nothing follows."""
 
@@ -56,23 +59,41 @@ class Scored:
 
     score: Floats
     time_s: Floats
+    colour: Floats
+    """How much colour there is (`scoring.light`), looked at once a second."""
     whole: bool = True
     """Not stopped on the way."""
 
 
 def score_stretch(detector: Detector, stretch: Stretch) -> Scored:
     """One stretch alone, frame by frame."""
-    scores, times = [], []
+    scores, times, colours, hue = [], [], [], Hue()
     with stretch.video.open() as source:
         early = Later(source, _early_s(detector, source, stretch))
         with closing(detector.follow(early)) as found:
             for frame, score in found:
                 if frame.pts_s >= stretch.stop_s:
                     break
+                colour = hue.of(frame)
                 if frame.pts_s >= stretch.start_s:
                     scores.append(score.score)
                     times.append(frame.pts_s)
-    return Scored(np.array(scores), np.array(times))
+                    colours.append(colour)
+    return Scored(np.array(scores), np.array(times), np.array(colours))
+
+
+class Hue:
+    """How much colour the frames of one source have, by a look a second."""
+
+    def __init__(self) -> None:
+        self._at_s, self._value = -math.inf, math.nan
+
+    def of(self, frame: Frame) -> float:
+        """Of the next frame: its own, or that of the last look."""
+        if frame.gap or frame.pts_s - self._at_s >= LOOK_S:
+            self._at_s = frame.pts_s
+            self._value = colourfulness(frame.at(SMALL_PX))
+        return self._value
 
 
 def score_together(
@@ -149,6 +170,8 @@ class _Lane:
         self._score: Score | None = None
         self._scores: list[float] = []
         self._times: list[float] = []
+        self._colours: list[float] = []
+        self._hue, self._colour = Hue(), math.nan
         with ExitStack() as stack:
             source = stack.enter_context(stretch.video.open())
             self._lag = detector.lag(source.info).frames
@@ -166,6 +189,7 @@ class _Lane:
                 return False
             if frame.gap:
                 self.state = self._scorer.restart(self.state)
+            self._colour = self._hue.of(frame)
             self._begun, self.pts_s, self._looks = True, frame.pts_s, iter(looks)
         self.look = look
         return True
@@ -183,7 +207,7 @@ class _Lane:
     def found(self, whole: bool = True) -> Scored:
         """The scores of the stretch, as far as it is."""
         scores = centred_median(np.array(self._scores), self._lag)
-        return Scored(scores, np.array(self._times), whole)
+        return Scored(scores, np.array(self._times), np.array(self._colours), whole)
 
     def close(self) -> None:
         """Let go of the video."""
@@ -196,6 +220,7 @@ class _Lane:
         if self._begun and self.pts_s >= self._stretch.start_s:
             self._scores.append(math.nan if self._score is None else self._score.score)
             self._times.append(self.pts_s)
+            self._colours.append(self._colour)
         self._begun = False
 
 
