@@ -173,3 +173,19 @@ def test_an_error_in_a_process_is_the_users(shared_run, videos, monkeypatch, tmp
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     with pytest.raises(oddframe.OddframeError, match="truncated"):
         score_days(load_run(shared_run), [*videos, Video("cut", cut)], 2, lambda *_: None)
+
+
+def test_every_frame_says_how_much_colour_there_is(shared_run, tmp_path):
+    from oddframe.scoring.light import COLOURED, GREY
+
+    def grey(i):
+        return np.full((96, 160, 3), 40 + 3 * i, np.uint8)
+
+    encode(tmp_path / "day.mp4", 30)
+    encode(tmp_path / "night.mp4", 30, pictures=grey)
+    both = open_dataset(tmp_path).train
+    found = score_days(load_run(shared_run), both, 1, lambda *_: None).videos
+    by_name = {video.name: scored.colour for video, scored in zip(both, found, strict=True)}
+    assert {len(colour) for colour in by_name.values()} == {30}
+    assert by_name["day"].min() > COLOURED
+    assert by_name["night"].max() < GREY

@@ -142,6 +142,30 @@ def test_in_real_time_a_file_takes_its_time(tmp_path, calm_run, odd_video):
     assert meters.age.quantile(0.95) <= 0.5
 
 
+def test_where_the_machine_is_too_slow_rates_fall_evenly_and_frames_stay_fresh(
+    tmp_path, calm_run, odd_video
+):
+    cameras = {n: {"source": str(odd_video)} for n in ("one", "two", "three")}
+    config = site(tmp_path, calm_run, cameras)
+    with AtWork(config) as work:
+        scorer = next(iter(work.detectors.values())).scorer
+        step = scorer.step_batch
+
+        def slow(states, *args, **named):
+            time.sleep(0.06 * len(states))  # 30 looks a second are wanted, 16 can be had
+            return step(states, *args, **named)
+
+        scorer.step_batch = slow
+        work.run(threading.Event())
+    looked = [m.looked for m in work.meters.cameras.values()]
+    assert max(looked) < 70
+    assert min(looked) > 20
+    assert max(looked) < 1.4 * min(looked)
+    for name, camera in work.engine.cameras.items():
+        assert work.meters.cameras[name].age.quantile(0.95) <= 0.5
+        assert sum(camera.reader.status().dropped.values()) > 5
+
+
 def test_a_site_can_be_stopped_at_any_time(tmp_path, calm_run, odd_video):
     config = site(tmp_path, calm_run, {"gate": {"source": str(odd_video)}})
     stop = threading.Event()

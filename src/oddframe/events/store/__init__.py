@@ -2,7 +2,16 @@
 
 from oddframe.events.store.database import StoreError
 from oddframe.events.store.outbox import OutboxConfig
-from oddframe.events.store.record import Aside, Backlog, Calibration, Gap, Minute, Record, Waiting
+from oddframe.events.store.record import (
+    Aside,
+    Backlog,
+    Calibration,
+    Gap,
+    Minute,
+    Record,
+    Verdict,
+    Waiting,
+)
 from oddframe.events.store.store import Store
 
 __all__ = [
@@ -15,5 +24,6 @@ __all__ = [
     "Record",
     "Store",
     "StoreError",
+    "Verdict",
     "Waiting",
 ]

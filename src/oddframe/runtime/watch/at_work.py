@@ -13,14 +13,14 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 from oddframe.errors import ConfigError
 from oddframe.events.clip import ClipWriter
-from oddframe.events.store import Store, StoreError
+from oddframe.events.store import Store, StoreError, Verdict
 from oddframe.events.store.keep import Keeper, Kept, sweep
 from oddframe.events.tracker import Tracker
 from oddframe.runs import WEIGHTS, load_run
@@ -35,6 +35,7 @@ from oddframe.runtime.watch.pace import Pace
 from oddframe.runtime.watch.reader import Reader, ReaderConfig
 from oddframe.runtime.watch.site import CameraConfig, SiteConfig
 from oddframe.runtime.watch.status import State
+from oddframe.runtime.watch.threshold import Threshold
 from oddframe.sinks import make_sink, sink_config
 from oddframe.sinks.base import Sink, SinkConfig
 from oddframe.sinks.mqtt import Around, Mqtt
@@ -123,6 +124,31 @@ class AtWork:
         self._known(camera)
         return bool(self.store.recall(camera, ARMED, True))
 
+    def judge(self, event_id: str, verdict: Verdict | None, note: str | None = None) -> bool:
+        """Say what an event was, from any thread; the threshold goes on with it. False where the
+        event is not known.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        event = self.store.event(event_id)
+        if event is None or not self.store.verdict(event_id, verdict, note):
+            return False
+        camera = self.engine.cameras.get(event.camera)
+        if camera is not None and verdict is not None:
+            real = verdict == "real"
+            self.engine.order(lambda: camera.threshold.judged(event, real))
+        return True
+
+    def undo(self, camera: str) -> None:
+        """Take the last change of a camera's threshold back, from any thread.
+
+        Raises:
+            ConfigError: no such camera.
+        """
+        threshold = self._known(camera).threshold
+        self.engine.order(lambda: self._learned(threshold.undo))
+
     def close(self) -> None:
         """End all of it, for about a dozen seconds at most; may be called twice."""
         cameras = list(self.engine.cameras.values())
@@ -133,6 +159,7 @@ class AtWork:
             thread.join(2.0)
         for camera in cameras:
             camera.end("stopped")
+            self._learned(camera.threshold.keep)
         self._written(cameras)
         self.clips.close(CLIPS_S)
         for name in stop_all(self.couriers):
@@ -168,12 +195,16 @@ class AtWork:
 
     def _camera(self, reader: Reader, config: CameraConfig, office: Office) -> Camera:
         detector = self.detectors[str(config.detect.model)]
-        tracker = Tracker(
-            reader.camera, config.detect, config.zones, weights_hash(detector),
-            config.detect.schedule,
+        weights = weights_hash(detector)
+        threshold = Threshold(
+            reader.camera, detector.info.calibration or {}, weights, self.store,
+            config.detect.goes_on,
         )  # fmt: skip
+        tracker = Tracker(
+            reader.camera, config.detect, config.zones, weights, config.detect.schedule
+        )
         tracker.armed(bool(self.store.recall(reader.camera, ARMED, True)))
-        return Camera(detector, reader, Desk(tracker, office), config)
+        return Camera(detector, reader, Desk(tracker, office, threshold.told), config, threshold)
 
     def _courier(self, name: str, config: SinkConfig) -> Courier:
         around = Around(tuple(self.meters.cameras), self.arm)
@@ -205,6 +236,8 @@ class AtWork:
             for camera in self.engine.cameras.values():
                 m = self.meters.cameras[camera.name]
                 sink.observe(camera.name, m.score, m.level, camera.up)
+        for camera in self.engine.cameras.values():
+            self._learned(camera.threshold.tend)
         now = time.monotonic()
         if now - self._kept >= KEEP_S:
             self._kept = now
@@ -214,6 +247,13 @@ class AtWork:
             except StoreError as error:
                 self.meters.faults["keep"] += 1
                 log.error("old events cannot be cleared up: %s", error)
+
+    def _learned(self, what: Callable[[], object]) -> None:
+        try:
+            what()
+        except StoreError as error:
+            self.meters.faults["store"] += 1
+            log.error("what was learned cannot be kept: %s", error)
 
     def _live_sinks(self) -> list[Mqtt]:
         return [c.sink for c in self.couriers if isinstance(c.sink, Mqtt)]

@@ -29,9 +29,8 @@ from oddframe.runtime.watch.intake import size_of
 from oddframe.runtime.watch.reader import Reader
 from oddframe.runtime.watch.site import CameraConfig
 from oddframe.runtime.watch.status import State, Status
-from oddframe.scoring.calibrate import threshold_of
+from oddframe.runtime.watch.threshold import Threshold
 from oddframe.scoring.lag import Lag, frames_of
-from oddframe.scoring.light import SMALL_PX, Light, colourfulness
 from oddframe.scoring.scorer import Prepared, ScorerState
 from oddframe.scoring.usual import Past
 from oddframe.sources.rate import NEAR, Pacer
@@ -46,8 +45,6 @@ ENDS: dict[Break, Ended] = {
 too slow for a second) it is the same scene, and the event may go on when the history is full."""
 
 OVER = (State.DOWN, State.ENDED, State.STOPPED)
-LIGHT_S = 1.0
-"""How often it is looked whether it is infrared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +63,16 @@ class Camera:
         reader: not yet started.
         desk: of the same camera.
         config: masks and zones.
+        threshold: of the same camera.
     """
 
     def __init__(
-        self, detector: Detector, reader: Reader, desk: Desk, config: CameraConfig
-    ) -> None:
+        self, detector: Detector, reader: Reader, desk: Desk, config: CameraConfig,
+        threshold: Threshold,
+    ) -> None:  # fmt: skip
         self.name = reader.camera
         self.detector, self.reader, self.desk = detector, reader, desk
+        self.threshold = threshold
         self.state: ScorerState = detector.init_state()
         self.mask: NDArray[np.bool_] | None = None
         """(size, size): True where nothing is scored; None without masks."""
@@ -86,7 +86,6 @@ class Camera:
         """Stream clock of the look before."""
         self._pacer: Pacer | None = None
         self._size = (0, 0)
-        self._light, self._looked_s = Light(), -math.inf
         self._lag: Lag[tuple[LiveFrame, Score]] = Lag(
             frames_of(detector.score_config.lag_s, detector.info.fps)
         )
@@ -164,6 +163,11 @@ class Camera:
                      status.height, rate, extra={"camera": self.name})  # fmt: skip
         self.up = up
 
+    @property
+    def threshold_now(self) -> float:
+        """The score of the alarm in the light that it was last seen in."""
+        return self.threshold.now
+
     def end(self, why: Ended) -> None:
         """Nothing more comes: what waits is told, what is open is closed."""
         for known, value in self._lag.flush():
@@ -206,7 +210,7 @@ class Camera:
 
     def _to_desk(self, frame: LiveFrame, score: Score, value: float) -> None:
         value = score.score if math.isnan(value) else value
-        threshold = self.threshold(frame)
+        threshold = self.threshold.of(frame)
         level = max(value, 0.0) / threshold  # NaN stays NaN: comparisons with it are false
         level = math.nan if math.isnan(value) else level
         score = replace(score, score=value, level=level, alarm=level >= 1)
@@ -215,19 +219,8 @@ class Camera:
             Look(frame.picture, frame.t_utc, frame.pts_s, score, threshold, width, height,
                  self._factors(score))
         )  # fmt: skip
-
-    def threshold(self, frame: LiveFrame) -> float:
-        """The score of the alarm in the light that the camera sees by."""
-        calibration = self.detector.info.calibration or {}
-        if len(calibration.get("modes") or {}) > 1 and frame.pts_s - self._looked_s >= LIGHT_S:
-            self._looked_s = frame.pts_s
-            self._light.take(colourfulness(frame.picture.at(SMALL_PX)), frame.pts_s)
-        return threshold_of(calibration, self._light.mode)
-
-    @property
-    def threshold_now(self) -> float:
-        """The same, of the light that it was last seen in."""
-        return threshold_of(self.detector.info.calibration or {}, self._light.mode)
+        alarmed = self.desk.tracker.open is not None
+        self.threshold.take(score.score, frame.pts_s, alarmed=alarmed)
 
     def _factors(self, score: Score) -> dict[str, float]:
         """How many times as fast, and as rare, as usual (`events.why.reasons`)."""

@@ -62,6 +62,9 @@ class DetectConfig(Rules):
 
     model: str | None = None
     """A RUN folder, or the name of one that comes with oddframe; relative to the site's file."""
+    goes_on: bool = True
+    """Let live footage without alarms join what the threshold rests on, within bounds, for each
+    camera by itself; every change is logged and can be undone."""
     schedule: Schedule = Schedule()
     """When alarms are armed; empty: always."""
 

@@ -1,0 +1,104 @@
+"""A camera's threshold: by its light, and as live footage goes on with it."""
+
+import numpy as np
+import pytest
+
+from oddframe.events.event import Event
+from oddframe.events.store import Store
+from oddframe.pictures import Plain
+from oddframe.runtime.watch import threshold as module
+from oddframe.runtime.watch.feed import LiveFrame
+from oddframe.runtime.watch.threshold import Threshold
+from oddframe.scoring.calibrate import calibrate
+from oddframe.scoring.light import HOLD_S
+
+GREY = Plain(np.full((48, 64, 3), 90, np.uint8))
+COLOURED = Plain(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+
+
+def scores(rng, hours, level=1.0):
+    """One score a second."""
+    return level * rng.gamma(2.0, 0.5, int(3600 * hours))
+
+
+@pytest.fixture(scope="module")
+def known():
+    """A calibration of two lights, of which infrared is louder."""
+    rng = np.random.default_rng(1)
+    clips = [scores(rng, 12), scores(rng, 12, 3.0)]
+    lights = [np.full(len(clips[0]), "colour"), np.full(len(clips[1]), "infrared")]
+    return calibrate(clips, 1.0, 2.0, modes=lights)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path) as found:
+        yield found
+
+
+def frame(picture, pts_s):
+    return LiveFrame(0, pts_s, picture)
+
+
+def test_each_light_has_its_threshold(known, store):
+    threshold = Threshold("gate", known, "abc", store)
+    day = threshold.of(frame(COLOURED, 0.0))
+    assert day == pytest.approx(known["modes"]["colour"]["threshold"])
+    dusk = [threshold.of(frame(GREY, t)) for t in np.arange(1, HOLD_S + 4)]
+    assert dusk[0] == day, "a flash of grey is no night"
+    assert dusk[-1] == pytest.approx(known["modes"]["infrared"]["threshold"])
+    assert dusk[-1] > 2 * day
+    assert threshold.now == dusk[-1]
+
+
+def test_a_run_of_before_keeps_its_threshold(store):
+    threshold = Threshold("gate", {"threshold": 3.0}, "abc", store)
+    assert threshold.running is None
+    assert threshold.of(frame(COLOURED, 0.0)) == 3.0
+    threshold.take(1.0, 0.0, alarmed=False)
+    threshold.tend()
+    threshold.keep()
+    assert not threshold.undo()
+
+
+def test_what_is_learned_moves_it_is_kept_and_undone(store, monkeypatch):
+    monkeypatch.setattr(module, "KEEP_S", 0.0)
+    rng = np.random.default_rng(2)
+    first = calibrate([scores(rng, 26)], 1.0, 1.0)
+    threshold = Threshold("gate", first, "abc", store)
+    for t, score in enumerate(scores(rng, 50, 0.7)):  # it has become calmer
+        threshold.take(float(score), float(t), alarmed=False)
+        if t % 3600 == 0:
+            threshold.tend()
+    assert threshold.now < 0.97 * first["threshold"]
+    assert threshold.now > 0.5 * first["threshold"]
+    rows = store.calibrations("gate")
+    assert rows
+    assert rows[0].threshold == pytest.approx(threshold.now)
+    again = Threshold("gate", first, "abc", store)
+    assert again.now == pytest.approx(threshold.now)
+    while threshold.undo():
+        pass
+    assert threshold.now == first["threshold"]
+    assert store.calibrations("gate")[0].why.startswith("undone")
+
+
+def test_another_calibration_begins_anew(store):
+    rng = np.random.default_rng(3)
+    first, second = (calibrate([scores(rng, 26)], 1.0, 1.0) for _ in range(2))
+    threshold = Threshold("gate", first, "abc", store)
+    for t, score in enumerate(scores(rng, 5)):
+        threshold.take(float(score), float(t), alarmed=False)
+    threshold.keep()
+    assert Threshold("gate", first, "abc", store).running.seen_h > 4
+    assert Threshold("gate", second, "abc", store).running.seen_h == 0
+
+
+def test_events_that_nobody_looked_at_wait(store):
+    rng = np.random.default_rng(4)
+    threshold = Threshold("gate", calibrate([scores(rng, 26)], 1.0, 1.0), "abc", store)
+    event = Event("1-a", "gate", "end", "alert", 1.0, 2.0, 1.0, 1.5, 9.0, 6.0, 64, 48)
+    threshold.told(event)
+    assert [a.id for a in threshold.running.alarms] == ["1-a"]
+    threshold.judged(event, real=True)
+    assert threshold.running.alarms == []
