@@ -104,7 +104,8 @@ def test_no_file_needs_torchvision_or_timm(path):
 
 WORDS = {
     "import", "reads", "writes", "works", "was", "version", "that", "runs", "raises", "could", "is",
-    "can", "has", "and", "needs", "alone", "itself", "exists", "knows", "on", "again", "or", "watches",
+    "can", "has", "and", "needs", "alone", "itself", "exists", "knows", "on", "again", "or",
+    "watches",
 }  # fmt: skip
 """What may follow the name in a sentence."""
 

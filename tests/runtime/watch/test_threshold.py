@@ -1,5 +1,7 @@
 """A camera's threshold: by its light, and as live footage goes on with it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -94,11 +96,20 @@ def test_another_calibration_begins_anew(store):
     assert Threshold("gate", second, "abc", store).running.seen_h == 0
 
 
-def test_events_that_nobody_looked_at_wait(store):
+@pytest.mark.parametrize(("verdict", "learned"), [("real", 0), ("false_alarm", 1)])
+def test_events_wait_for_somebody_to_look(store, monkeypatch, verdict, learned):
+    monkeypatch.setattr(module, "JUDGED_S", 0.0)
     rng = np.random.default_rng(4)
     threshold = Threshold("gate", calibrate([scores(rng, 26)], 1.0, 1.0), "abc", store)
-    event = Event("1-a", "gate", "end", "alert", 1.0, 2.0, 1.0, 1.5, 9.0, 6.0, 64, 48)
-    threshold.told(event)
+    began = Event("1-a", "gate", "start", "alert", 1.0, None, 1.0, 1.5, 9.0, 6.0, 64, 48)
+    over = replace(began, state="end", end_utc=2.0, ended="calm")
+    for event in (began, over):
+        store.put(event)
+        threshold.told(event)
+    threshold.tend()
     assert [a.id for a in threshold.running.alarms] == ["1-a"]
-    threshold.judged(event, real=True)
+    store.verdict("1-a", verdict)  # whoever says it, in whatever process
+    threshold.tend()
     assert threshold.running.alarms == []
+    peaks = [p for part in threshold.running.plain()["live"].values() for p in part["peaks"]]
+    assert peaks.count(9.0) == learned

@@ -20,7 +20,7 @@ from typing import Self
 
 from oddframe.errors import ConfigError
 from oddframe.events.clip import ClipWriter
-from oddframe.events.store import Store, StoreError, Verdict
+from oddframe.events.store import Store, StoreError
 from oddframe.events.store.keep import Keeper, Kept, sweep
 from oddframe.events.tracker import Tracker
 from oddframe.runs import WEIGHTS, load_run
@@ -123,22 +123,6 @@ class AtWork:
         """
         self._known(camera)
         return bool(self.store.recall(camera, ARMED, True))
-
-    def judge(self, event_id: str, verdict: Verdict | None, note: str | None = None) -> bool:
-        """Say what an event was, from any thread; the threshold goes on with it. False where the
-        event is not known.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        event = self.store.event(event_id)
-        if event is None or not self.store.verdict(event_id, verdict, note):
-            return False
-        camera = self.engine.cameras.get(event.camera)
-        if camera is not None and verdict is not None:
-            real = verdict == "real"
-            self.engine.order(lambda: camera.threshold.judged(event, real))
-        return True
 
     def undo(self, camera: str) -> None:
         """Take the last change of a camera's threshold back, from any thread.

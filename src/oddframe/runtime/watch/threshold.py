@@ -33,6 +33,8 @@ KEEP_S = 600.0
 """What was learned is written so often: a kill costs as much of it."""
 DRIFT_S = 3600.0
 """How often it is asked whether the scores have shifted."""
+JUDGED_S = 60.0
+"""How often it is looked whether somebody has said what an event was."""
 RUNNING = "running"
 """Key in the store."""
 
@@ -62,7 +64,7 @@ class Threshold:
         if goes_on and calibration.get("evidence"):
             kept = store.recall(camera, RUNNING) or {}
             self.running = Running.read(calibration, kept)
-        self._kept = self._asked = time.monotonic()
+        self._kept = self._asked = self._judged = time.monotonic()
         self.drift = ""
         """How the camera's scores have shifted, in words; "" where they have not."""
 
@@ -93,14 +95,17 @@ class Threshold:
         if self.running is not None and event.state == "end":
             self.running.alarm(event.id, self._mode)
 
-    def judged(self, event: Event, real: bool) -> None:
-        """Somebody has: it was real, or a false alarm, which is one more normal peak."""
-        if self.running is None:
-            return
-        if real:
-            self.running.confirm(event.id)
-        else:
-            self.running.add_peak(event.peak_score, self._mode, event.id)
+    def judged(self, running: Running) -> None:
+        """Look which of the events that wait somebody has looked at, whoever wrote it down: real
+        ones are forgotten, a false alarm is one more normal peak."""
+        for alarm in list(running.alarms):
+            record = self._store.record(alarm.id)
+            if record is None or record.verdict is None:
+                continue
+            if record.verdict == "real":
+                running.confirm(alarm.id)
+            else:
+                running.add_peak(record.event.peak_score, alarm.light, alarm.id)
 
     def tend(self) -> None:
         """Become another threshold where the footage asks for it; say what has shifted.
@@ -111,10 +116,13 @@ class Threshold:
         running = self.running
         if running is None:
             return
+        now = time.monotonic()
+        if now - self._judged >= JUDGED_S:
+            self._judged = now
+            self.judged(running)
         changes = len(running.changes)
         if running.proposal() is not None and len(running.changes) > changes:
             self._changed(running.changes[-1].text)
-        now = time.monotonic()
         if now - self._asked >= DRIFT_S:
             self._asked, before = now, self.drift
             self.drift = running.drift() or ""
