@@ -295,6 +295,15 @@ def test_hours_drawn_anew_bring_all_their_peaks():
     assert (hours == 24).all()
 
 
+@pytest.mark.parametrize("rate", [0.01, 100, 1000])
+def test_rates_far_from_the_usual_are_promised_too(rate):
+    found = calibrate([np.random.default_rng(0).normal(size=17280)] * 2, 0.2, rate)
+    low, middle, high = expected_counts(found, 7)
+    assert low <= 7 * rate <= high
+    assert middle == pytest.approx(7 * rate, rel=0.4, abs=1)
+    assert all(0 <= r < math.inf for r in found["promise"]["rates"])
+
+
 def test_peaks_that_are_all_alike_are_no_error():
     some = footage(1)
     flat = Footage(

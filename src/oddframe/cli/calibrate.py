@@ -73,6 +73,9 @@ def run(
             with stretch_bar("scoring") as done:
                 days = score_days(loaded, dataset.train, jobs, done, minutes)
             found = [(video.score, video.time_s) for video in days.videos]
+            # A sample of hours is of the days that they were taken from; one file of several days is
+            # cut into days by itself.
+            of_day = days.days if len(found) > 1 else None
             lights = [lights_of(video.colour, video.time_s) for video in days.videos]
             if not days.whole:
                 print(
@@ -83,14 +86,14 @@ def run(
         else:
             detector = load(loaded, machine.device, flow=machine.flow)
             flows = detector.flows_of(dataset, "train")
-            found, lights = [], None
+            found, lights, of_day = [], None, None
             for video in dataset.train:
                 with video.open() as source, frame_bar(video.name) as tick:
                     own = flows.get(video.name)
                     result = detector.score(source, heat=False, progress=tick, flow=own)
                 found.append((result.score, result.time_s))
         scores, times = ([each[i] for each in found] for i in (0, 1))
-        calibration = calibrate(scores, times, alarms_per_day, modes=lights)
+        calibration = calibrate(scores, times, alarms_per_day, modes=lights, days=of_day)
         footage = {"name": dataset.name, "videos": len(dataset.train), **known}
         write_calibration(loaded, {**calibration, "footage": footage})
     print(calibration["text"])

@@ -44,6 +44,7 @@ MOST_PIECES = 5000
 """Files that are kept of a run, about."""
 ALONE_S = 300.0
 """Footage that is shorter is scored in this process: starting others takes seconds."""
+DAY_S = 86400.0
 GOLDEN = (math.sqrt(5) - 1) / 2
 KEPT = ("score", "time_s", "colour")
 """What is kept of every stretch."""
@@ -59,6 +60,8 @@ class Days:
 
     videos: list[Scored]
     """Of every video that something of was scored, in their order, what was."""
+    days: list[int]
+    """Of each of these, which 24 hours of all the footage it begins in."""
     scored_s: float
     total_s: float
     """Seconds of footage scored, and there."""
@@ -139,20 +142,22 @@ def score_days(
         _alone(detector, work, until, done)
     else:
         _in_processes(run, work, processes, until, done)
-    out = []
+    out, begins, before_s = list[Scored](), list[int](), 0.0
     for video in videos:
         own = [f for f, p in zip(files, parts, strict=True) if p.video is video]
         kept = [np.load(f) for f in map(_kept, own) if f is not None]
         if kept:
             score, time_s, colour = (np.concatenate([k[n] for k in kept]) for n in KEPT)
             out.append(Scored(score, time_s, colour))
+            begins.append(int(before_s // DAY_S))
+        before_s += next(part.video_s for part in parts if part.video is video)
     done_s += sum(_part_s(file) for file in files)
     whole = all(file.exists() for file in files)
     if whole:
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):
             folder.parent.rmdir()  # where nothing else is in it
-    return Days(out, done_s, total_s, whole)
+    return Days(out, begins, done_s, total_s, whole)
 
 
 @dataclass(frozen=True, slots=True)
