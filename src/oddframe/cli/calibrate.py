@@ -73,8 +73,8 @@ def run(
             with stretch_bar("scoring") as done:
                 days = score_days(loaded, dataset.train, jobs, done, minutes)
             found = [(video.score, video.time_s) for video in days.videos]
-            # A sample of hours is of the days that they were taken from; one file of several days is
-            # cut into days by itself.
+            # Sampled hours are of the days that they were taken from; one file alone is cut into
+            # days by itself.
             of_day = days.days if len(found) > 1 else None
             lights = [lights_of(video.colour, video.time_s) for video in days.videos]
             if not days.whole:
