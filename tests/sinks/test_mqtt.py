@@ -81,6 +81,27 @@ def test_an_event_is_told_in_frigates_shape(broker, listen, mqtt, tmp_path):
     assert json.loads(ear.of("oddframe/gate/anomaly/attributes")[-1])["reasons"]
 
 
+def test_an_event_that_becomes_an_alert_is_one_more_alarm(broker, listen, mqtt):
+    port = broker().port
+    ear, sink = listen(port), mqtt(port)
+    receipts = sink.send(told(severity="detection"))
+    receipts = sink.send(told("update", receipts=receipts, severity="detection"))
+    receipts = sink.send(told("update", receipts=receipts, severity="alert"))
+    sink.send(told("end", receipts=receipts, severity="alert"))
+    until(lambda: len(ear.of("oddframe/events")) == 4)
+    loud = [json.loads(p)["severity"] for p in ear.of("oddframe/gate/event")]
+    assert loud == ["detection", "alert"]
+
+
+def test_alarms_that_are_off_are_told_so_at_the_start(broker, listen, mqtt):
+    port = broker().port
+    ear = listen(port)
+    mqtt(port, Around(("gate", "yard"), armed=lambda camera: camera == "yard")).start()
+    t = Topics("oddframe")
+    until(lambda: ear.of(t.armed("gate")) == ["OFF"])
+    until(lambda: ear.of(t.armed("yard")) == ["ON"])
+
+
 def test_what_holds_is_there_for_who_comes_later(broker, listen, mqtt):
     port = broker().port
     sink = mqtt(port)

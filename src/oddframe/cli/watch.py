@@ -121,11 +121,11 @@ def name_of(source: str) -> str:
 
 def say_promise(work: AtWork) -> None:
     """How often each RUN will be wrong, before it begins."""
-    import sys
+    import logging
 
     for path, detector in work.detectors.items():
         text = (detector.info.calibration or {}).get("text", "")
-        print(f"{path}: {text}", file=sys.stderr)
+        logging.getLogger("oddframe.cli.watch").info("%s: %s", path, text)
 
 
 def summary(work: AtWork) -> list[str]:

@@ -91,6 +91,8 @@ class Around:
     arm: Callable[[str, bool], bool] | None = None
     """Switch a camera's alarms on or off; gives what holds then. Called by the sink's threads, and
     mustn't take long."""
+    armed: Callable[[str], bool] | None = None
+    """Whether a camera's alarms are on; None: all are."""
 
 
 class Mqtt(Sink):
@@ -127,7 +129,8 @@ class Mqtt(Sink):
         """What is retained of cameras that nothing is known of yet."""
         t, cameras = self._topics, self._around.cameras
         calm = [Say(t.anomaly(c), "OFF", True) for c in cameras]
-        armed = [Say(t.armed(c), "ON", True) for c in cameras]
+        on = self._around.armed or (lambda camera: True)
+        armed = [Say(t.armed(c), "ON" if on(c) else "OFF", True) for c in cameras]
         if not self._config.homeassistant:
             return calm + armed
         root = self._config.homeassistant_prefix
@@ -182,7 +185,8 @@ class Mqtt(Sink):
         now.append(Say(t.anomaly(event.camera), state, True))
         with self._lock:
             self._kept.update({s.topic: s.payload for s in now})
-        if kind == "new":
+        louder = before is not None and before["severity"] != after["severity"]
+        if kind == "new" or (louder and after["severity"] == "alert"):
             out.append(Say(t.alarm(event.camera), as_json({"event_type": EVENT_TYPE, **known})))
         return now + out
 

@@ -90,7 +90,9 @@ class AtWork:
             office = Office(self.store, self.clips, told, self.meters, config.store.clip)
             cameras = [self._camera(readers[n], c, office) for n, c in enabled.items()]
             wanted = {c.name: c.detector.info.fps or RATE for c in cameras}
-            self.engine = Engine(cameras, self._bell, Pace(wanted, wanted), self.meters, self._tend)
+            self.engine = Engine(
+                cameras, self._bell, Pace(wanted, wanted), self.meters, self._tend, self._seen
+            )
             self._begin()
             self._opened = stack.pop_all()
 
@@ -191,7 +193,7 @@ class AtWork:
         return Camera(detector, reader, Desk(tracker, office, threshold.told), config, threshold)
 
     def _courier(self, name: str, config: SinkConfig) -> Courier:
-        around = Around(tuple(self.meters.cameras), self.arm)
+        around = Around(tuple(self.meters.cameras), self.arm, self.armed)
 
         def make() -> Sink:
             return make_sink(config, around)
@@ -216,10 +218,8 @@ class AtWork:
     # ---- now and then, by the engine's thread
 
     def _tend(self) -> None:
-        for sink in self._live_sinks():
-            for camera in self.engine.cameras.values():
-                m = self.meters.cameras[camera.name]
-                sink.observe(camera.name, m.score, m.level, camera.up)
+        for camera in self.engine.cameras.values():
+            self._seen(camera)  # those that are down are not scored
         for camera in self.engine.cameras.values():
             self._learned(camera.threshold.tend)
         now = time.monotonic()
@@ -231,6 +231,12 @@ class AtWork:
             except StoreError as error:
                 self.meters.faults["keep"] += 1
                 log.error("old events cannot be cleared up: %s", error)
+
+    def _seen(self, camera: Camera) -> None:
+        """Show sinks that follow every camera how it is."""
+        m = self.meters.cameras[camera.name]
+        for sink in self._live_sinks():
+            sink.observe(camera.name, m.score, m.level, camera.up)
 
     def _learned(self, what: Callable[[], object]) -> None:
         try:

@@ -92,6 +92,8 @@ class Desk:
         self._drawn = -math.inf
         """Level of the picture that was written last."""
         self._snapshot: str | None = None
+        self._severity: Severity = "detection"
+        """Of the open event, as it was told last."""
         self._waiting: deque[Event] = deque()
         self._blind: str | None = START
         """Why there is no score now; as long as there was none yet, the gap since the last run."""
@@ -188,8 +190,10 @@ class Desk:
         )  # fmt: skip
 
     def _count(self, event: Event) -> None:
-        if event.state == "start":
+        """Each event once, and once more where it becomes an alert."""
+        if event.state == "start" or (event.severity == "alert" and self._severity == "detection"):
             self.meters.events[event.severity] += 1
+        self._severity = event.severity
 
     def _put(self, event: Event) -> None:
         sinks = [s.name for s in self._office.sinks if event.severity in s.severities]

@@ -39,14 +39,17 @@ class Engine:
         pace: of the same cameras.
         meters: of the site.
         tend: called every `TEND_S` seconds, by the loop's thread.
+        seen: called with every camera that was scored.
     """
 
     def __init__(
         self, cameras: Sequence[Camera], bell: Bell, pace: Pace, meters: Meters,
         tend: Callable[[], None] | None = None,
+        seen: Callable[[Camera], None] | None = None,
     ) -> None:  # fmt: skip
         self.cameras = {camera.name: camera for camera in cameras}
         self._bell, self._pace, self._meters, self._tend = bell, pace, meters, tend
+        self._seen = seen or (lambda camera: None)
         self._orders: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self.turned_s = time.monotonic()
@@ -145,6 +148,7 @@ class Engine:
                 scores[i].append(score)
         for (camera, ready), own in zip(group, scores, strict=True):
             camera.scored(ready.frame, own)
+            self._seen(camera)
 
     def _tended(self) -> None:
         for camera in self.cameras.values():

@@ -39,6 +39,8 @@ __all__ = ["Reader", "ReaderConfig"]
 
 MOST_LEFT = 3
 """Reads that hang at a time; where there are more, the camera waits for one of them to end."""
+HELD_S = 1.0
+"""So much longer than the limit for new pictures a read may take."""
 NEWS = 1000
 
 
@@ -68,7 +70,8 @@ class Reader:
         self._spec, self._connecting = spec, connecting
         self._reading = Reading(
             config.fps, timeout_s=config.timeout_s, transport=config.transport,
-            read_s=max(config.timeout_s, config.silent_s),
+            # Longer: as its time is up FFmpeg gives a picture that it held back, which looks alive.
+            read_s=max(config.timeout_s, config.silent_s + HELD_S),
         )  # fmt: skip
         self._files = isinstance(connecting(spec, self._reading), Footage)
         waits = self._files and not config.realtime
