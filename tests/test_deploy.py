@@ -27,6 +27,7 @@ from oddframe.events.schedule import Schedule
 from oddframe.events.zones import Mask, Zone
 from oddframe.runtime.courier import STOP_S
 from oddframe.runtime.watch.at_work import CLIPS_S
+from oddframe.runtime.watch.settings import ReadConfig
 from oddframe.runtime.watch.site import (
     CameraConfig,
     DetectConfig,
@@ -85,7 +86,7 @@ def test_what_is_switched_off_in_it_can_be_switched_on(everything):
     [
         ("store", StoreConfig), ("store", ClipConfig), ("web", WebConfig),
         ("detect", DetectConfig), ("detect", Schedule), ("cameras", CameraConfig),
-        ("cameras", Zone), ("cameras", Mask),
+        ("cameras", Zone), ("cameras", Mask), ("cameras", ReadConfig),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )  # fmt: skip
@@ -120,6 +121,7 @@ def test_the_example_says_the_defaults():
     assert site.store.clip == ClipConfig()
     assert site.store.model_copy(update={"path": Path("watched")}) == StoreConfig()
     assert site.web == WebConfig()
+    assert site.cameras["gate"].reading == ReadConfig()
     assert site.detect.model_copy(update={"model": None}) == DetectConfig()
 
 

@@ -60,7 +60,6 @@ class AtWork:
     Args:
         config: with paths made whole (`load_site`).
         device: where models are computed, as `load` takes it.
-        reading: how all cameras are read.
 
     Raises:
         ConfigError: no camera is enabled; two sinks of one name; a sink's settings.
@@ -69,10 +68,8 @@ class AtWork:
         StoreError: another process holds the store, or it cannot be written.
     """
 
-    def __init__(
-        self, config: SiteConfig, device: str = "cpu", reading: ReaderConfig | None = None
-    ) -> None:
-        self.config, self._reading = config, reading or ReaderConfig()
+    def __init__(self, config: SiteConfig, device: str = "cpu") -> None:
+        self.config = config
         enabled = {name: c for name, c in config.cameras.items() if c.enabled}
         if not enabled:
             raise ConfigError("No camera is enabled: set enabled: true for at least one.")
@@ -176,7 +173,7 @@ class AtWork:
     # ---- made once
 
     def _reader(self, name: str, camera: CameraConfig) -> Reader:
-        how = self._reading.model_copy(update={"realtime": camera.realtime})
+        how = ReaderConfig(**camera.reading.model_dump(), realtime=camera.realtime)
         return Reader(name, camera.source, how, self._bell)
 
     def _camera(self, reader: Reader, config: CameraConfig, office: Office) -> Camera:

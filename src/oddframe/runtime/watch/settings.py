@@ -9,8 +9,8 @@ from pydantic import Field
 from oddframe.config import Config
 
 
-class ReaderConfig(Config):
-    """How one camera is read."""
+class ReadConfig(Config):
+    """What a site may say of how a camera is read."""
 
     timeout_s: float = Field(10.0, gt=0)
     """Seconds that opening a source may take, and of files also reading on."""
@@ -31,8 +31,13 @@ class ReaderConfig(Config):
     times, since many cameras lock out who tries again and again."""
     pause_s: float = Field(1.0, gt=0)
     """Seconds between two frames that are scored, above which the history is given up."""
+    fps: float | None = Field(None, gt=0)
+    """Rate of a folder of frames, which cannot say it itself."""
+
+
+class ReaderConfig(ReadConfig):
+    """How one camera is read."""
+
     realtime: bool = True
     """Files: play them as a camera would send them; else every frame is handed on as soon as the
     one before is taken."""
-    fps: float | None = Field(None, gt=0)
-    """Rate of a folder of frames, which cannot say it itself."""

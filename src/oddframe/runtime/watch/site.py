@@ -29,6 +29,7 @@ from oddframe.events.rules import Rules
 from oddframe.events.schedule import Schedule
 from oddframe.events.store.keep import KeepConfig
 from oddframe.events.zones import Mask, Zone
+from oddframe.runtime.watch.settings import ReadConfig
 from oddframe.sinks.secrets import Secret
 from oddframe.sources.urls import is_address
 
@@ -77,6 +78,8 @@ class CameraConfig(Config):
     enabled: bool = True
     realtime: bool = True
     """Play a file at its own speed, as a camera would, instead of as fast as it can be scored."""
+    reading: ReadConfig = ReadConfig()
+    """Limits and patience with the source."""
     detect: DetectConfig = DetectConfig()
     zones: tuple[Zone, ...] = ()
     """Also as {name: [[x, y], …]}."""
