@@ -69,8 +69,9 @@ def _head(table: Table, results: Sequence[Result]) -> str:
         f"Made by `oddframe reproduce {table.name} --render` from the {len(results)} files of "
         "results beside it.\nMicro AUC in %, mean over seeds [95 % over the test videos; with few "
         "videos too narrow]. `paper` is the score\nof the model's paper under its protocol, "
-        '`deploy` the causal score, which also has optical flow; "own streams" is that\nwithout. '
-        f"A difference is that to {table.against}, paired: both on the same resampled videos."
+        '`deploy` the causal score, which also has streams that need no network; "own streams" is\n'
+        f"that without. A difference is that to {table.against}, paired: both on the same resampled "
+        "videos."
     )
 
 
