@@ -70,8 +70,8 @@ def _head(table: Table, results: Sequence[Result]) -> str:
         "results beside it.\nMicro AUC in %, mean over seeds [95 % over the test videos; with few "
         "videos too narrow]. `paper` is the score\nof the model's paper under its protocol, "
         '`deploy` the causal score, which also has streams that need no network; "own streams" is\n'
-        f"that without. A difference is that to {table.against}, paired: both on the same resampled "
-        "videos."
+        f"that without. A difference is that to {table.against}, paired: both on the same "
+        "resampled videos."
     )
 
 
