@@ -62,8 +62,9 @@ class AtWork:
         device: where models are computed, as `load` takes it.
 
     Raises:
-        ConfigError: no camera is enabled; two sinks of one name; a sink's settings.
-        RunError: a RUN that is not there, or that has no threshold.
+        ConfigError: no camera is enabled; two sinks of one name; a sink's settings; a RUN without a
+            threshold, or that reads flow from files.
+        RunError: a RUN that is not there.
         SourceError: streams of a kind that is not known.
         StoreError: another process holds the store, or it cannot be written.
     """
@@ -199,7 +200,7 @@ class AtWork:
 
     def _begin(self) -> None:
         """What the last process left."""
-        swept = sweep(self.store)
+        sweep(self.store)
         left = self.store.close_left_open()
         for event in left:
             log.warning("%s was open when oddframe was killed; it is closed", event.id)
@@ -210,7 +211,6 @@ class AtWork:
         self._kept = -KEEP_S
         self.kept: Kept | None = None
         """What was cleared up last, and how much the store takes; None before the first time."""
-        self.swept = swept
 
     # ---- now and then, by the engine's thread
 

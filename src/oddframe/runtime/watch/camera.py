@@ -93,12 +93,15 @@ class Camera:
 
     def broken(self, frame: LiveFrame) -> None:
         """Before a frame is looked at: forget what it cannot be compared with."""
+        if frame.gap:
+            self._begin_anew(frame)
         size = size_of(frame.picture)
         if size != self._size:
             self._size = size
             self._fitted(*size)
-        if not frame.gap:
-            return
+
+    def _begin_anew(self, frame: LiveFrame) -> None:
+        """What waits for its score is of before, and of the size of then."""
         self.state = self.detector.scorer.restart(self.state)
         self._past, self._looked_at, self._pacer = Past(), None, None
         for known, value in self._lag.flush():

@@ -2,7 +2,7 @@
 
     desk.take(look)          # one scored frame
     desk.silent(why, ...)    # no score from now on: lost, moved, disarmed
-    desk.tend(now)           # now and then: what a full disk kept back
+    desk.tend()              # now and then: what a full disk kept back
 
 Everything here is of the engine's thread. A disk that is full costs what cannot be written now:
 events wait in memory and are written when there is space; pictures and minutes are given up and
