@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ def some_maps(draw: st.DrawFn):
     """1-3 videos, maps coarser or finer than the masks, many ties; both kinds of frames."""
     rng = np.random.default_rng(draw(st.integers(0, 2**20)))
     top, share = draw(st.sampled_from([1, 4, 1000])), draw(st.sampled_from([0.1, 0.5, 0.9]))
-    kind = draw(st.sampled_from([np.float64, np.float32, np.int32]))
+    kind = draw(st.sampled_from([np.float64, np.float32, np.float16, np.int32]))
     maps, masks = [], []
     for _ in range(draw(st.integers(1, 3))):
         n = draw(st.integers(2, 4))
@@ -126,3 +128,31 @@ def test_unfit_input_is_refused_by_name(metric, maps, masks, message):
 def test_a_share_out_of_range_is_refused(share):
     with pytest.raises(ConfigError, match="share"):
         pixel_criterion_auc([np.ones((1, 1, 1))], [np.ones((1, 1, 1))], share=share)
+
+
+def test_maps_in_half_precision_count_as_what_they_are():
+    rng = np.random.default_rng(3)
+    maps = [rng.normal(size=(6, 5, 7)).astype(np.float16) for _ in range(2)]
+    maps[0][0, 0, :2], maps[1][0, 0, :2] = 0.0, -0.0  # equal numbers of other bits
+    masks = [rng.random((6, 20, 21)) < 0.2 for _ in range(2)]
+    masks[1][2:] = False
+    whole = pixel_auc([m.astype(np.float64) for m in maps], masks)
+    assert pixel_auc(maps, masks) == pytest.approx(whole, abs=1e-12)
+
+
+def test_a_test_set_takes_no_more_memory_than_one_of_its_videos():
+    def made(videos):
+        rng = np.random.default_rng(0)
+        for _ in range(videos):
+            yield rng.normal(size=(10, 96, 96)).astype(np.float16)
+
+    def peak(videos):
+        masks = (np.arange(10)[:, None, None] > 7 + np.zeros((10, 96, 96)) for _ in range(videos))
+        tracemalloc.start()
+        pixel_auc(made(videos), masks)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    # What is kept are the different values of each video, some thousand: not its 92,160 cells.
+    assert peak(8) < 2 * peak(1) + 8 * 1_000_000

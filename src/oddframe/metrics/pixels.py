@@ -30,21 +30,14 @@ def pixel_auc(
     """Area under the ROC curve over all pixels of all frames, 0..1; ties count half.
 
     maps: per video (n, h, w), finite, larger = more anomalous. masks: per video (n, H, W), bool or
-    0/1, 1 = abnormal. Both may be iterators: masks are in memory one video at a time; of the maps
-    every cell is kept, in the float type it came in. names: what messages call the videos.
+    0/1, 1 = abnormal. Both may be iterators: one video is in memory at a time, and of the maps as
+    many values as are different, which in float16 are 64 thousand. names: what messages call the
+    videos.
 
     Raises ProtocolError: videos, frames or values that do not fit, pixels of one class only.
     """
-    values: list[NDArray[np.floating[Any]]] = []
-    abnormal: list[Counts] = []
-    normal: list[Counts] = []
-    for cells, truth in _videos(maps, masks, names):
-        place, pixels = _cells(cells.shape[1:], truth.shape[1:])
-        odd = np.stack([_counts(mask, place, pixels.size) for mask in truth])
-        values.append(cells.reshape(-1))
-        abnormal.append(odd.reshape(-1))
-        normal.append((pixels - odd).reshape(-1))
-    return _weighted_auc(*(np.concatenate(part) for part in (values, abnormal, normal)))
+    parts = [_counted(cells, truth) for cells, truth in _videos(maps, masks, names)]
+    return _weighted_auc(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def pixel_criterion_auc(
@@ -150,6 +143,31 @@ def _cells(shape: tuple[int, ...], picture: tuple[int, ...]) -> tuple[NDArray[np
 def _counts(mask: Labels, place: NDArray[np.int64], cells: int) -> Counts:
     """Abnormal pixels of every cell, (cells,)."""
     return np.bincount(place[mask], minlength=cells)
+
+
+def _counted(cells: NDArray[np.floating[Any]], truth: Labels) -> tuple[Array, Counts, Counts]:
+    """The different values (k,) of a video's maps, with their abnormal and normal pixels.
+
+    A test set has a cell for every few pixels of it: to keep them all takes gigabytes."""
+    place, pixels = _cells(cells.shape[1:], truth.shape[1:])
+    values, which = _distinct(cells)
+    abnormal, whole = np.zeros(values.size, np.int64), np.zeros(values.size, np.int64)
+    for found, mask in zip(which, truth, strict=True):
+        np.add.at(whole, found, pixels)
+        if mask.any():
+            np.add.at(abnormal, found, _counts(mask, place, pixels.size))
+    there = whole > 0
+    return values[there], abnormal[there], (whole - abnormal)[there]
+
+
+def _distinct(cells: NDArray[np.floating[Any]]) -> tuple[Array, NDArray[Any]]:
+    """Different values (k,), and which of them every cell has, (n, h w)."""
+    if cells.dtype == np.float16:  # by its bits, without sorting: 0.5 ms a frame instead of 32
+        values = np.arange(2**16, dtype=np.uint16).view(np.float16)
+        which = np.ascontiguousarray(cells).view(np.uint16)
+    else:
+        values, which = np.unique(cells, return_inverse=True)
+    return values.astype(np.float64), which.reshape(len(cells), -1)
 
 
 def _largest(values: NDArray[np.floating[Any]], weights: Counts, k: int) -> float:

@@ -130,7 +130,7 @@ class Regions:
 
 
 class Heats:
-    """The heat maps of the scored frames of a test set, in float16 (8 kB a frame)."""
+    """The heat maps of the scored frames of a test set, in float16: 131 kB a frame at 256 px."""
 
     def __init__(self) -> None:
         self.maps: dict[str, list[NDArray[np.float16]]] = {}
@@ -156,14 +156,17 @@ class Heats:
             tracks[name] = tracks_of(truth)
         if len(sizes) != 1 or not any(tracks.values()):
             return None
-        maps = {name: np.stack(self.maps[name]) for name in names}
+        maps = {name: self.maps[name] for name in names}
         try:
             found = map_criteria(
-                {name: m.astype(np.float64) for name, m in maps.items()}, tracks,
-                {name: len(m) for name, m in maps.items()}, sizes.pop(),
-            )  # fmt: skip
+                maps, tracks, {name: len(m) for name, m in maps.items()}, sizes.pop()
+            )
             pixels, criterion = (
-                of(maps.values(), (masks[n][self.frames[n]] for n in names), names=names)
+                of(
+                    (np.stack(maps[n]) for n in names),
+                    (masks[n][self.frames[n]] for n in names),
+                    names=names,
+                )
                 for of in (pixel_auc, pixel_criterion_auc)
             )
         except ProtocolError:
