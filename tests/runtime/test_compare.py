@@ -13,8 +13,9 @@ from oddframe.data import open_dataset
 from oddframe.errors import ConfigError
 from oddframe.metrics.pairs import bootstrap_difference
 from oddframe.report.compare import _judged
-from oddframe.runtime import compare as module
-from oddframe.runtime.compare import Method, collect, compare
+from oddframe.runtime import methods as module
+from oddframe.runtime.compare import compare
+from oddframe.runtime.methods import Method, collect
 from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.judge import judge
 from oddframe.scoring.protocols import for_missing, parse_protocols

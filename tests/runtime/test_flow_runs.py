@@ -20,8 +20,8 @@ from oddframe.errors import ConfigError, DatasetError
 from oddframe.models import build, carried
 from oddframe.models.info import describe
 from oddframe.models.msti import MSTIConfig
-from oddframe.runtime.compare import collect
 from oddframe.runtime.evaluate import evaluate
+from oddframe.runtime.methods import collect
 from oddframe.scoring.protocols import PROTOCOLS, parse_protocols
 
 SIZE, HISTORY = 64, 4

@@ -13,10 +13,11 @@ import oddframe
 from encoded import break_bytes, encode
 from oddframe.data import open_dataset
 from oddframe.errors import ConfigError, OddframeWarning
-from oddframe.runtime.compare import collect as collect_methods
 from oddframe.runtime.compare import compare
-from oddframe.runtime.evaluate import evaluate, holes
+from oddframe.runtime.evaluate import evaluate
 from oddframe.runtime.memories import watching
+from oddframe.runtime.methods import collect as collect_methods
+from oddframe.runtime.scored import holes
 from oddframe.scoring.protocols import parse_protocols
 from oddframe.sources import Source
 from oddframe.sources.rate import Pacer

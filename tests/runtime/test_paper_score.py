@@ -16,8 +16,9 @@ from oddframe.data import open_dataset
 from oddframe.errors import ProtocolError
 from oddframe.metrics import frame_auc
 from oddframe.runs import load_run
-from oddframe.runtime.compare import collect, compare
+from oddframe.runtime.compare import compare
 from oddframe.runtime.evaluate import evaluate
+from oddframe.runtime.methods import collect
 from oddframe.scoring.protocols import parse_protocols
 
 

@@ -14,9 +14,10 @@ from oddframe.data import open_dataset
 from oddframe.errors import ConfigError, ProtocolError
 from oddframe.metrics import frame_auc
 from oddframe.runs import load_run
-from oddframe.runtime import compare as module
-from oddframe.runtime.compare import How, collect, compare
+from oddframe.runtime import methods as module
+from oddframe.runtime.compare import compare
 from oddframe.runtime.evaluate import evaluate
+from oddframe.runtime.methods import How, collect
 from oddframe.scoring.fuse import fuse
 from oddframe.scoring.protocols import parse_protocols
 from oddframe.scoring.settings import ScoreConfig, chosen, score_again

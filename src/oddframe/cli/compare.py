@@ -51,7 +51,8 @@ def run(
     from oddframe.report.dots import dots_svg
     from oddframe.report.page import write_page
     from oddframe.runs import write_json
-    from oddframe.runtime.compare import How, collect, compare
+    from oddframe.runtime.compare import compare
+    from oddframe.runtime.methods import How, collect
     from oddframe.scoring.protocols import parse_protocols
 
     protocols = parse_protocols(protocol)

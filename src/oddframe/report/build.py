@@ -20,7 +20,8 @@ from oddframe.models.memory import in_use_text
 from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
 from oddframe.runs import CURVE, Run
 from oddframe.runtime.detector import Detector
-from oddframe.runtime.evaluate import Evaluation, VideoScores
+from oddframe.runtime.evaluate import Evaluation
+from oddframe.runtime.scored import VideoScores
 from oddframe.sources import open_source
 from oddframe.types import Image, Map
 

@@ -19,7 +19,8 @@ from oddframe.report.plot import Band, Line, chart, flag_spans, span_axis
 from oddframe.report.roc import roc_charts
 from oddframe.report.scores import ranks
 from oddframe.report.table import Row, percent, value_of
-from oddframe.runtime.compare import Comparison, Disagreement, Method
+from oddframe.runtime.compare import Comparison, Disagreement
+from oddframe.runtime.methods import Method
 from oddframe.scoring.judge import judge
 from oddframe.sources import open_source
 from oddframe.types import Image

@@ -44,8 +44,9 @@ from oddframe.reproduce.results import (
 )
 from oddframe.runs import CARD, RESUME, Run, load_run, write_json
 from oddframe.runtime.detector import Detector, load
-from oddframe.runtime.evaluate import Evaluation, VideoScores, evaluate, judged
+from oddframe.runtime.evaluate import Evaluation, evaluate, judged
 from oddframe.runtime.memories import watching
+from oddframe.runtime.scored import VideoScores
 from oddframe.scoring.floors import BEST
 from oddframe.scoring.fuse import FUSING
 from oddframe.scoring.judge import evaluate_arrays, judge

@@ -8,8 +8,7 @@ Letters: n frames of one video, h w rows and columns of its pictures.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 
 from oddframe.data import (
     Dataset,
-    Video,
     check_lengths,
     frame_labels,
     label_source,
@@ -27,18 +25,16 @@ from oddframe.data import (
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.label_files import Labels
 from oddframe.data.labels import video_frames
-from oddframe.data.masks import Masks
 from oddframe.data.official import benchmark_of
-from oddframe.errors import DatasetError, OddframeError, OddframeWarning, ProtocolError
+from oddframe.errors import DatasetError, ProtocolError
 from oddframe.metrics.events import EventScore, event_score
 from oddframe.metrics.pairs import difference
 from oddframe.metrics.rows import Row
 from oddframe.runtime.detector import Detector, Progress
 from oddframe.runtime.places import Heats, Hits, Localisation, Regions
-from oddframe.runtime.result import Collector
-from oddframe.scoring.floors import BEST, FLOORS, OF_SCENE, Floors
+from oddframe.runtime.scored import VideoScores, floors_of, fps_of, holes, leading, score_video
+from oddframe.scoring.floors import BEST, FLOORS, Floors
 from oddframe.scoring.fuse import NO_NETWORK, STREAMS
-from oddframe.scoring.ground import Ground, fit_ground
 from oddframe.scoring.judge import (
     Judged,
     Roc,
@@ -48,27 +44,10 @@ from oddframe.scoring.judge import (
     per_video,
     roc,
 )
-from oddframe.scoring.lag import centred_median
-from oddframe.scoring.look import SIZE_PX
 from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.protocol import Protocol
-from oddframe.sources.stamps import DEFAULT_FPS
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class VideoScores:
-    """One test video: its scores, its truth, its floors."""
-
-    name: str
-    time_s: Floats
-    labels: NDArray[np.uint8]
-    score: Floats
-    level: Floats
-    alarm: NDArray[np.bool_]
-    terms: dict[str, Floats]
-    floors: dict[str, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +145,8 @@ def evaluate(
             check_lengths(video.name, len(planes), counts[video.name])
         flow = flows.get(video.name)
         fresh = Floors(names, ground)
-        videos.append(_score(detector, video, labels[video.name], planes, hits, tick, fresh, flow))
+        known = labels[video.name]
+        videos.append(score_video(detector, video, known, planes, hits, tick, fresh, flow))
     if one_class(labels) is not None:
         return Evaluation(
             [], videos, [], "", {v.name: v.score for v in videos}, True,
@@ -189,29 +169,6 @@ def evaluate(
         rocs=rocs,
         gains=gains,
     )  # fmt: skip
-
-
-def available(names: Sequence[str], dataset: Dataset) -> tuple[str, ...]:
-    """The floors that can be had: those of the scene want its normal footage."""
-    return tuple(name for name in names if dataset.train or name not in OF_SCENE)
-
-
-def floors_of(
-    names: Sequence[str], dataset: Dataset, tick: Callable[[int, int], None] | None = None
-) -> tuple[tuple[str, ...], Ground | None]:
-    """The floors that can be had, and the scene that some of them know.
-
-    Footage that is too short or cannot be read costs those, with a warning, and not the evaluation.
-    """
-    names = available(names, dataset)
-    if not set(names) & set(OF_SCENE):
-        return names, None
-    try:
-        return names, fit_ground(dataset.train, tick)
-    except OddframeError as error:
-        left = ", ".join(n for n in names if n in OF_SCENE)
-        warnings.warn(f"left out: the floors {left}. {error}", OddframeWarning, stacklevel=2)
-        return tuple(n for n in names if n not in OF_SCENE), None
 
 
 def one_class(labels: Mapping[str, NDArray[np.uint8]]) -> str | None:
@@ -259,72 +216,8 @@ def _events(videos: Sequence[VideoScores]) -> EventScore:
     return event_score(
         [v.alarm[k] for v, k in shown],
         [v.labels[k] for v, k in shown],
-        [_fps(v.time_s) for v, _ in shown],
+        [fps_of(v.time_s) for v, _ in shown],
     )
-
-
-def _fps(time_s: Floats) -> float:
-    """Frames per second of a video, from when its frames were shown; pauses do not count."""
-    return float(1 / np.median(np.diff(time_s))) if len(time_s) > 1 else DEFAULT_FPS
-
-
-def _score(
-    detector: Detector,
-    video: Video,
-    labels: NDArray[np.uint8],
-    masks: Masks | None,
-    hits: Hits,
-    tick: Callable[[], None],
-    floors: Floors,
-    flow: VideoFlow | None,
-) -> VideoScores:
-    """Score one video with detector and floors in one pass; counts hits in its masks."""
-    found: dict[str, list[float]] = {name: [] for name in floors.names}
-    with video.open() as source:
-        size = (source.info.height, source.info.width)
-        collector = Collector(video.name, size, heat=False)
-        late = detector.lag(source.info).frames  # floors are given the same time
-        for frame, score in detector.follow(source, flow):
-            held = score.held and not frame.gap and any(found.values())
-            values = None if held else floors.step(frame.at(SIZE_PX), frame.gap)
-            for name, seen in found.items():
-                seen.append(seen[-1] if values is None else values[name])
-            collector.add(score)
-            if masks is not None and score.heat is not None:
-                hits.add(video.name, frame.index, score.heat, masks[frame.index], score.alarm)
-            tick()
-    result = collector.result()
-    check_lengths(video.name, len(labels), len(result))
-    # What the model has not seen floors are not judged on either.
-    blind = holes(result.score, detector.info.history)
-    return VideoScores(
-        video.name,
-        result.time_s,
-        labels,
-        result.score,
-        result.level,
-        result.alarm,
-        result.terms,
-        {
-            name: centred_median(np.where(blind, np.nan, values), late)
-            for name, values in found.items()
-        },
-    )
-
-
-def holes(scores: Floats, first: int) -> NDArray[np.bool_]:
-    """The frames (n,) of a video from `first` on that have no score: behind a gap, or where
-    frames are left out by their stamps and the history is full later than in other videos.
-    """
-    unknown = np.isnan(scores)
-    unknown[:first] = False
-    return unknown
-
-
-def leading(scores: Floats) -> int:
-    """Frames before the first score; 0 of a video without any, which says nothing of a history."""
-    scored = np.flatnonzero(~np.isnan(scores))
-    return int(scored[0]) if scored.size else 0
 
 
 def _methods(

@@ -27,7 +27,7 @@ from oddframe.models.base import Prediction, motion
 from oddframe.models.m2s2l import M2S2L
 from oddframe.models.memory import Memory, in_use, items_in_use
 from oddframe.runtime.detector import Detector
-from oddframe.runtime.evaluate import VideoScores
+from oddframe.runtime.scored import VideoScores
 from oddframe.scoring.scorer import Scorer, psnr
 from oddframe.scoring.settings import ScoreConfig
 from oddframe.sources.rate import pacer
