@@ -22,34 +22,66 @@ def store(tmp_path):
 # ---- the file
 
 
+NOW = database.VERSION
+
+
 def test_a_step_brings_an_older_file_up_to_date(tmp_path, monkeypatch):
     with Store(tmp_path) as store:
         store.put(an_event(), ["mqtt"])
-    steps = {1: "ALTER TABLE events ADD COLUMN weather TEXT NOT NULL DEFAULT 'dry'"}
+    steps = {NOW: "ALTER TABLE events ADD COLUMN weather TEXT NOT NULL DEFAULT 'dry'"}
     monkeypatch.setattr(database, "STEPS", steps)
-    monkeypatch.setattr(database, "VERSION", 2)
-    with pytest.raises(StoreError, match="of an older oddframe: version 1"):
+    monkeypatch.setattr(database, "VERSION", NOW + 1)
+    with pytest.raises(StoreError, match=f"of an older oddframe: version {NOW} "):
         Store.read_only(tmp_path)
     with Store(tmp_path) as store:
         assert store.event(an_event().id) == an_event()
         assert told(store, "mqtt") == ["start"]
         assert store.database.read("SELECT weather FROM events")[0][0] == "dry"
-        assert store.database.read("PRAGMA user_version")[0][0] == 2
+        assert store.database.read("PRAGMA user_version")[0][0] == NOW + 1
 
 
 def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     with Store(tmp_path) as store:
         store.put(an_event())
-    steps = {1: "ALTER TABLE events ADD COLUMN weather TEXT; INSERT INTO nowhere VALUES (1)"}
+    steps = {NOW: "ALTER TABLE events ADD COLUMN weather TEXT; INSERT INTO nowhere VALUES (1)"}
     monkeypatch.setattr(database, "STEPS", steps)
-    monkeypatch.setattr(database, "VERSION", 2)
+    monkeypatch.setattr(database, "VERSION", NOW + 1)
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
         Store(tmp_path)
-    monkeypatch.setattr(database, "VERSION", 1)
+    monkeypatch.setattr(database, "VERSION", NOW)
     with Store(tmp_path) as store:
         assert store.event(an_event().id) == an_event()
         names = [r["name"] for r in store.database.read("PRAGMA table_info(events)")]
     assert "weather" not in names
+
+
+def layout(folder):
+    """Every table and index, as SQLite has it, but for comments and spaces."""
+    rows = raw(folder, "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name")
+    return [(*row[:3], " ".join(re.sub("--.*", "", row[3] or "").split())) for row in rows]
+
+
+def test_a_file_of_version_1_becomes_one_of_now(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    first = (Path(__file__).parent / "store_version_1.sql").read_text("utf-8")
+    con = sqlite3.connect(old / "events.db")
+    con.executescript(
+        f"PRAGMA application_id = {database.APPLICATION}; PRAGMA user_version = 1; {first}"
+        "INSERT INTO events VALUES ('1-a', 'gate', 'end', 'alert', 1, 3, 3, 2, 1.25, 5, 4, 64, 48,"
+        " '[]', '[[1,2,3,4]]', '[\"it moves\"]', '{\"flow\":5.0}', 's.jpg', NULL, 'calm', 'abc', 0,"
+        " 'real', 9, 'a note');"
+    )
+    con.close()
+    with Store(old) as store:
+        record = store.record("1-a")
+        assert (record.verdict, record.note, record.event.boxes[0].w) == ("real", "a note", 3)
+        assert store.describe("1-a", b"spots")
+        assert store.verdict("1-a", "false_alarm")
+        assert [e.event_id for e in store.exemplars("gate")] == ["1-a"]
+    with Store(new):
+        pass
+    assert layout(old) == layout(new)
 
 
 def test_there_is_a_step_from_every_version():
@@ -60,9 +92,9 @@ def test_a_file_of_a_newer_oddframe_is_left_alone(tmp_path):
     with Store(tmp_path) as store:
         store.put(an_event())
     raw(tmp_path, "PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match=r"newer oddframe: version 99.*knows up to 1"):
+    with pytest.raises(StoreError, match=rf"newer oddframe: version 99.*knows up to {NOW}\b"):
         Store(tmp_path)
-    raw(tmp_path, "PRAGMA user_version = 1")
+    raw(tmp_path, f"PRAGMA user_version = {NOW}")
     with Store(tmp_path) as store:
         assert store.event(an_event().id)
 

@@ -30,9 +30,52 @@ NAME = "events.db"
 LOCK = "events.lock"
 APPLICATION = 0x6F646466
 """`PRAGMA application_id`, "oddf": whose file it is."""
-VERSION = 1
+VERSION = 2
 """`PRAGMA user_version` of schema.sql."""
-STEPS: Mapping[int, str] = {}
+STEPS: Mapping[int, str] = {
+    1: """
+CREATE TABLE audit (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    t_utc     REAL NOT NULL,
+    who       TEXT NOT NULL,
+    address   TEXT NOT NULL,
+    method    TEXT NOT NULL,
+    path      TEXT NOT NULL,
+    body      TEXT NOT NULL,
+    status    INTEGER NOT NULL
+);
+CREATE INDEX audit_time ON audit (t_utc);
+CREATE TABLE described (
+    event_id   TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE,
+    spots      BLOB NOT NULL,
+    trace_json TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX events_judged ON events (camera, verdict, id) WHERE verdict IS NOT NULL;
+CREATE TABLE exemplars (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    camera       TEXT NOT NULL,
+    event_id     TEXT NOT NULL UNIQUE,
+    model_hash   TEXT NOT NULL,
+    created_utc  REAL NOT NULL,
+    place_json   TEXT NOT NULL,
+    reasons_json TEXT NOT NULL,
+    spots        BLOB NOT NULL,
+    silenced     INTEGER NOT NULL DEFAULT 0,
+    silenced_utc REAL
+);
+CREATE INDEX exemplars_camera ON exemplars (camera, id);
+CREATE TABLE normals (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    camera     TEXT NOT NULL,
+    model_hash TEXT NOT NULL,
+    t_utc      REAL NOT NULL,
+    level      REAL NOT NULL,
+    spots      BLOB NOT NULL,
+    picture    TEXT NOT NULL
+);
+CREATE INDEX normals_camera ON normals (camera, level);
+""",
+}
 """SQL that brings a file of version n to n + 1, for every n from 1 to VERSION - 1."""
 SCHEMA = Path(__file__).with_name("schema.sql")
 BUSY_S = 10.0

@@ -3,6 +3,7 @@
 snapshots/<camera>/<event>.jpg          the peak, with boxes
 snapshots/<camera>/<event>.plain.jpg    the same as the camera gave it
 clips/<camera>/<event>.webm
+normals/<camera>/<time>.jpg             what raised no alarm, of no event
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import contextlib
 import os
 import secrets
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from oddframe.events.store.database import StoreError
 
-SNAPSHOTS, CLIPS = "snapshots", "clips"
+SNAPSHOTS, CLIPS, NORMALS = "snapshots", "clips", "normals"
 PLAIN = ".plain.jpg"
 UNFINISHED = ".unfinished-"
 """Begins the name of a file that is being written; one that is there at a start is of a kill."""
@@ -62,9 +63,11 @@ def write_whole(path: Path, data: bytes) -> None:
             temporary.unlink()
 
 
-def all_files(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Every picture and clip below a store, finished or not, with its size in bytes."""
-    for kind in (SNAPSHOTS, CLIPS):
+def all_files(
+    folder: Path, kinds: Sequence[str] = (SNAPSHOTS, CLIPS)
+) -> Iterator[tuple[Path, int]]:  # fmt: skip
+    """Every picture and clip of events below a store, finished or not, with its size in bytes."""
+    for kind in kinds:
         for path in (folder / kind).glob("*/*"):
             with contextlib.suppress(OSError):  # deleted meanwhile
                 if path.is_file():

@@ -11,6 +11,8 @@ An alert without a verdict keeps its files. Where these alone fill the disk, no 
 recorded until somebody has looked: of two losses, the one that is noticed, and the one that nobody
 can cause by raising alarms until the older ones are gone. `unreviewed_days` lets them go too.
 
+Pictures of what raised no alarm (`exemplars`) go after `keep_days` as well.
+
 Rows of events and minutes stay for 400 days: 22 MB a year and camera, nearly all of it minutes.
 Alerts that nobody has looked at, open events and what sinks are still to be told stay longer.
 """
@@ -28,7 +30,16 @@ from pathlib import Path
 from pydantic import Field
 
 from oddframe.config import Config
-from oddframe.events.store.files import CLIPS, PLAIN, UNFINISHED, all_files, event_of, plain_of
+from oddframe.events.store.files import (
+    CLIPS,
+    NORMALS,
+    PLAIN,
+    SNAPSHOTS,
+    UNFINISHED,
+    all_files,
+    event_of,
+    plain_of,
+)
 from oddframe.events.store.store import Store
 
 DAY_S = 86400.0
@@ -119,6 +130,7 @@ class Keeper:
             seen = self._reviewed(now_utc)
             old = now_utc - config.keep_days * DAY_S
             by_age = self._delete(self._having_files(f"start_utc < :old AND {seen}", now_utc, old))
+            self._store.drop_normals(old)
             overdue = len(self._having_files(f"start_utc < :old AND NOT {seen}", now_utc, old))
             forgotten = self._forget(now_utc)
         cap = int(config.disk_gb * 1e9)
@@ -236,6 +248,9 @@ def sweep(store: Store) -> Swept:
         elif _began(event_id) >= oldest:
             path.unlink(missing_ok=True)
             orphans += 1
+    for path in store.lost_normals():
+        path.unlink(missing_ok=True)
+        orphans += 1
     if unfinished or orphans or entered:
         log.info(
             "after a kill: %d unfinished and %d unknown files deleted, %d entered",
@@ -279,4 +294,5 @@ def _used(store: Store) -> int:
     """Bytes of all files of the store."""
     own = store.database.path
     parts = (own, own.with_name(f"{own.name}-wal"))
-    return sum(size for _, size in all_files(store.folder)) + sum(map(_size, parts))
+    kinds = (SNAPSHOTS, CLIPS, NORMALS)
+    return sum(size for _, size in all_files(store.folder, kinds)) + sum(map(_size, parts))

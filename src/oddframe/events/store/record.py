@@ -107,6 +107,67 @@ class Calibration:
     """In the store; None before it is there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What an event looked like."""
+
+    event_id: str
+    spots: bytes
+    """Of `scoring.spots.Spots`."""
+    trace: tuple[tuple[float, float], ...] = ()
+    """(time, level) around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """Something that is normal at a camera, by what somebody said of an event."""
+
+    id: int
+    camera: str
+    event_id: str
+    run: str
+    """Hash of the weights that it holds for."""
+    created_utc: float
+    place: Box
+    """Where the event was at its peak, in pixels."""
+    reasons: tuple[str, ...]
+    """What was odd about it, in words."""
+    spots: bytes = field(repr=False)
+    silenced: int = 0
+    """How often something was like it, and raised no alarm."""
+    silenced_utc: float | None = None
+    """The last time."""
+    snapshot: str | None = None
+    """Of the event, relative to the folder of the store; None once that is deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """A frame that raised no alarm, though it was the most unusual of its hour."""
+
+    camera: str
+    run: str
+    """Hash of the weights that scored."""
+    t_utc: float
+    level: float
+    spots: bytes = field(repr=False)
+    picture: str = ""
+    """Relative to the folder of the store; set there."""
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was said of the events of a week."""
+
+    t_utc: float
+    """Its Monday, 0:00 UTC."""
+    real: int
+    false_alarm: int
+    open: int
+    """Nobody has looked."""
+
+
 def to_json(value: Any) -> str:
     """Compact JSON; numbers of numpy as the plain ones that they stand for."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=lambda v: v.item())

@@ -106,3 +106,52 @@ CREATE TABLE state (
     value_json TEXT NOT NULL,
     PRIMARY KEY (camera, key)
 ) WITHOUT ROWID;
+
+-- What was changed over HTTP: by whom, what, and what came of it.
+CREATE TABLE audit (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    t_utc     REAL NOT NULL,
+    who       TEXT NOT NULL,                  -- name of the token; "here" where none is needed
+    address   TEXT NOT NULL,                  -- of the caller
+    method    TEXT NOT NULL,
+    path      TEXT NOT NULL,
+    body      TEXT NOT NULL,                  -- as it was sent, cut, without secrets
+    status    INTEGER NOT NULL
+);
+CREATE INDEX audit_time ON audit (t_utc);
+
+-- What an event looked like, for a verdict that may come days later.
+CREATE TABLE described (
+    event_id   TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE,
+    spots      BLOB NOT NULL,                 -- scoring.spots.Spots
+    trace_json TEXT NOT NULL                  -- [[time, level], ...] around it
+) WITHOUT ROWID;
+-- The few of many events that somebody has judged.
+CREATE INDEX events_judged ON events (camera, verdict, id) WHERE verdict IS NOT NULL;
+
+-- "That was normal": what is like it raises no alarm. It outlives its event.
+CREATE TABLE exemplars (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    camera       TEXT NOT NULL,
+    event_id     TEXT NOT NULL UNIQUE,
+    model_hash   TEXT NOT NULL,               -- it holds for these weights alone
+    created_utc  REAL NOT NULL,
+    place_json   TEXT NOT NULL,               -- [x, y, w, h] in pixels
+    reasons_json TEXT NOT NULL,
+    spots        BLOB NOT NULL,
+    silenced     INTEGER NOT NULL DEFAULT 0,  -- how often
+    silenced_utc REAL                         -- the last time
+);
+CREATE INDEX exemplars_camera ON exemplars (camera, id);
+
+-- The most unusual of what raised no alarm: what an event is held against.
+CREATE TABLE normals (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    camera     TEXT NOT NULL,
+    model_hash TEXT NOT NULL,
+    t_utc      REAL NOT NULL,
+    level      REAL NOT NULL,
+    spots      BLOB NOT NULL,
+    picture    TEXT NOT NULL                  -- a file, relative to the folder of the store
+);
+CREATE INDEX normals_camera ON normals (camera, level);

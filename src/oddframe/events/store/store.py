@@ -21,7 +21,9 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from oddframe.events.event import Ended, Event
+from oddframe.events.store.audit import Ledger
 from oddframe.events.store.database import Database, StoreError
+from oddframe.events.store.exemplars import Learned
 from oddframe.events.store.notes import Notes
 from oddframe.events.store.outbox import Outbox, OutboxConfig
 from oddframe.events.store.record import Record, Verdict, to_event, to_record, to_row
@@ -35,7 +37,7 @@ FILES = ("snapshot", "clip")
 log = logging.getLogger("oddframe.events.store")
 
 
-class Store(Outbox, Timeline, Notes):
+class Store(Outbox, Timeline, Notes, Ledger, Learned):
     """`FOLDER/events.db`; pictures and clips lie below the same folder.
 
         with Store(folder) as store: ...
@@ -237,6 +239,8 @@ class Store(Outbox, Timeline, Notes):
     def verdict(self, event_id: str, verdict: Verdict | None, note: str | None = None) -> bool:
         """Say what an event was; None takes it back. False where the event is not known.
 
+        A false alarm becomes an exemplar of what is normal, where it is described (`exemplars`).
+
         note: free text; None keeps the one there is.
 
         Raises:
@@ -252,6 +256,7 @@ class Store(Outbox, Timeline, Notes):
                 " WHERE id = ?",
                 (verdict, None if verdict is None else self._utc(), note, event_id),
             )
+            self._learn(con, event_id, verdict)
             return done.rowcount > 0
 
     def close(self) -> None:
