@@ -224,26 +224,33 @@ def describe(calibration: Mapping[str, Any]) -> str:
     if c["threshold"] <= LOWEST:
         text += ", the lowest allowed (normal scores lie about 0)"
     rate = f"{c['alarms_per_day']:g} false alarm{'s' * (c['alarms_per_day'] != 1)} a day"
-    if c["method"] == "maximum":
+    if c.get("by_hand"):
+        text += f", set by hand; there are {footage}"
+    elif c["method"] == "maximum":
         return (
             f"{text}: at least {100 * (MARGIN - 1):.0f} % above the largest score of {footage}, "
             f"too little to say how often it will be passed, let alone {rate}; provisional. Give "
             "some hours."
         )
-    text += f" (90 % interval {c['low']:.3g} to {c['high']:.3g}) for {rate}, from {footage}"
-    wanted = c["alarms_per_day"] * c["hours"] / 24
-    if wanted < 1:
-        text += f"; reaches beyond the footage, in which {wanted:.2g} alarms are expected"
+    else:
+        text += f" (90 % interval {c['low']:.3g} to {c['high']:.3g}) for {rate}, from {footage}"
+        wanted = c["alarms_per_day"] * c["hours"] / 24
+        if wanted < 1:
+            text += f"; reaches beyond the footage, in which {wanted:.2g} alarms are expected"
     if c["provisional"]:
         text += f"; provisional, because it is less than {PROVISIONAL_H:g} hours"
     if c.get("modes"):
-        lights = (
-            f"{m['threshold']:.3g} in {n} ({_span(m['hours'])})" for n, m in c["modes"].items()
-        )
+        said = {n: "by hand" if m.get("by_hand") else _span(m["hours"]) for n, m in _modes(c)}
+        lights = (f"{m['threshold']:.3g} in {n} ({said[n]})" for n, m in _modes(c))
         other = threshold_of(c, object())
         text += f"; by light: {', '.join(lights)}, and {other:.3g} in any that was not seen"
     counts = counts_text(c)
     return f"{text}. {counts[:1].upper()}{counts[1:]}." if counts else text + "."
+
+
+def _modes(calibration: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Its lights, each with its values."""
+    return list((calibration.get("modes") or {}).items())
 
 
 def _span(hours: float) -> str:

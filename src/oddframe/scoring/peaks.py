@@ -229,6 +229,14 @@ class Footage:
         block = np.concatenate((self.block, self.block[nearest]))
         return replace(self, peaks=every[order], block=block[order], at_h=when[order])
 
+    def without(self, peak: float, at_h: float) -> Self:
+        """Less a peak of that height and time, where there is such a one."""
+        same = np.flatnonzero((self.peaks == peak) & (np.abs(self.at_h - at_h) < 1e-6))[:1]
+        count = self.count.copy()
+        count[self.block[same]] -= 1
+        rest = {n: np.delete(getattr(self, n), same) for n in ("peaks", "block", "at_h")}
+        return replace(self, count=count, **rest)
+
     def later(self, days: int, hours: float) -> Self:
         """The same, so many days and hours later."""
         return replace(self, day=self.day + days, at_h=self.at_h + hours)

@@ -127,7 +127,7 @@ def expected_counts(
         a calibration of an oddframe that did not know how.
     """
     modes = calibration.get("modes") or {} if by_light else {}
-    known = [(m.get("promise"), m["share"]) for m in modes.values()]
+    known = [(m.get("promise"), m["share"]) for m in modes.values() if m["share"]]
     known = known or [(calibration.get("promise"), 1.0)]
     if any(promise is None for promise, _ in known):
         return None
@@ -142,6 +142,31 @@ def expected_counts(
     ends = ((1 - confidence) / 2, 0.5, (1 + confidence) / 2)
     low, middle, high = np.quantile(total, ends, method="inverted_cdf")
     return int(low), int(middle), int(high)
+
+
+def rate_of(
+    promise: Mapping[str, Any], days: float = COUNT_DAYS, *, confidence: float = CONFIDENCE
+) -> tuple[float, float, float]:
+    """Alarms a day, the mean of so many days: the middle 90 %, and the median.
+
+    It is what there is to expect; what is counted lies around it by chance (`expected_counts`).
+
+    Args:
+        promise: as `promised` gives it.
+        days: above 0.
+        confidence: share of such means that lie in the interval.
+
+    Returns:
+        (low, median, high), 0 or more.
+    """
+    rng = np.random.default_rng(0)
+    differs = _days_to_come(promise, promise["hours"], days, rng)
+    ranks = (np.arange(RATES) + 0.5) / RATES
+    rate = np.interp(rng.random(DRAWS), ranks, promise["rates"])
+    size = _burst_of(promise, rng)
+    ends = ((1 - confidence) / 2, 0.5, (1 + confidence) / 2)
+    low, middle, high = np.quantile(rate / promise["burst"] * size * differs, ends)
+    return float(low), float(middle), float(high)
 
 
 def counts_text(calibration: Mapping[str, Any]) -> str:
@@ -274,10 +299,16 @@ def _drawn(promise: Mapping[str, Any], days: Floats, rng: np.random.Generator) -
     """(s,) alarms in so many days (s,), each of its own length by how busy it is."""
     ranks = (np.arange(RATES) + 0.5) / RATES
     rate = np.interp(rng.random(DRAWS), ranks, promise["rates"])
-    size = np.maximum(1.0, promise["burst"] * rng.uniform(promise["merged"], 1.0, DRAWS))
+    size = _burst_of(promise, rng)
     begun = rng.poisson(np.minimum(rate / promise["burst"] * days, 1e9))
     more = rng.negative_binomial(np.maximum(begun, 1), 1 / size)
     return np.asarray(begun + np.where(begun > 0, more, 0), np.float64)
+
+
+def _burst_of(promise: Mapping[str, Any], rng: np.random.Generator) -> Floats:
+    """(s,) alarms that a burst is."""
+    size = promise["burst"] * rng.uniform(promise["merged"], 1.0, DRAWS)
+    return np.asarray(np.maximum(1.0, size), np.float64)
 
 
 def per_day(calibration: Mapping[str, Any]) -> tuple[float, float] | tuple[None, None]:

@@ -11,8 +11,12 @@ Three rules keep it from learning what it should report. The threshold moves by 
 most, and never beyond `BOUNDS` times what it was. Every move is a record and can be undone. And
 what raised an alarm is not learned until somebody says that it was nothing.
 
-The third has a price. To leave alarms out cuts the tail off at the threshold: the law fitted to
-what is left ends there, the threshold falls, more is cut off, and so on down. So an alarm that
+A threshold that somebody sets by hand holds at once. From then on it follows the footage by the
+same factor that the footage's own threshold moves by, within the same bounds of what was set: who
+wanted it lower by a third has it lower by a third when the scores have doubled.
+
+The third rule has a price. To leave alarms out cuts the tail off at the threshold: the law fitted
+to what is left ends there, the threshold falls, more is cut off, and so on down. So an alarm that
 nobody has looked at counts as a peak of which is only known that it was above the threshold of its
 time (it is censored, `scoring.refit`). Of these no more count than were promised; those beyond are
 taken for real, until somebody says otherwise: else real events, that no threshold drives away,
@@ -56,13 +60,19 @@ from oddframe.scoring.changes import (
     SMALLEST,
     Alarm,
     Change,
+    Judged,
     bounded,
+    mark_of,
+    newest,
+    set_by_hand,
+    since_hand,
     told,
 )
 from oddframe.scoring.drift import WHOLE_H, Shift, shift_of
 from oddframe.scoring.hour import Hour
 from oddframe.scoring.peaks import Footage
 from oddframe.scoring.promise import expected_counts
+from oddframe.scoring.rate import by_hand, promise_at, rate_at
 from oddframe.scoring.refit import Fitted, evidence_of, refit, side_of
 
 EVERY_H = 6.0
@@ -83,7 +93,8 @@ made months of days that stay, within 15 days where three real events a day join
 MOST_PEAKS = 600
 """Largest peaks that are kept of each light."""
 MOST_ALARMS = 300
-MOST_CHANGES = 100
+MOST_JUDGED = 100
+"""What was said of an event before so many others is not taken back any more."""
 ALL = ""
 """The light of calibrations that know none, and of frames whose light is not known."""
 
@@ -102,6 +113,8 @@ class Running:
         """Newest last."""
         self.alarms: list[Alarm] = []
         """Not looked at, newest last."""
+        self.judged: list[Judged] = []
+        """Looked at, newest last: what was said may be taken back."""
         self.seen_h = 0.0
         """Hours of live stream that were scored."""
         self._first = dict(calibration)
@@ -146,14 +159,35 @@ class Running:
         key = known.light if known else self._key(light)
         at_h = known.at_h if known else self.seen_h
         self._add(key, Footage.one(score), at_h)
+        self._judge(known, score)
 
     def confirm(self, id: str) -> None:
         """An event was real: it is no part of what is normal."""
-        self._taken(id)
+        self._judge(self._taken(id), None)
+
+    def take_back(self, id: str) -> None:
+        """What was said of an event is taken back: it waits again, and its peak counts no more."""
+        known = next((j for j in self.judged if j.alarm.id == id), None)
+        if known is None:
+            return
+        alarm, self.judged = known.alarm, [j for j in self.judged if j is not known]
+        self.alarms = sorted([*self.alarms, alarm], key=lambda a: a.at_h)
+        live = self._live.get(alarm.light)
+        if known.score is not None and live is not None:
+            at_h = self._first_h + alarm.at_h
+            self._live[alarm.light] = live.without(known.score, at_h)
+
+    def _judge(self, alarm: Alarm | None, score: float | None) -> None:
+        if alarm is not None:
+            self.judged = [*self.judged, Judged(alarm, score)][-MOST_JUDGED:]
 
     def threshold(self, light: object = None) -> float:
         """The threshold of now for a light."""
         return threshold_of(self.calibration, None if light == ALL else light)
+
+    def first(self, light: object = None) -> float:
+        """The threshold that it began with."""
+        return threshold_of(self._first, None if light == ALL else light)
 
     def proposal(self) -> dict[str, Any] | None:
         """Another calibration, by all that is known; it holds from now on (`undo` takes it back).
@@ -171,9 +205,11 @@ class Running:
             fitted = self._fitted(key)
             if fitted is None:
                 continue
-            before[key], sought[key] = self.threshold(key), fitted.threshold
-            first = threshold_of(self._first, key or None)
-            after[key] = bounded(key, before[key], sought[key], first, self._today())
+            hand, later = since_hand(key, self.changes)
+            before[key], sought[key] = self.threshold(key), fitted.threshold * _factor(key, hand)
+            first = hand.after[key] if hand else self.first(key)
+            today = [c for c in later if c.at_h > self.seen_h - 24]
+            after[key] = bounded(key, before[key], sought[key], first, today)
             found[key] = fitted
         if all(abs(after[key] / before[key] - 1) < SMALLEST for key in after):
             grown = sum(f.footage.total_h for f in found.values())
@@ -183,12 +219,24 @@ class Running:
             return self.calibration
         self._become(found, after)
         change = Change(self.seen_h, before, after, sought, told(before, after, sought))
-        self.changes = [*self.changes, change][-MOST_CHANGES:]
+        self.changes = newest([*self.changes, change])
         return self.calibration
 
+    def set(self, threshold: float, light: object = None) -> Change:
+        """Somebody sets the threshold of a light; it holds from now on."""
+        key = self._key(light)
+        fitted, now = self._fitted(key), self.threshold(key)
+        change = set_by_hand(
+            key, now, threshold, now if fitted is None else fitted.threshold, self.seen_h
+        )
+        self.changes = newest([*self.changes, change])
+        self.calibration = by_hand(self.calibration, threshold, key or None)
+        self._asked_h = self.seen_h
+        return change
+
     def undo(self) -> dict[str, Any]:
-        """Take the last change back; what was learned since the one before it is forgotten, by
-        whole days, so that it is not found again at once.
+        """Take the last change back. Of one that the footage made, what was learned since the one
+        before it is forgotten, by whole days, so that it is not found again at once.
 
         Returns:
             The calibration of now. Nothing happens where nothing was changed.
@@ -196,11 +244,13 @@ class Running:
         if not self.changes:
             return self.calibration
         last = self.changes.pop()
-        since_h = self.changes[-1].at_h if self.changes else 0.0
-        stop = self._day(since_h)
-        self._live = {key: part.of_days(stop=stop) for key, part in self._live.items()}
-        self.alarms = [a for a in self.alarms if self._day(a.at_h) < stop]
-        self._hour, self._asked_h = Hour(self._gap_s), self.seen_h
+        if last.by == "footage":
+            since_h = self.changes[-1].at_h if self.changes else 0.0
+            stop = self._day(since_h)
+            self._live = {key: part.of_days(stop=stop) for key, part in self._live.items()}
+            self.alarms = [a for a in self.alarms if self._day(a.at_h) < stop]
+            self._hour = Hour(self._gap_s)
+        self._asked_h = self.seen_h
         if not self.changes:
             self.calibration = dict(self._first)
         else:
@@ -235,10 +285,11 @@ class Running:
         copy._live, copy._hour = dict(self._live), self._hour
         copy._finish()
         return {
-            "began": _mark(self._first),
+            "began": mark_of(self._first),
             "calibration": self.calibration,
             "changes": [asdict(c) for c in self.changes],
             "alarms": [asdict(a) for a in self.alarms],
+            "judged": [asdict(j) for j in self.judged],
             "alarms_seen": self._alarms_seen,
             "seen_h": copy.seen_h,
             "asked_h": self._asked_h,
@@ -255,11 +306,13 @@ class Running:
             calibrated again), they are passed over.
         """
         out = cls(calibration, every_h)
-        if values.get("began") != _mark(calibration):
+        if values.get("began") != mark_of(calibration):
             return out
         out.calibration = dict(values["calibration"])
         out.changes = [Change(**c) for c in values["changes"]]
         out.alarms = [Alarm(**a) for a in values["alarms"]]
+        judged = values.get("judged", ())  # none in what was written before there was any
+        out.judged = [Judged(Alarm(**j["alarm"]), j["score"]) for j in judged]
         out._alarms_seen = list(values["alarms_seen"])
         out.seen_h, out._asked_h = values["seen_h"], values["asked_h"]
         out._live = {key: Footage.read(part) for key, part in values["live"].items()}
@@ -308,7 +361,7 @@ class Running:
             return None
         per_day = float(self._first["alarms_per_day"])
         # As many as were promised count; those beyond are taken for real until somebody says.
-        most = math.ceil(per_day * parts[1].of_days(first).total_h / 24)
+        most = math.ceil(self._promised(key) * parts[1].of_days(first).total_h / 24)
         waiting = [a for a in self.alarms if a.light == key and self._day(a.at_h) >= first]
         if not self._settled:
             most = len(waiting)
@@ -318,9 +371,14 @@ class Running:
         above, at_h = (np.array([getattr(a, n) for a in waiting]) for n in ("above", "at_h"))
         return refit(footage, above, self._first_h + at_h, per_day)
 
-    def _today(self) -> list[Change]:
-        """The changes of the last 24 hours."""
-        return [c for c in self.changes if c.at_h > self.seen_h - 24]
+    def _promised(self, key: str) -> float:
+        """Alarms a day that were promised: those wanted, or those to be expected where somebody has
+        set a lower threshold."""
+        wanted = float(self._first["alarms_per_day"])
+        hand, _ = since_hand(key, self.changes)
+        if hand is None:
+            return wanted
+        return max(wanted, rate_at(self.calibration, self.threshold(key), key).per_day or 0.0)
 
     def _shift(self, key: str) -> Shift | None:
         """Where normal scores of a light lie, if it is elsewhere than they did; by whole days."""
@@ -346,13 +404,19 @@ class Running:
         for key, threshold in thresholds.items():
             old = self._side(key) if key else out
             side = {**old, "threshold": threshold}
+            merged = float((old.get("promise") or {}).get("merged", 1.0))
+            hand, _ = since_hand(key, self.changes)
+            side.pop("by_hand", None)
             if key in found:
-                merged = float((old.get("promise") or {}).get("merged", 1.0))
                 side |= side_of(found[key], threshold, per_day, merged)
                 footage = found[key].footage
                 side["evidence"] = footage.largest(kept(per_day * footage.total_h / 24)).plain()
                 side["alarms_per_day"] = per_day
                 side["provisional"] = side["hours"] < PROVISIONAL_H
+            if hand is not None:
+                side |= {"low": threshold, "high": threshold, "by_hand": True}
+                if key in found:
+                    side["promise"] = promise_at(found[key].footage, threshold, merged)
             if key:
                 out["modes"][key] = side
             else:
@@ -365,11 +429,9 @@ class Running:
         self.calibration = finished(out)
 
 
-def _mark(calibration: Mapping[str, Any]) -> list[Any]:
-    """What tells one calibration from another."""
-    modes = calibration.get("modes") or {}
-    names = ("threshold", "alarms_per_day", "hours", "peaks")
-    return [[side.get(n) for n in names] for side in (calibration, *modes.values())]
+def _factor(key: str, hand: Change | None) -> float:
+    """By how much somebody has set a threshold off from what the footage asked for."""
+    return 1.0 if hand is None else hand.after[key] / hand.sought[key]
 
 
 NOTHING = Footage.joined([])

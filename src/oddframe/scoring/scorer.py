@@ -29,10 +29,11 @@ from oddframe.models.base import Prediction, VADModel
 from oddframe.pictures import Picture, as_picture
 from oddframe.scoring.fuse import own_streams
 from oddframe.scoring.local import box_mean
-from oddframe.scoring.look import SIZE_PX, mean_speed
+from oddframe.scoring.look import SIZE_PX, Grey, mean_speed
 from oddframe.scoring.masks import Mask, blanked, largest, lowered
 from oddframe.scoring.scene import StreamScene
 from oddframe.scoring.settings import ScoreConfig, alpha_of, chosen, smoothed, together
+from oddframe.scoring.spots import Pardon, Sight, without
 from oddframe.scoring.usual import Past, Usual
 from oddframe.types import Image, Map, Score
 
@@ -103,6 +104,8 @@ class ScorerState:
     """M_{t-1} (`VADModel.moved`) where `expected.motion` is about it, else None."""
     past: Past = field(default_factory=Past)
     smooth: float | None = field(default=None)
+    pardon: Pardon | None = None
+    """What is normal to this stream although it scores; it outlives gaps."""
 
 
 class Scorer:
@@ -136,7 +139,7 @@ class Scorer:
 
     def restart(self, state: ScorerState) -> ScorerState:
         """The state of a stream behind a gap: its frames are counted on, its past is forgotten."""
-        return replace(self.init_state(), index=state.index)
+        return replace(self.init_state(), index=state.index, pardon=state.pardon)
 
     def prepare(
         self,
@@ -224,7 +227,7 @@ class Scorer:
         new = [
             ScorerState(
                 model, s.index + 1, frame, prediction, self._moved(s.last, frame, prediction),
-                r.past, s.smooth,
+                r.past, s.smooth, s.pardon,
             )
             for s, model, frame, prediction, r in zip(
                 states, known, frames, expected, ready, strict=True
@@ -317,22 +320,37 @@ class Scorer:
     ) -> tuple[ScorerState, Score]:
         """What `observe` saw of the newest frame, as a score: the second half of `step`.
 
+        Near an alarm the state's pardon looks at the frame first: the places that are normal all
+        the same are left out, and the score, its terms and the heat are of the rest.
+
         heat: also make the heat map. hidden: as `step` takes it.
         """
         index = state.index - 1
         if seen is None:
             return state, Score(index, pts_s, float("nan"), float("nan"), False)
-        unusual, terms = self.unusual(seen, hidden)
-        worst = {name: largest(m, hidden) for name, m in unusual.items()}
-        fused = chosen(unusual, self.config)
-        terms |= {f"z_{name}": value for name, value in worst.items()}
-        terms["own"] = together(own_streams(worst), self.config)
-        now = together({name: worst[name] for name in fused}, self.config)
+        now, terms, fused = self._fused(seen, hidden)
+        if state.pardon is not None and now >= state.pardon.limit:
+            maps = {name: lowered(m, hidden) for name, m in fused.items()}
+            spared = state.pardon.spared(Sight(maps, _grey(state), state.past.cells), now)
+            if spared is not None:
+                rest = replace(seen, local=without(seen.local, spared))
+                now, terms, fused = self._fused(rest, hidden)
         value = smoothed(now, state.smooth, self.config)
         state = replace(state, smooth=value)
         shown = self._heat(fused, hidden) if heat else None
         found = Score(index, pts_s, value, float("nan"), False, terms, shown)
         return state, self.rescored(found, value)
+
+    def _fused(
+        self, seen: Observation, hidden: Mask | None
+    ) -> tuple[float, dict[str, float], dict[str, Map]]:
+        """Score without smoothing, terms, and the maps that both are made of."""
+        unusual, terms = self.unusual(seen, hidden)
+        worst = {name: largest(m, hidden) for name, m in unusual.items()}
+        fused = chosen(unusual, self.config)
+        terms |= {f"z_{name}": value for name, value in worst.items()}
+        terms["own"] = together(own_streams(worst), self.config)
+        return together({name: worst[name] for name in fused}, self.config), terms, fused
 
     def _heat(self, fused: Mapping[str, Map], hidden: Mask | None) -> Map:
         maps = {name: lowered(m, hidden) for name, m in fused.items()}
@@ -383,6 +401,14 @@ def fuse_maps(unusual: Mapping[str, Map], size: int, config: ScoreConfig) -> Map
         for name, m in unusual.items()
     }
     return np.asarray(together(fitted, config), dtype=np.float32)
+
+
+def _grey(state: ScorerState) -> Grey:
+    """The newest frame, as the streams without a network see it, else as the model does."""
+    if state.past.greys or state.last is None:
+        return state.past.greys[-1]
+    mean = state.last[0, :3].float().mean(0).cpu().numpy()
+    return np.asarray(np.clip(mean * 127.5 + 127.5, 0, 255), np.uint8)
 
 
 def psnr(error: Tensor) -> float:

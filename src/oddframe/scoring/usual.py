@@ -52,6 +52,8 @@ class Past:
     """Frames of the RUN's rate that passed before each of `greys`: 1 where nothing is left out."""
     stayed: Map | None = None
     """(g, g) seconds: `Stay.after`."""
+    cells: Cells | None = None
+    """Where everything goes in the newest picture; None of the first two."""
 
     def seen(self, grey: Grey, steps: float = 1.0) -> Past:
         """With the next picture (256, 256), so many frames of the RUN's rate later."""
@@ -104,11 +106,12 @@ class Usual:
         slow for all of them.
         """
         stayed = self.stay.after(past.stayed, grey, steps)
-        past = replace(past.seen(grey, steps), stayed=stayed)
+        past = replace(past.seen(grey, steps), stayed=stayed, cells=None)
         motion = past.motion
         if motion is None:
             return past, {}
         cells = cells_of(*motion)
+        past = replace(past, cells=cells)
         return past, {"flow": cells.speed, "way": self.ways.local(cells), "stay": stayed}
 
     def to_bytes(self) -> bytes:

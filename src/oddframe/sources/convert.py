@@ -97,6 +97,12 @@ class Decoded:
             self._sized[size] = self._upright(self._by.convert(self._frame, size, size))
         return self._sized[size]
 
+    def scaled(self, width: int, height: int) -> Image:
+        """(height, width, 3) BGR, upright, straight from the decoded planes."""
+        if self._turns % 2:
+            width, height = height, width
+        return self._upright(self._by.convert(self._frame, width, height))
+
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the upright picture, in pixels."""
