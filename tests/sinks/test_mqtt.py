@@ -219,6 +219,36 @@ def test_a_mistake_of_whoever_arms_ends_nothing(broker, listen, mqtt):
     until(lambda: ear.of("oddframe/events"))
 
 
+def test_cameras_join_and_leave_while_it_is_connected(broker, listen, mqtt):
+    port = broker().port
+    wanted = []
+    around = Around(("gate",), lambda camera, on: wanted.append(camera) or on)
+    ear, sink = listen(port), mqtt(port, around, homeassistant=True)
+    sink.start()
+    t, config = Topics("oddframe"), "homeassistant/device/oddframe_yard/config"
+    until(lambda: ear.of(t.armed("gate")))
+    sink.follow(("gate", "yard"))
+    until(lambda: ear.of(t.armed("yard")) == ["ON"])
+    assert json.loads(ear.of(config)[0])["device"]["name"] == "oddframe yard"
+    assert ear.of(t.anomaly("yard")) == ["OFF"]
+    ear.client.publish(t.arm("yard"), "OFF", 1)
+    until(lambda: wanted == ["yard"])
+    sink.follow(("gate", "yard"))  # the same again is no news
+    sink.follow(("gate",))
+    until(lambda: ear.of(config)[1:] == [""])
+    sink.send(told(camera="yard"))  # what still waited of it
+    until(lambda: ear.of("oddframe/events"))
+    late = listen(port)
+    until(lambda: late.of(t.armed("gate")) == ["ON"])
+    assert not [topic for topic, _, _ in late.heard if "yard" in topic]
+    ear.client.publish(t.arm("yard"), "ON", 1)
+    ear.client.publish(t.arm("gate"), "OFF", 1)
+    until(lambda: "gate" in wanted)
+    assert wanted == ["yard", "gate"]
+    sink.follow(("gate", "yard"))
+    until(lambda: ear.of(config)[2:])
+
+
 @pytest.mark.parametrize("name", ["gate", "front door", "a/b", "a_b", "#", "+", "Straße", "", "$x"])
 def test_names_are_safe_and_stay_apart(name):
     import re

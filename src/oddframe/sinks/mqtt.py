@@ -23,7 +23,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class Around:
 
 
 class Mqtt(Sink):
-    """Publishes to one broker. `observe` and `armed` may be called by any thread."""
+    """Publishes to one broker. `observe`, `armed` and `follow` may be called by any thread."""
 
     def __init__(self, config: MqttConfig, around: Around | None = None) -> None:
         """Nothing is connected yet.
@@ -106,6 +106,8 @@ class Mqtt(Sink):
         """
         super().__init__(config)
         self._config, self._around = config, around or Around()
+        self._cameras = self._around.cameras
+        self._gone = set[str]()  # cameras that left
         self._topics = Topics(config.prefix)
         address = Address(
             config.host,
@@ -118,16 +120,16 @@ class Mqtt(Sink):
         will = Say(self._topics.available, "offline", True)
         self._broker = Broker(address, will, self._connected, self._heard)
         self._lock = threading.Lock()
-        self._kept = {s.topic: s.payload for s in self._at_rest()}
+        self._kept = {s.topic: s.payload for s in self._at_rest(self._cameras)}
         self._newest: dict[str, str] = {}  # id of each camera's newest event
         self._under_way: tuple[str, set[int]] | None = None
         self._taken = ""  # key of the message before, where it was acknowledged after its time
         self._loudest: dict[str, tuple[float, float]] = {}
         self._scored: dict[str, float] = {}
 
-    def _at_rest(self) -> list[Say]:
+    def _at_rest(self, cameras: Sequence[str]) -> list[Say]:
         """What is retained of cameras that nothing is known of yet."""
-        t, cameras = self._topics, self._around.cameras
+        t = self._topics
         calm = [Say(t.anomaly(c), "OFF", True) for c in cameras]
         on = self._around.armed or (lambda camera: True)
         armed = [Say(t.armed(c), "ON" if on(c) else "OFF", True) for c in cameras]
@@ -176,6 +178,8 @@ class Mqtt(Sink):
         out = [Say(t.events, as_json(told))]
         if event.id < self._newest.get(event.camera, ""):
             return out  # of an event before the newest: what holds now is known better
+        if event.camera in self._gone:
+            return out
         self._newest[event.camera] = event.id
         known = {**after, "reason": reasons(event), "message": sentence(event)}
         state = "OFF" if kind == "end" else "ON"
@@ -218,6 +222,33 @@ class Mqtt(Sink):
         """Tell that a camera's alarms are switched on or off."""
         self._keep(Say(self._topics.armed(camera), "ON" if on else "OFF", True))
 
+    def follow(self, cameras: Sequence[str]) -> None:
+        """Speak of these cameras from now on; nothing happens where they are those of before.
+
+        One that joins becomes a device in Home Assistant, one that leaves is one no more.
+        """
+        with self._lock:
+            before, self._cameras = self._cameras, tuple(cameras)
+            self._gone = (self._gone | set(before)) - set(cameras)
+        joined = [c for c in cameras if c not in before]
+        for say in self._at_rest(joined):
+            self._keep(say)
+        if joined and self._broker.up:
+            self._broker.hear([self._topics.arm(c) for c in joined])
+        for camera in before:
+            if camera not in cameras:
+                self._forget(camera)
+
+    def _forget(self, camera: str) -> None:
+        """Nothing is retained of a camera any more: to say nothing is how a broker is told."""
+        t = self._topics
+        topics = [t.anomaly(camera), t.attributes(camera), t.snapshot(camera), t.status(camera),
+                  t.armed(camera)]  # fmt: skip
+        if self._config.homeassistant:
+            topics.append(discovery(camera, t, self._config.homeassistant_prefix)[0])
+        for topic in topics:
+            self._keep(Say(topic, "", True))
+
     def close(self) -> None:
         """Say that we stopped, and disconnect."""
         self._broker.stop(Say(self._topics.available, "stopped", True))
@@ -232,7 +263,7 @@ class Mqtt(Sink):
             self._broker.say(say, qos=0)
 
     def _connected(self) -> None:
-        self._broker.hear([self._topics.arm(c) for c in self._around.cameras])
+        self._broker.hear([self._topics.arm(c) for c in self._cameras])
         if self._config.homeassistant:
             self._broker.hear([f"{self._config.homeassistant_prefix}/status"])
         self._broker.say(Say(self._topics.available, "online", True), qos=0)
@@ -252,7 +283,7 @@ class Mqtt(Sink):
         if retained or self._around.arm is None:  # a command that was kept is one of another day
             return
         wanted = {b"ON": True, b"OFF": False}.get(payload.strip().upper())
-        for camera in self._around.cameras:
+        for camera in self._cameras:
             if wanted is not None and topic == self._topics.arm(camera):
                 self.armed(camera, self._around.arm(camera, wanted))
 

@@ -1,10 +1,13 @@
 """The schedule, on a made clock: rates fall evenly, frames stay fresh, load comes and goes."""
 
 import heapq
+import threading
+import time
 
 import pytest
 
 from oddframe.runtime.watch import pace as module
+from oddframe.runtime.watch.meters import Rate
 from oddframe.runtime.watch.pace import STALE_S, Pace, rate_for
 
 
@@ -186,17 +189,62 @@ def test_who_waited_longest_comes_first():
     assert order[:3] == order[3:]
 
 
-def test_the_rate_is_what_was_taken():
+def test_another_rate_holds_from_then_on():
     box = Box(cameras(2), {"c0": 10.0, "c1": 5.0}, look_s=0.001)
-    box.run(12)
-    rate = box.pace.rate
-    assert rate("c0", box.now_s) == pytest.approx(10, rel=0.05)
-    assert rate("c1", box.now_s) == pytest.approx(5, rel=0.05)
+    box.run(2)
+    assert box.run(10) == pytest.approx({"c0": 10, "c1": 5}, rel=0.05)
     box.pace.want("c1", 2.0)
-    box.run(12)
-    assert rate("c1", box.now_s) == pytest.approx(2, rel=0.1)
-    assert rate("c1", box.now_s + 60) == 0
-    assert Pace(["x"], 10.0).rate("x", 5.0) == 0
+    assert box.run(10)["c1"] == pytest.approx(2, rel=0.1)
+
+
+def test_cameras_join_and_leave():
+    box = Box(cameras(1), 10.0, look_s=0.001)
+    box.run(2)
+    late = cameras(2)["c1"]
+    box.cameras["c1"] = late
+    box.coming.append((box.now_s + 0.01, "c1"))
+    heapq.heapify(box.coming)
+    box.pace.want("c1", 5.0)
+    assert box.pace.wanted("c1") == 5
+    box.taken["c1"] = 0
+    rates = box.run(10)
+    assert rates == pytest.approx({"c0": 10, "c1": 5}, rel=0.1)
+    box.pace.drop("c1")
+    box.pace.drop("never there")
+    del box.cameras["c1"]
+    box.coming = [(at_s, name) for at_s, name in box.coming if name != "c1"]
+    assert box.pace.wanted("c1") == 0
+    assert box.run(5) == pytest.approx({"c0": 10}, rel=0.1)
+
+
+def test_a_rate_is_what_was_counted_in_the_last_ten_seconds():
+    rate = Rate(began=0.0)
+    assert rate.read(5.0) == 0
+    for step in range(100):
+        rate.add(step / 10)
+    assert rate.read(9.9) == pytest.approx(10, rel=0.02)
+    assert rate.read(15.0) == pytest.approx(5, rel=0.05)
+    assert rate.read(70.0) == 0
+
+
+def test_a_rate_can_be_read_while_it_is_counted():
+    rate, stop = Rate(began=0.0), threading.Event()
+    troubles = []
+
+    def reads():
+        while not stop.is_set():
+            try:
+                rate.read(time.monotonic())
+            except RuntimeError as error:
+                troubles.append(error)
+
+    thread = threading.Thread(target=reads)
+    thread.start()
+    for step in range(20_000):
+        rate.add(step * 1e-2)
+    stop.set()
+    thread.join()
+    assert not troubles
 
 
 def test_a_camera_that_is_hardly_faster_than_the_run_is_looked_at_as_often():

@@ -113,3 +113,27 @@ def test_events_wait_for_somebody_to_look(store, monkeypatch, verdict, learned):
     assert threshold.running.alarms == []
     peaks = [p for part in threshold.running.plain()["live"].values() for p in part["peaks"]]
     assert peaks.count(9.0) == learned
+
+
+@pytest.mark.parametrize("other", [None, "real", "false_alarm"])
+@pytest.mark.parametrize("verdict", ["real", "false_alarm"])
+def test_what_was_said_can_be_taken_back(store, monkeypatch, verdict, other):
+    monkeypatch.setattr(module, "JUDGED_S", 0.0)
+    known = calibrate([scores(np.random.default_rng(4), 26)], 1.0, 1.0)
+    threshold = Threshold("gate", known, "abc", store)
+    over = Event("1-a", "gate", "end", "alert", 1.0, 2.0, 1.0, 1.5, 9.0, 6.0, 64, 48, ended="calm")
+    store.put(over)
+    threshold.told(over)
+    store.verdict("1-a", verdict)
+    threshold.tend()
+    threshold.keep()
+    threshold = Threshold("gate", known, "abc", store)  # over a restart as well
+    store.verdict("1-a", other)
+    threshold.tend()
+    threshold.tend()
+    waiting = [a.id for a in threshold.running.alarms]
+    assert waiting == (["1-a"] if other is None else [])
+    live = threshold.running.plain()["live"].values()
+    peaks = [p for part in live for p in part["peaks"]]
+    assert peaks.count(9.0) == (other == "false_alarm")
+    assert sum(sum(part["count"]) for part in live) == len(peaks)

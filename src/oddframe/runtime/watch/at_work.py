@@ -3,81 +3,84 @@
     with AtWork(config) as site:
         site.run(stop)
 
-What a kill left open is closed first. On the way out events are ended, clips written and sinks
-served, each for a few seconds at most: a stop ends, whatever hangs.
+What was changed while it ran before lies over the configuration (`edits`); what may be changed now
+is in `changes`. What a kill left open is closed first. On the way out events are ended, clips
+written and sinks served, each for a few seconds at most: a stop ends, whatever hangs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from oddframe.errors import ConfigError
 from oddframe.events.clip import ClipWriter
 from oddframe.events.store import Store, StoreError
 from oddframe.events.store.keep import Keeper, Kept, sweep
-from oddframe.events.tracker import Tracker
-from oddframe.runs import WEIGHTS, load_run
 from oddframe.runtime.courier import Courier, stop_all
-from oddframe.runtime.detector import Detector, load
 from oddframe.runtime.watch.camera import Camera
-from oddframe.runtime.watch.desk import START, Desk, Office, Told
+from oddframe.runtime.watch.changes import ARMED, UNFITTED, Changes
+from oddframe.runtime.watch.desk import START, Office, Told
+from oddframe.runtime.watch.edits import Edits
 from oddframe.runtime.watch.engine import Engine
 from oddframe.runtime.watch.feed import Bell
 from oddframe.runtime.watch.meters import CameraMeters, Meters
 from oddframe.runtime.watch.pace import Pace
-from oddframe.runtime.watch.reader import Reader, ReaderConfig
-from oddframe.runtime.watch.site import CameraConfig, SiteConfig
+from oddframe.runtime.watch.parts import detectors_of, sinks_of, weights_hash
+from oddframe.runtime.watch.site import SiteConfig
 from oddframe.runtime.watch.status import State
-from oddframe.runtime.watch.threshold import Threshold
-from oddframe.sinks import make_sink, sink_config
+from oddframe.runtime.watch.view import Telling
+from oddframe.sinks import make_sink
 from oddframe.sinks.base import Sink, SinkConfig
-from oddframe.sinks.mqtt import Around, Mqtt
+from oddframe.sinks.mqtt import Around
+
+__all__ = ["AtWork", "weights_hash"]
 
 log = logging.getLogger("oddframe.runtime.watch")
 
 KEEP_S = 600.0
 """Between two looks at what is too old or too much."""
-RATE = 10.0
-"""Frames per second that a RUN is looked at with that does not say its rate."""
 CLIPS_S = 10.0
 """For clips that wait, at the end."""
 WRITE_S = 2.0
 """For events that could not be written, at the end."""
-ARMED = "armed"
-"""Key in the store: whether a camera's alarms are on."""
 
 
-class AtWork:
+class AtWork(Changes):
     """Everything of a site.
 
     Args:
-        config: with paths made whole (`load_site`).
+        config: with paths made whole (`load_site`), without what was changed by hand.
         device: where models are computed, as `load` takes it.
 
     Raises:
-        ConfigError: no camera is enabled; two sinks of one name; a sink's settings; a RUN without a
-            threshold, or that reads flow from files.
+        ConfigError: there are cameras and none is enabled; two sinks of one name; a sink's
+            settings; a RUN without a threshold, or that reads flow from files; what was changed by
+            hand cannot be read.
         RunError: a RUN that is not there.
         SourceError: streams of a kind that is not known.
         StoreError: another process holds the store, or it cannot be written.
     """
 
+    jobs: Any = None
+    """What is done beside the watching, as `oddframe.setup.jobs.Jobs`; None: nothing."""
+
     def __init__(self, config: SiteConfig, device: str = "cpu") -> None:
-        self.config = config
+        self._of_site, self._device = frozenset(config.cameras), device
+        self.edits = Edits(config.store.path)
+        self.config = config = self.edits.apply(config)
         enabled = {name: c for name, c in config.cameras.items() if c.enabled}
-        if not enabled:
+        if config.cameras and not enabled:
             raise ConfigError("No camera is enabled: set enabled: true for at least one.")
-        self._bell = Bell()
+        self._bell, self._changing, self.told = Bell(), threading.RLock(), Telling()
         self.meters = Meters({name: CameraMeters() for name in enabled})
-        self.detectors = _detectors(enabled, device)
-        self._sinks = _sinks(config)
+        self.detectors = detectors_of(enabled, device)
+        self._sinks = sinks_of(config)
         readers = {name: self._reader(name, camera) for name, camera in enabled.items()}
         with ExitStack() as stack:
             self.store = stack.enter_context(Store(config.store.path))
@@ -85,12 +88,17 @@ class AtWork:
             stack.callback(self.clips.close)
             self.couriers = [self._courier(name, c) for name, c in self._sinks.items()]
             told = [Told(name, c.severity) for name, c in self._sinks.items()]
-            office = Office(self.store, self.clips, told, self.meters, config.store.clip)
-            cameras = [self._camera(readers[n], c, office) for n, c in enabled.items()]
-            wanted = {c.name: c.detector.info.fps or RATE for c in cameras}
+            self._office = Office(self.store, self.clips, told, self.meters, config.store.clip)
+            cameras = [
+                self._made(readers[n], c, self.detectors.get(str(c.detect.model)))
+                for n, c in enabled.items()
+            ]
+            wanted = {c.name: self._rate(c) for c in cameras if c.fitted}
             self.engine = Engine(
                 cameras, self._bell, Pace(wanted, wanted), self.meters, self._tend, self._seen
             )
+            # Others are to come, or got a RUN while it runs: it is no list of files to work off.
+            self.engine.stays = bool(self.edits.added) or len(wanted) < max(len(cameras), 1)
             self._begin()
             self._opened = stack.pop_all()
 
@@ -123,15 +131,6 @@ class AtWork:
         """
         self._known(camera)
         return bool(self.store.recall(camera, ARMED, True))
-
-    def undo(self, camera: str) -> None:
-        """Take the last change of a camera's threshold back, from any thread.
-
-        Raises:
-            ConfigError: no such camera.
-        """
-        threshold = self._known(camera).threshold
-        self.engine.order(lambda: self._learned(threshold.undo))
 
     def close(self) -> None:
         """End all of it, for about a dozen seconds at most; may be called twice."""
@@ -173,28 +172,9 @@ class AtWork:
 
     # ---- made once
 
-    def _reader(self, name: str, camera: CameraConfig) -> Reader:
-        how = ReaderConfig(**camera.reading.model_dump(), realtime=camera.realtime)
-        return Reader(name, camera.source, how, self._bell)
-
-    def _camera(self, reader: Reader, config: CameraConfig, office: Office) -> Camera:
-        detector = self.detectors[str(config.detect.model)]
-        weights = weights_hash(detector)
-        threshold = Threshold(
-            reader.camera, detector.info.calibration or {}, weights, self.store,
-            config.detect.goes_on,
-        )  # fmt: skip
-        tracker = Tracker(
-            reader.camera, config.detect, config.zones, weights, config.detect.schedule
-        )
-        tracker.armed(bool(self.store.recall(reader.camera, ARMED, True)))
-        return Camera(detector, reader, Desk(tracker, office, threshold.told), config, threshold)
-
     def _courier(self, name: str, config: SinkConfig) -> Courier:
-        around = Around(tuple(self.meters.cameras), self.arm, self.armed)
-
         def make() -> Sink:
-            return make_sink(config, around)
+            return make_sink(config, Around(tuple(self.meters.cameras), self.arm, self.armed))
 
         return Courier(make, self.store, name)
 
@@ -205,8 +185,10 @@ class AtWork:
         for event in left:
             log.warning("%s was open when oddframe was killed; it is closed", event.id)
         now = time.time()
-        for name in self.meters.cameras:
-            self.store.gap_begins(name, min(self.store.left_off(name) or now, now), START)
+        for name, camera in self.engine.cameras.items():
+            since = (self.store.left_off(name) or now) if camera.fitted else now
+            why = START if camera.fitted else UNFITTED
+            self.store.gap_begins(name, min(since, now), why)
         self._keeper = Keeper(self.store, self.config.store)
         self._kept = -KEEP_S
         self.kept: Kept | None = None
@@ -219,6 +201,7 @@ class AtWork:
             self._seen(camera)  # those that are down are not scored
         for camera in self.engine.cameras.values():
             self._learned(camera.threshold.tend)
+        self._followed()  # a sink may have been made while a camera joined
         now = time.monotonic()
         if now - self._kept >= KEEP_S:
             self._kept = now
@@ -235,24 +218,8 @@ class AtWork:
         for sink in self._live_sinks():
             sink.observe(camera.name, m.score, m.level, camera.up)
 
-    def _learned(self, what: Callable[[], object]) -> None:
-        try:
-            what()
-        except StoreError as error:
-            self.meters.faults["store"] += 1
-            log.error("what was learned cannot be kept: %s", error)
-
-    def _live_sinks(self) -> list[Mqtt]:
-        return [c.sink for c in self.couriers if isinstance(c.sink, Mqtt)]
-
     def _filmed(self, event_id: str, path: str) -> None:
         self.store.attach(event_id, clip=path)
-
-    def _known(self, camera: str) -> Camera:
-        if camera not in self.engine.cameras:
-            there = ", ".join(self.engine.cameras)
-            raise ConfigError(f"There is no camera {camera!r}: expected one of {there}.")
-        return self.engine.cameras[camera]
 
     # ---- how it is
 
@@ -261,42 +228,3 @@ class AtWork:
         """Whether every camera has a picture, or is known to be down: nothing is being opened."""
         states = (c.reader.status().state for c in self.engine.cameras.values())
         return all(s not in (State.NOT_STARTED, State.OPENING) for s in states)
-
-
-def weights_hash(detector: Detector) -> str:
-    """12 hexadecimal digits of the weights that score."""
-    data = (detector.info.run / WEIGHTS).read_bytes()
-    return hashlib.blake2b(data, digest_size=6).hexdigest()
-
-
-def _detectors(cameras: Mapping[str, CameraConfig], device: str) -> dict[str, Detector]:
-    """One per RUN: cameras that share it are scored together."""
-    found = dict[str, Detector]()
-    for name, camera in cameras.items():
-        path = str(camera.detect.model)
-        if path in found:
-            continue
-        detector = load(load_run(path), device)
-        if detector.info.carried:
-            raise ConfigError(
-                f"{path} reads optical flow from files and cannot score camera {name}. Fit a model "
-                "that needs none."
-            )
-        if detector.info.threshold is None:
-            raise ConfigError(
-                f"{path} has no threshold, so there is no alarm for camera {name}: run "
-                f"oddframe calibrate {path} NORMAL-FOOTAGE --alarms-per-day 1."
-            )
-        found[path] = detector
-    return found
-
-
-def _sinks(config: SiteConfig) -> dict[str, SinkConfig]:
-    found = dict[str, SinkConfig]()
-    for values in config.sinks:
-        sink = sink_config(values)
-        name = sink.name or sink.kind
-        if name in found:
-            raise ConfigError(f"Two sinks are named {name}: give each a name of its own.")
-        found[name] = sink
-    return found

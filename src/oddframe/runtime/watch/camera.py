@@ -5,6 +5,8 @@
 
 Everything that the score of the next frame depends on lies in `state` and `past`; behind a break
 both begin anew, so that nothing is scored until the history is full again.
+
+A camera without a RUN is only shown: its frames are a `view`, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,17 +23,19 @@ from numpy.typing import NDArray
 
 from oddframe.errors import ConfigError
 from oddframe.events.event import Ended
-from oddframe.events.zones import check_picture, hidden
+from oddframe.events.zones import Mask, Zone, check_picture, hidden
 from oddframe.runtime.detector import Detector
-from oddframe.runtime.watch.desk import Desk, Look
+from oddframe.runtime.watch.desk import ZONES, Desk, Look
 from oddframe.runtime.watch.feed import Break, LiveFrame
 from oddframe.runtime.watch.intake import size_of
 from oddframe.runtime.watch.reader import Reader
 from oddframe.runtime.watch.site import CameraConfig
 from oddframe.runtime.watch.status import State, Status
 from oddframe.runtime.watch.threshold import Threshold
+from oddframe.runtime.watch.view import Recent, View
 from oddframe.scoring.lag import Lag, frames_of
 from oddframe.scoring.scorer import Prepared, ScorerState
+from oddframe.scoring.spots import Spots
 from oddframe.scoring.usual import Past
 from oddframe.sources.rate import NEAR, Pacer
 from oddframe.types import Score
@@ -59,7 +63,7 @@ class Camera:
     """A reader, the state of its scores, and its desk; all but `ready` is of the engine's thread.
 
     Args:
-        detector: shared by all cameras of a RUN.
+        detector: shared by all cameras of a RUN; None: there is no RUN for it yet.
         reader: not yet started.
         desk: of the same camera.
         config: masks and zones.
@@ -67,18 +71,24 @@ class Camera:
     """
 
     def __init__(
-        self, detector: Detector, reader: Reader, desk: Desk, config: CameraConfig,
+        self, detector: Detector | None, reader: Reader, desk: Desk, config: CameraConfig,
         threshold: Threshold,
     ) -> None:  # fmt: skip
         self.name = reader.camera
-        self.detector, self.reader, self.desk = detector, reader, desk
+        self._detector, self.reader, self.desk = detector, reader, desk
         self.threshold = threshold
-        self.state: ScorerState = detector.init_state()
+        self.state: ScorerState
+        """Of one that has a RUN."""
+        if detector is not None:
+            self.state = replace(detector.init_state(), pardon=desk.pardons)
         self.mask: NDArray[np.bool_] | None = None
         """(size, size): True where nothing is scored; None without masks."""
         self.fault = ""
         """Why its frames cannot be scored, in words; "" where they can."""
         self.up = False
+        self.view = View()
+        """Its newest frame; any thread may read it."""
+        self.recent = Recent()
         self._config = config
         self._heard: deque[Status] = deque()
         self._past = Past()
@@ -86,10 +96,41 @@ class Camera:
         """Stream clock of the look before."""
         self._pacer: Pacer | None = None
         self._size = (0, 0)
-        self._lag: Lag[tuple[LiveFrame, Score]] = Lag(
-            frames_of(detector.score_config.lag_s, detector.info.fps)
+        self._lag: Lag[tuple[LiveFrame, Score, Spots]] = Lag(
+            0 if detector is None else frames_of(detector.score_config.lag_s, detector.info.fps)
         )
         self._live = reader.feed.live
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it has a RUN; one that has none is shown, and not scored."""
+        return self._detector is not None
+
+    @property
+    def detector(self) -> Detector:
+        """What scores it.
+
+        Raises:
+            ConfigError: it has no RUN yet.
+        """
+        if self._detector is None:
+            raise without_run(self.name)
+        return self._detector
+
+    @property
+    def run(self) -> str:
+        """Hash of the weights that score it; "" without a RUN."""
+        return self.desk.tracker.run
+
+    def follow(self, before: Camera) -> None:
+        """Be what another was until now, of the same reader: with its last picture and scores."""
+        self.view, self.recent, self.up = before.view, before.recent, before.up
+        self._heard = before._heard
+
+    def shown(self, frame: LiveFrame) -> None:
+        """A frame that is not scored."""
+        self._size = size_of(frame.picture)
+        self.view = View(frame)
 
     def broken(self, frame: LiveFrame) -> None:
         """Before a frame is looked at: forget what it cannot be compared with."""
@@ -99,6 +140,7 @@ class Camera:
         if size != self._size:
             self._size = size
             self._fitted(*size)
+        self.desk.pardons.expect(frame, self.threshold.now)
 
     def _begin_anew(self, frame: LiveFrame) -> None:
         """What waits for its score is of before, and of the size of then."""
@@ -108,7 +150,7 @@ class Camera:
             self._to_desk(*known, value)
         ended = ENDS.get(frame.why or "damage")
         if ended is not None:
-            self.desk.silent(ended, str(frame.why), frame.t_utc)
+            self._silent(ended, str(frame.why), frame.t_utc)
 
     def ready(self, frame: LiveFrame) -> Ready:
         """All about a frame that needs no model; one thread at a time for each camera."""
@@ -129,7 +171,8 @@ class Camera:
         meters.looked += 1
         meters.rate.add(now)
         score = replace(self.detector.scorer.mean(scores), pts_s=frame.pts_s)
-        for known, value in self._lag.push((frame, score), score.score):
+        spots = self.desk.pardons.taken()
+        for known, value in self._lag.push((frame, score, spots), score.score):
             self._to_desk(*known, value)
         if frame.arrived_s is not None:
             meters.age.add(time.monotonic() - frame.arrived_s)
@@ -151,12 +194,12 @@ class Camera:
         up = status.state is State.RUNNING
         if status.state in OVER:
             why = status.why or status.state.value
-            self.desk.silent("lost", why, time.time())
+            self._silent("lost", why, time.time())
             if status.words:
                 log.warning("%s is %s: %s", self.name, status.state.value, status.words,
                             extra={"camera": self.name, "why": why})  # fmt: skip
         elif status.unsettled is not None:
-            self.desk.silent("changed", status.unsettled, time.time())
+            self._silent("changed", status.unsettled, time.time())
             log.warning("%s: the picture became another one (%s); no scores until it is steady",
                         self.name, status.unsettled,
                         extra={"camera": self.name, "why": status.unsettled})  # fmt: skip
@@ -171,11 +214,31 @@ class Camera:
         """The score of the alarm in the light that it was last seen in."""
         return self.threshold.now
 
-    def end(self, why: Ended) -> None:
-        """Nothing more comes: what waits is told, what is open is closed."""
+    def end(self, why: Ended, words: str = "") -> None:
+        """Nothing more comes: what waits is told, what is open is closed.
+
+        words: why there is no score from now on, where `why` does not say it.
+        """
         for known, value in self._lag.flush():
             self._to_desk(*known, value)
-        self.desk.silent(why, why, time.time())
+        self._silent(why, words or why, time.time())
+
+    def redraw(self, zones: Sequence[Zone], mask: Sequence[Mask]) -> None:
+        """Other zones and masks from now on; an open event keeps what it touched."""
+        self._config = self._config.model_copy(update={"zones": tuple(zones), "mask": tuple(mask)})
+        self.desk.tracker.zones = tuple(zones)
+        faulty = bool(self.fault)
+        if self.fitted and self._size != (0, 0):
+            self._fitted(*self._size)
+        if faulty and not self.fault:  # what was seen before is no past of what is seen now
+            self.state = self.detector.scorer.restart(self.state)
+            self._past, self._looked_at, self._pacer = Past(), None, None
+
+    def _silent(self, why: Ended, words: str, t_utc: float) -> None:
+        """No score from now on, and the past is gone; without a RUN there never was one."""
+        if self.fitted:
+            self.desk.silent(why, words, t_utc)
+            self.recent.blind(t_utc)
 
     def _fitted(self, width: int, height: int) -> None:
         """Masks and zones on a picture of another size than before."""
@@ -185,6 +248,7 @@ class Camera:
         except ConfigError as error:
             if not self.fault:
                 log.error("%s is not scored: %s", self.name, error, extra={"camera": self.name})
+                self._silent("changed", ZONES, time.time())
             self.fault = str(error)
             return
         self.fault = ""
@@ -211,7 +275,7 @@ class Camera:
         steps = (frame.pts_s - before) * learned
         return 1.0 if steps <= NEAR else steps
 
-    def _to_desk(self, frame: LiveFrame, score: Score, value: float) -> None:
+    def _to_desk(self, frame: LiveFrame, score: Score, spots: Spots, value: float) -> None:
         value = score.score if math.isnan(value) else value
         threshold = self.threshold.of(frame)
         level = max(value, 0.0) / threshold  # NaN stays NaN: comparisons with it are false
@@ -220,10 +284,12 @@ class Camera:
         width, height = self._size
         self.desk.take(
             Look(frame.picture, frame.t_utc, frame.pts_s, score, threshold, width, height,
-                 self._factors(score))
+                 self._factors(score), spots)
         )  # fmt: skip
-        alarmed = self.desk.tracker.open is not None
-        self.threshold.take(score.score, frame.pts_s, alarmed=alarmed)
+        opened = self.desk.tracker.open
+        self.threshold.take(score.score, frame.pts_s, alarmed=opened is not None)
+        self.view = View(frame, score, threshold, None if opened is None else opened.id)
+        self.recent.add(frame.t_utc, level, score.score)
 
     def _factors(self, score: Score) -> dict[str, float]:
         """How many times as fast, and as rare, as usual (`events.why.reasons`)."""
@@ -233,3 +299,11 @@ class Camera:
         if "local_way" in score.terms:
             found["way"] = score.terms["local_way"]
         return found
+
+
+def without_run(camera: str) -> ConfigError:
+    """What is said where a RUN is needed and there is none."""
+    return ConfigError(
+        f"Camera {camera} has no RUN yet, so nothing of it is scored: record what is normal in "
+        "front of it and fit one, or give it one that is there."
+    )

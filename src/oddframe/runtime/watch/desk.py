@@ -24,13 +24,17 @@ from oddframe.events.ring import ClipConfig, Ring
 from oddframe.events.store import Store, StoreError
 from oddframe.events.tracker import Moment, Tracker
 from oddframe.pictures import Picture
+from oddframe.runtime.watch.album import Album, Glance
 from oddframe.runtime.watch.meters import CameraMeters, Meters
+from oddframe.runtime.watch.pardons import Pardons
+from oddframe.scoring.spots import NO_SPOTS, Spots
 from oddframe.types import Score
 
 log = logging.getLogger("oddframe.runtime.watch")
 
-START, HISTORY = "off", "history"
-"""Why there is no score: oddframe was not running; the history is not full yet."""
+START, HISTORY, ZONES = "off", "history", "zones"
+"""Why there is no score: oddframe was not running; the history is not full yet; zones or masks do
+not fit the picture."""
 MOST_WAITING = 1000
 """Events that wait in memory for a disk that is full; the oldest updates go first."""
 
@@ -50,6 +54,8 @@ class Look:
     height: int
     factors: Mapping[str, float] | None = None
     """See `events.why.reasons`."""
+    spots: Spots = NO_SPOTS
+    """What is odd in it, where it is near an alarm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,8 @@ class Desk:
         self._blind: str | None = START
         """Why there is no score now; as long as there was none yet, the gap since the last run."""
         self._last: Look | None = None
+        known = (self.camera, tracker.run, office.store, tracker.rules.keep_level)
+        self.pardons, self._album = Pardons(*known), Album(*known)
 
     @property
     def meters(self) -> CameraMeters:
@@ -123,6 +131,9 @@ class Desk:
             self._calm(level)
         for event in told:
             self._tell(event, look)
+        opened = self.tracker.open is not None
+        self._album.take(Glance(look.t_utc, level, look.picture, look.spots), opened)
+        self.pardons.interest = self._album.interest
         self._after(look)
 
     def silent(self, why: Ended, words: str, t_utc: float) -> None:
@@ -132,6 +143,8 @@ class Desk:
         for cut in self._cutter.flush():
             self._office.clips.submit(cut)
         self._ring.clear()
+        self._album.clear()
+        self._note(self.pardons.keep)
         self._best, self._last = None, None
         meters = self.meters
         meters.score = meters.level = math.nan
@@ -144,7 +157,9 @@ class Desk:
             self._tell(event, self._last)
 
     def tend(self) -> None:
-        """Try again what could not be written."""
+        """Try again what could not be written; take in what was said of events since."""
+        self._note(self.pardons.tend)
+        self._album.tend()
         while self._waiting:
             try:
                 self._put(self._waiting[0])
@@ -184,6 +199,7 @@ class Desk:
             self._put(event)
         except StoreError as error:
             self._keep(event, error)
+        self._album.told(event)
         log.log(
             logging.WARNING if event.severity == "alert" else logging.INFO, "%s", told(event),
             extra={"camera": self.camera, "event": event.id, "state": event.state},
@@ -252,7 +268,8 @@ class Desk:
             self._office.meters.faults["store"] += 1
 
     def _blinded(self, why: str, t_utc: float) -> None:
-        if self._blind == START and why != HISTORY:  # what was before has another reason
+        begun = why == ZONES and self._blind in ("start", HISTORY)  # that is no reason any more
+        if begun or (self._blind == START and why != HISTORY):  # what was before has another one
             self._sees(t_utc)
         if self._blind is None:
             self._note(lambda: self._office.store.gap_begins(self.camera, t_utc, why))

@@ -4,6 +4,9 @@
 
 Nobody is waited for: a camera that is down, slow or frozen costs the others nothing. How often each
 is looked at is `pace`'s: where the machine cannot keep up all get less, and frames do not queue.
+
+Cameras join and leave between two frames, by whoever asks for it (`order`, `ask`). Those without a
+RUN are only shown; they have no place in the schedule.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from oddframe.errors import OddframeError
 from oddframe.runtime.watch.camera import Camera, Ready
@@ -28,6 +32,9 @@ TEND_S = 5.0
 """What a full disk kept back is tried again so often."""
 REST_S = 1.0
 """Pause behind an error that nobody thought of: a log must not fill a disk."""
+ASK_S = 10.0
+"""An engine that has not gone round for so long hangs, and who asked is told."""
+T = TypeVar("T")
 
 
 class Engine:
@@ -48,10 +55,15 @@ class Engine:
         seen: Callable[[Camera], None] | None = None,
     ) -> None:  # fmt: skip
         self.cameras = {camera.name: camera for camera in cameras}
+        """Never changed: where a camera joins or leaves, it is another dict."""
+        self.stays = False
+        """Go on where no camera is left to be read: others may join."""
         self._bell, self._pace, self._meters, self._tend = bell, pace, meters, tend
         self._seen = seen or (lambda camera: None)
         self._orders: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._turning: int | None = None
+        """Of the thread that turns the loop; None while nobody does."""
         self.turned_s = time.monotonic()
         """When the loop went round last: older than seconds, it hangs."""
 
@@ -66,13 +78,67 @@ class Engine:
             self._orders.append(what)
         self._bell.ring()
 
+    def ask(self, what: Callable[[], T]) -> T:
+        """Have something done between two frames, and wait for it; any thread may.
+
+        Where nobody turns the loop, before `run` and behind it, it is done here and now.
+
+        Returns:
+            What it gives; what it raises is raised.
+
+        Raises:
+            OddframeError: the loop hangs; it is not done then.
+        """
+        future = Future[T]()
+        with self._lock:
+            if self._turning in (None, threading.get_ident()):
+                return what()
+            self._orders.append(lambda: _done(future, what))
+        self._bell.ring()
+        try:
+            return future.result(ASK_S)
+        except TimeoutError:
+            if future.done():  # just now, or it raised this itself
+                return future.result()
+            begun = "it is not known whether it was" if not future.cancel() else "nothing was"
+            raise OddframeError(
+                f"The engine has not gone round for {ASK_S:g} s, so {begun} changed. Its log says "
+                "why; if it stays so, restart oddframe."
+            ) from None
+
+    def join(self, camera: Camera, fps: float) -> None:
+        """One more camera, or another in the place of one; by the loop's thread.
+
+        fps: looks per second that it is to have; of one without a RUN it does not count.
+        """
+        self._pace.drop(camera.name)
+        if camera.fitted:
+            self._pace.want(camera.name, fps)
+        self.cameras = {**self.cameras, camera.name: camera}
+        if self._turning is not None:
+            camera.reader.start()
+
+    def leave(self, name: str) -> None:
+        """One camera less; its reader is left to the caller. By the loop's thread."""
+        self.cameras = {n: camera for n, camera in self.cameras.items() if n != name}
+        self._pace.drop(name)
+
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set, or every camera is a file that is over."""
+        """Until `stop` is set, or every camera is a file that is over and none may join."""
+        with self._lock:
+            self._turning = threading.get_ident()
+        try:
+            self._run(stop)
+        finally:
+            with self._lock:
+                self._turning = None
+                self._obey()
+
+    def _run(self, stop: threading.Event) -> None:
         for camera in self.cameras.values():
             camera.reader.start()
-        threads = max(1, min(len(self.cameras), os.cpu_count() or 1))
         tended = time.monotonic()
-        with ThreadPoolExecutor(threads, "oddframe-looks") as pool:
+        with ThreadPoolExecutor(os.cpu_count() or 1, "oddframe-looks") as pool:
             while not stop.is_set():
                 now = self.turned_s = time.monotonic()
                 try:
@@ -83,7 +149,7 @@ class Engine:
                 except Exception as error:  # months: whatever it was, the next frame is another one
                     self._failed(error, stop)
                     continue
-                if all(camera.reader.done for camera in self.cameras.values()):
+                if not self.stays and all(c.reader.done for c in self.cameras.values()):
                     self._news()  # that the last of them is over
                     return
                 if not busy:
@@ -91,10 +157,7 @@ class Engine:
 
     def _turn(self, pool: ThreadPoolExecutor, now: float) -> bool:
         """One round; whether anybody had a frame."""
-        with self._lock:
-            orders, self._orders = self._orders, []
-        for order in orders:
-            order()
+        self._obey()
         self._news()
         ready = self._ready(pool, now)
         if not ready:
@@ -106,16 +169,28 @@ class Engine:
         self._meters.inference.add(time.monotonic() - began)
         return True
 
+    def _obey(self) -> None:
+        """What was ordered; where one of them fails the others are done all the same."""
+        with self._lock:
+            orders, self._orders = self._orders, []
+        for order in orders:
+            try:
+                order()
+            except Exception as error:
+                self._meters.faults["engine"] += 1
+                log.error("an order failed: %s", error, exc_info=not _ours(error))
+
     def _news(self) -> None:
         for camera in self.cameras.values():
             for status in camera.listen():
-                if status.fps:
+                if status.fps and camera.fitted:
                     learned = camera.detector.info.fps
                     self._pace.want(camera.name, rate_for(learned, status.fps))
 
     def _ready(self, pool: ThreadPoolExecutor, now: float) -> list[tuple[Camera, Ready]]:
         """The frames of all cameras whose turn it is, with what needs no model."""
-        feeds = {name: camera.reader.feed for name, camera in self.cameras.items()}
+        self._show()
+        feeds = {name: c.reader.feed for name, c in self.cameras.items() if c.fitted}
         taken = []
         for name in self._pace.due(now, feeds):
             camera = self.cameras[name]
@@ -123,11 +198,19 @@ class Engine:
             if frame is None:
                 continue
             camera.broken(frame)
-            if not camera.fault:
+            if camera.fault:
+                camera.shown(frame)
+            else:
                 taken.append((camera, frame))
         made = pool.map(lambda each: each[0].ready(each[1]), taken)
         found = [(camera, ready) for (camera, _), ready in zip(taken, made, strict=True)]
         return [(camera, ready) for camera, ready in found if ready.looks]
+
+    def _show(self) -> None:
+        """The newest frames of cameras without a RUN: nothing is computed of them."""
+        for camera in self.cameras.values():
+            if not camera.fitted and (frame := camera.reader.feed.take()) is not None:
+                camera.shown(frame)
 
     def _scored(self, group: Sequence[tuple[Camera, Ready]]) -> None:
         """Cameras of one RUN: the first look of each in one call, then the second of those that
@@ -158,11 +241,25 @@ class Engine:
 
     def _failed(self, error: Exception, stop: threading.Event) -> None:
         self._meters.faults["engine"] += 1
-        if isinstance(error, OddframeError):
+        if _ours(error):
             log.error("%s", error)
         else:
             log.exception("something unexpected went wrong; going on with the next frame")
         stop.wait(REST_S)
+
+
+def _ours(error: Exception) -> bool:
+    return isinstance(error, OddframeError)
+
+
+def _done(future: Future[T], what: Callable[[], T]) -> None:
+    """Do what somebody waits for, if he still does."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(what())
+    except BaseException as error:
+        future.set_exception(error)
 
 
 def _by_detector(

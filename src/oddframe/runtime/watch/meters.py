@@ -52,22 +52,28 @@ class Histogram:
 
 
 class Rate:
-    """Events per second over the last `RATE_S` seconds."""
+    """Events per second over the last `RATE_S` seconds; any thread may add and read.
 
-    def __init__(self) -> None:
+    began: by `time.monotonic`, from when on there may have been some; by default now.
+    """
+
+    def __init__(self, began: float | None = None) -> None:
+        self._lock = threading.Lock()
         self._times: deque[float] = deque()
-        self._began = time.monotonic()
+        self._began = time.monotonic() if began is None else began
 
     def add(self, now: float) -> None:
         """One more, at a time of `time.monotonic`."""
-        self._times.append(now)
-        while self._times and now - self._times[0] > RATE_S:
-            self._times.popleft()
+        with self._lock:
+            self._times.append(now)
+            while now - self._times[0] > RATE_S:
+                self._times.popleft()
 
     def read(self, now: float) -> float:
         """Per second."""
         span = min(RATE_S, max(now - self._began, 1e-3))
-        return sum(1 for t in tuple(self._times) if now - t <= span) / span
+        with self._lock:
+            return sum(1 for t in self._times if now - t <= span) / span
 
 
 @dataclass(slots=True)
@@ -92,8 +98,17 @@ class Meters:
     """A site."""
 
     cameras: dict[str, CameraMeters]
+    """Never changed: where a camera joins or leaves, it is another dict (`joined`, `left`)."""
     inference: Histogram = field(default_factory=Histogram)
     """Seconds of one call of the model, for all cameras that it took."""
     started: float = field(default_factory=time.monotonic)
     faults: Counter[str] = field(default_factory=Counter)
     """What went wrong and was gone on from, by where: store, clip, camera."""
+
+    def joined(self, camera: str) -> None:
+        """One more camera, its numbers at nothing."""
+        self.cameras = {**self.cameras, camera: CameraMeters()}
+
+    def left(self, camera: str) -> None:
+        """One camera less."""
+        self.cameras = {n: m for n, m in self.cameras.items() if n != camera}

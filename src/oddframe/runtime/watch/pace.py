@@ -7,19 +7,19 @@
 
 A camera is due one period after it was due before. It is taken when it is due and has a frame,
 whoever else has none; a frame that has waited for `STALE_S` is dropped and counted. Where looks
-cost more time than there is, all periods grow by the same factor: rates fall evenly, which
-`rate` shows, and frames are as fresh as before. How many are taken at once is bounded by what they
+cost more time than there is, all periods grow by the same factor: rates fall evenly, which the
+meters show, and frames are as fresh as before. How many are taken at once is bounded by what they
 cost, so that the last of them does not wait for long.
 
-Nothing here reads a clock: time comes in.
+Nothing here reads a clock: time comes in. One thread schedules; any may read what is wanted, what
+it costs and the load.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from oddframe.runtime.watch.feed import Dropped
@@ -39,8 +39,6 @@ call for several costs less than one for each."""
 EARLY = 0.3
 """Share of its period by which a camera may then be early. It always is, so that its rhythm
 stays."""
-RATE_S = 10.0
-"""Seconds over which the rate is counted."""
 AWAY_S = 2.0
 """A camera that had no frame for so long needs no time."""
 IDLE_S = 0.25
@@ -67,13 +65,9 @@ class _Turn:
 
     fps: float
     due_s: float = -math.inf
-    since_s: float | None = None
-    """Since when frames may have been taken."""
     live: bool = True
     seen_s: float = -math.inf
     """When it had a frame last."""
-    taken: deque[float] = field(default_factory=deque)
-    """When frames were taken, in the last `RATE_S`."""
 
 
 class Pace:
@@ -81,6 +75,7 @@ class Pace:
 
     def __init__(self, cameras: Iterable[str], fps: float | Mapping[str, float]) -> None:
         """fps: looks per second that each camera is to have."""
+        # Never changed while others may read it: one more camera makes another dict.
         self._turns = {
             name: _Turn(fps[name] if isinstance(fps, Mapping) else fps) for name in cameras
         }
@@ -102,8 +97,6 @@ class Pace:
         for name, feed in feeds.items():
             turn, arrived_s = self._turns[name], feed.waiting_s()
             turn.live = feed.live
-            if turn.since_s is None:
-                turn.since_s = now_s
             if arrived_s is None:
                 continue
             turn.seen_s = now_s
@@ -131,12 +124,20 @@ class Pace:
         return min([IDLE_S, *later])
 
     def want(self, camera: str, fps: float) -> None:
-        """Another rate for one camera."""
-        self._turns[camera].fps = fps
+        """Another rate for one camera, or a rate for one more."""
+        if camera in self._turns:
+            self._turns[camera].fps = fps
+        else:
+            self._turns = {**self._turns, camera: _Turn(fps)}
+
+    def drop(self, camera: str) -> None:
+        """One camera less; nothing happens where it is not known."""
+        self._turns = {name: turn for name, turn in self._turns.items() if name != camera}
 
     def wanted(self, camera: str) -> float:
-        """Looks per second that a camera is to have."""
-        return self._turns[camera].fps
+        """Looks per second that a camera is to have; 0 of one that is not looked at."""
+        turn = self._turns.get(camera)
+        return 0.0 if turn is None else turn.fps
 
     @property
     def cost_s(self) -> float:
@@ -154,13 +155,6 @@ class Pace:
         """The share of the wanted looks that there is time for; 1: all of them."""
         return min(1.0, BUSY / self.load) if self.load else 1.0
 
-    def rate(self, camera: str, now_s: float) -> float:
-        """Looks per second that a camera has had in the last ten seconds."""
-        turn = self._turns[camera]
-        _forget(turn.taken, now_s)
-        passed_s = min(RATE_S, now_s - (now_s if turn.since_s is None else turn.since_s))
-        return len(turn.taken) / passed_s if passed_s > 0 else 0.0
-
     def _most(self) -> int:
         """How many frames at once."""
         return max(1, int(TOGETHER_S / self.cost_s)) if self.cost_s else len(self._turns)
@@ -169,8 +163,6 @@ class Pace:
         period_s = 1 / (turn.fps * self.share)
         # Who was late keeps the rhythm, but does not catch up on what was missed.
         turn.due_s = max(turn.due_s + period_s, now_s + min(period_s / 2, period_s - 1e-3))
-        turn.taken.append(now_s)
-        _forget(turn.taken, now_s)
 
 
 def rate_for(wanted: float | None, camera_fps: float) -> float:
@@ -190,8 +182,3 @@ def rate_for(wanted: float | None, camera_fps: float) -> float:
         return camera_fps
     # Slightly more than it has: who is due before a frame comes misses none.
     return min(wanted, camera_fps * NEAR) if camera_fps else wanted
-
-
-def _forget(taken: deque[float], now_s: float) -> None:
-    while taken and now_s - taken[0] > RATE_S:
-        taken.popleft()

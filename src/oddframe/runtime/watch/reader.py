@@ -50,7 +50,7 @@ class Reader:
     def __init__(
         self, camera: str, spec: Spec, config: ReaderConfig, bell: Bell | None = None,
         begins_utc: float | None = None,
-        connecting: Callable[[Spec, Reading], Connection] = connect,
+        connecting: Callable[[Spec, Reading], Connection] = connect, feeding: type[Feed] = Feed,
     ) -> None:  # fmt: skip
         """Nothing is opened yet.
 
@@ -61,6 +61,7 @@ class Reader:
             bell: rung for every frame and every piece of news.
             begins_utc: of files that are not played in real time, when they begin; by default now.
             connecting: makes the connections.
+            feeding: what its frames wait in.
 
         Raises:
             SourceError: streams of this kind are not known.
@@ -75,7 +76,7 @@ class Reader:
         )  # fmt: skip
         self._files = isinstance(connecting(spec, self._reading), Footage)
         waits = self._files and not config.realtime
-        self.feed = Feed(self._bell, config.pause_s, live=not waits)
+        self.feed = feeding(self._bell, config.pause_s, live=not waits)
         if self._files:
             config = config.model_copy(update={"frozen_s": 0.0})  # a still file is a still file
         begins_utc = (time.time() if begins_utc is None else begins_utc) if waits else None

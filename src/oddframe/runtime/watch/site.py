@@ -7,7 +7,8 @@
       gate:  {source: "rtsp://gate.local/1"}
       lobby: {source: 0, detect: {model: runs/lobby}, mask: [[0, 0], [1, 0], [1, .06], [0, .06]]}
 
-What a camera does not say of `detect` is said by the site. Secrets stand in `${NAME}` of the
+What a camera does not say of `detect` is said by the site. One whose `detect.model` is null, or
+that has none from anywhere, is only shown until it gets one. Secrets stand in `${NAME}` of the
 environment, or in files that a key ending in `_file` names.
 """
 
@@ -17,7 +18,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import Field, field_validator, model_validator
@@ -35,6 +36,10 @@ from oddframe.sources.urls import is_address
 
 CAMERA = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Names that topics of MQTT, file names and labels of Prometheus all take."""
+TOKEN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+TOKEN_HASH = re.compile(r"sha256:[0-9a-fA-F]{64}")
+RESERVED = frozenset({"here", "token"})
+"""Who asks without a token, and who asks with `web.token`."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -46,23 +51,69 @@ class StoreConfig(KeepConfig):
     clip: ClipConfig = ClipConfig()
 
 
+class TokenConfig(Config):
+    """One more token, as its hash: `oddframe token NAME` makes it and prints these keys."""
+
+    name: str = Field("", validate_default=True)
+    """Who it is, in the record of what was changed."""
+    role: Literal["read", "admin"] = "read"
+    """read: may look at everything that cameras show; admin: may change things as well."""
+    # A default, so that no error about a key that is missing shows what stands beside it.
+    hash: str = Field("", validate_default=True)
+    """sha256: and 64 hexadecimal digits."""
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if not isinstance(value, str) or not TOKEN_NAME.fullmatch(value):
+            raise ValueError("a token's name is letters, digits, _ . and -, 64 at most")
+        if value in RESERVED:
+            raise ValueError(f"a token cannot be named {value}: that is what others are called")
+        return value
+
+    @field_validator("hash", mode="before")
+    @classmethod
+    def _hashed(cls, value: object) -> object:
+        # What stands there by mistake may be the token itself: it is not said again.
+        if not isinstance(value, str) or not TOKEN_HASH.fullmatch(value):
+            raise ValueError(
+                "sha256: and 64 hexadecimal digits are expected, as `oddframe token NAME` prints "
+                "them (what was found isn't shown: it may be the token itself)"
+            )
+        return value.lower()
+
+
 class WebConfig(Config):
-    """The HTTP side: health, metrics."""
+    """The HTTP side: health, metrics, pages, an API."""
 
     host: str = "127.0.0.1"
     """Any other than this machine itself needs a token."""
     port: int = Field(8088, ge=0, le=65535)
     """0: any that is free."""
     token: Secret | None = None
-    """What callers must send: `Authorization: Bearer TOKEN`."""
+    """What callers must send: `Authorization: Bearer TOKEN`. It may change everything."""
     token_file: Path | None = None
+    tokens: tuple[TokenConfig, ...] = Field((), max_length=100)
+    """More of them, each with a name and a role."""
+    open_health: bool = False
+    """Answer /healthz and /readyz to whoever asks, without a token. On this machine alone they are
+    answered anyway."""
+
+    @field_validator("tokens")
+    @classmethod
+    def _each_once(cls, value: tuple[TokenConfig, ...]) -> tuple[TokenConfig, ...]:
+        for what in ("name", "hash"):
+            if len({getattr(token, what) for token in value}) < len(value):
+                raise ValueError(f"two tokens have the same {what}")
+        return value
 
 
 class DetectConfig(Rules):
     """What is an event: the rules, and which RUN scores."""
 
     model: str | None = None
-    """A RUN folder, or the name of one that comes with oddframe; relative to the site's file."""
+    """A RUN folder, or the name of one that comes with oddframe; relative to the site's file. null:
+    there is none yet."""
     goes_on: bool = True
     """Let live footage without alarms join what the threshold rests on, within bounds, for each
     camera by itself; every change is logged and can be undone."""
@@ -113,7 +164,8 @@ class SiteConfig(Config):
     sinks: tuple[dict[str, Any], ...] = ()
     """Each with its `kind`; see `oddframe.sinks.SINKS`."""
     detect: DetectConfig = DetectConfig()
-    cameras: dict[str, CameraConfig] = Field(min_length=1)
+    cameras: dict[str, CameraConfig]
+    """None at all, {}: the first is to be added over HTTP."""
 
     @model_validator(mode="before")
     @classmethod
@@ -135,13 +187,11 @@ class SiteConfig(Config):
     @field_validator("cameras")
     @classmethod
     def _fit(cls, value: dict[str, CameraConfig]) -> dict[str, CameraConfig]:
-        for name, camera in value.items():
+        for name in value:
             if not CAMERA.fullmatch(name):
                 raise ValueError(
                     f"a camera's name is letters, digits, _ and -, 64 at most; found {name!r}"
                 )
-            if camera.detect.model is None:
-                raise ValueError(f"camera {name} has no RUN: give detect.model, here or for all")
         return value
 
     def within(self, folder: Path) -> Self:

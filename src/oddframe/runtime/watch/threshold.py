@@ -4,6 +4,7 @@
     level = score / threshold.of(frame)
     threshold.take(score, frame.pts_s, alarmed=...)     # every frame
     threshold.tend()                                    # now and then: may become another
+    threshold.set(5.2)                                  # somebody wants this one
     threshold.keep()                                    # at the end, and every few minutes
 
 What it learned lies in the store and survives restarts; the RUN stays as it is. Every change is
@@ -16,13 +17,17 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
+from oddframe.errors import ConfigError
 from oddframe.events.event import Event
 from oddframe.events.store import Calibration, Store
 from oddframe.runtime.watch.feed import LiveFrame
-from oddframe.scoring.calibrate import threshold_of
-from oddframe.scoring.light import SMALL_PX, Light, colourfulness
+from oddframe.scoring.calibrate import LOWEST, threshold_of
+from oddframe.scoring.changes import BOUNDS, DAILY, since_hand
+from oddframe.scoring.fixed import Fixed
+from oddframe.scoring.light import SMALL_PX, Light, Mode, colourfulness
+from oddframe.scoring.rate import side_of_light
 from oddframe.scoring.running import Running
 
 log = logging.getLogger("oddframe.runtime.watch")
@@ -35,8 +40,10 @@ DRIFT_S = 3600.0
 """How often it is asked whether the scores have shifted."""
 JUDGED_S = 60.0
 """How often it is looked whether somebody has said what an event was."""
-RUNNING = "running"
-"""Key in the store."""
+RUNNING, BY_HAND = "running", "by_hand"
+"""Keys in the store."""
+HIGHEST = 1e6
+"""No threshold that somebody sets is above this: no score ever was."""
 
 
 class Threshold:
@@ -56,7 +63,8 @@ class Threshold:
         goes_on: bool = True,
     ) -> None:  # fmt: skip
         self._camera, self._weights, self._store = camera, weights, store
-        self._calibration = calibration
+        self._fixed = Fixed.read(calibration, store.recall(camera, BY_HAND) or {})
+        """What was set by hand, for when nothing goes on learning."""
         self._lights = len(calibration.get("modes") or {}) > 1
         self._light, self._looked_s = Light(), -math.inf
         self.running: Running | None = None
@@ -64,6 +72,7 @@ class Threshold:
         if goes_on and calibration.get("evidence"):
             kept = store.recall(camera, RUNNING) or {}
             self.running = Running.read(calibration, kept)
+        self._hand_kept = bool(self._fixed.changes)
         self._kept = self._asked = self._judged = time.monotonic()
         self.drift = ""
         """How the camera's scores have shifted, in words; "" where they have not."""
@@ -71,12 +80,16 @@ class Threshold:
     @property
     def calibration(self) -> Mapping[str, Any]:
         """That of now."""
-        return self._calibration if self.running is None else self.running.calibration
+        return (self.running or self._fixed).calibration
 
     @property
     def now(self) -> float:
         """The threshold in the light that was seen last."""
         return threshold_of(self.calibration, self._mode)
+
+    def at(self, light: str | None = None) -> float:
+        """The threshold of a light; by default of the one that was seen last."""
+        return threshold_of(self.calibration, light or self._mode)
 
     def of(self, frame: LiveFrame) -> float:
         """The threshold of a frame: of its light, where the calibration knows several."""
@@ -97,7 +110,13 @@ class Threshold:
 
     def judged(self, running: Running) -> None:
         """Look which of the events that wait somebody has looked at, whoever wrote it down: real
-        ones are forgotten, a false alarm is one more normal peak."""
+        ones are forgotten, a false alarm is one more normal peak. Who says another thing later, or
+        nothing, is heard as well."""
+        for known in list(running.judged):
+            said = "real" if known.score is None else "false_alarm"
+            record = self._store.record(known.alarm.id)
+            if record is not None and record.verdict != said:
+                running.take_back(known.alarm.id)
         for alarm in list(running.alarms):
             record = self._store.record(alarm.id)
             if record is None or record.verdict is None:
@@ -131,13 +150,89 @@ class Threshold:
         if now - self._kept >= KEEP_S:
             self.keep()
 
+    def set(self, threshold: float, light: str | None = None) -> None:
+        """Somebody sets it by hand: it holds from now on, and what goes on learning goes on from
+        it.
+
+        light: of which; by default the one that was seen last.
+
+        Raises:
+            ConfigError: out of range; a light that is no light here, or none was seen yet.
+            StoreError: it holds, and cannot be written.
+        """
+        if not LOWEST <= threshold <= HIGHEST:
+            raise ConfigError(
+                f"A threshold is a score from {LOWEST:g} (normal scores lie about 0) to "
+                f"{HIGHEST:g}; found {threshold:g}."
+            )
+        mode = self.light_of(light)
+        change = self._fixed.set(threshold, mode)
+        if self.running is not None:
+            change = self.running.set(threshold, mode)
+        self._changed(change.text, threshold)
+
     def undo(self) -> bool:
         """Take the last change back; False where there is none."""
-        if self.running is None or not self.running.changes:
+        base = self.running or self._fixed
+        if not base.changes:
             return False
-        self.running.undo()
-        self._changed(f"undone: {self.now:.3g} again")
+        last = base.changes[-1]
+        base.undo()
+        if self.running is not None and last.by == "hand":
+            self._fixed.undo()
+        again = {light: threshold_of(self.calibration, light or None) for light in last.after}
+        told = ", ".join(f"{t:.3g} again{f' in {k}' if k else ''}" for k, t in again.items())
+        self._changed(f"undone: {told}", next(iter(again.values())))
         return True
+
+    def light_of(self, light: str | None) -> str | None:
+        """The light that a threshold is of: the one that is named, or the one of now; None where
+        there is one threshold for all.
+
+        Raises:
+            ConfigError: no such light, or none was seen yet.
+        """
+        if not self._lights:
+            if light is not None:
+                raise ConfigError(
+                    f"This camera has one threshold for all light, and none for {light[:40]!r}."
+                )
+            return None
+        if light is not None and light not in get_args(Mode):
+            raise ConfigError(f"A light is {' or '.join(get_args(Mode))}; found {light[:40]!r}.")
+        found = light or self._mode
+        if found is None:
+            raise ConfigError(
+                "The camera has not been seen yet, so it is not known which light it is in: say "
+                f"which one is meant, {' or '.join(get_args(Mode))}."
+            )
+        return found
+
+    @property
+    def light(self) -> Mode | None:
+        """The light that was seen last, where each has a threshold of its own; None before."""
+        return self._light.mode if self._lights else None
+
+    @property
+    def provisional(self) -> bool:
+        """Whether the threshold of now rests on less than eight hours of footage."""
+        return bool(side_of_light(self.calibration, self._mode)[0].get("provisional", False))
+
+    @property
+    def text(self) -> str:
+        """The threshold of now in words: what may be expected, and how far it moves by itself."""
+        known, base = self.calibration, self.running or self._fixed
+        text = str(known.get("text") or f"threshold {float(known['threshold']):.3g}.")
+        hand, _ = since_hand(self._mode or "", base.changes)
+        if self.running is None:
+            return f"{text} It stays until somebody sets another one."
+        first = self.running.first(self._mode) if hand is None else hand.after[self._mode or ""]
+        low, high = (first * bound for bound in BOUNDS)
+        whose = "what was set by hand" if hand else "the RUN's"
+        return (
+            f"{text} Live footage moves it by {DAILY:g} times in 24 hours at most, and never "
+            f"beyond {low:.3g} to {high:.3g}: half and twice {whose}."
+        )
 
     def keep(self) -> None:
         """Write what was learned.
@@ -148,19 +243,28 @@ class Threshold:
         if self.running is not None:
             self._kept = time.monotonic()
             self._store.remember(self._camera, RUNNING, self.running.plain())
+        if self._fixed.changes or self._hand_kept:
+            self._store.remember(self._camera, BY_HAND, self._fixed.plain())
+            self._hand_kept = True
 
     @property
     def _mode(self) -> str | None:
-        return self._light.mode if self._lights else None
+        return self.light
 
-    def _changed(self, text: str) -> None:
+    def _changed(self, text: str, threshold: float | None = None) -> None:
+        """What another threshold is followed by: a line in the log, a row in the store.
+
+        threshold: of the light that it is of; by default that for all.
+        """
         known = self.calibration
+        threshold = float(known["threshold"] if threshold is None else threshold)
         log.info("%s: the threshold is another one: %s", self._camera, text,
                  extra={"camera": self._camera})  # fmt: skip
         record = Calibration(
-            camera=self._camera, model_hash=self._weights, threshold=float(known["threshold"]),
-            low=float(known["count_low"] or 0.0), high=float(known["count_high"] or math.inf),
-            hours=float(known["hours"]), created_utc=time.time(), why=text, peaks=(),
+            camera=self._camera, model_hash=self._weights, threshold=threshold,
+            low=float(known.get("count_low") or 0.0),
+            high=float(math.inf if known.get("count_high") is None else known["count_high"]),
+            hours=float(known.get("hours", 0.0)), created_utc=time.time(), why=text, peaks=(),
         )  # fmt: skip
         try:
             self._store.calibrate(record)
