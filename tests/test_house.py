@@ -24,7 +24,7 @@ LAYERS = [
     {"runs", "sinks"},
     {"train", "runtime", "archive", "export"},
     {"report"},
-    {"reproduce"},
+    {"reproduce", "setup"},
     {"cli", "web"},
     {"__main__"},
 ]

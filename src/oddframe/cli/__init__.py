@@ -26,6 +26,7 @@ from oddframe.cli.options import grouped
 from oddframe.errors import OddframeError, OddframeWarning
 
 VERBS = (
+    "record",
     "fit",
     "calibrate",
     "score",
@@ -35,6 +36,7 @@ VERBS = (
     "selftest",
     "watch",
     "serve",
+    "token",
     "reproduce",
     "protocols",
     "models",
