@@ -32,6 +32,8 @@ def ask(site: StubSite) -> TestClient:
 
 
 @pytest.fixture
-def asking(site: StubSite) -> Callable[[Access], TestClient]:
-    """Whoever asks a server of another kind."""
-    return lambda access: TestClient(make_app(site, access), BASE)
+def asking(site: StubSite) -> Callable[..., TestClient]:
+    """Whoever asks a server of another kind; `limits=`: how often one may."""
+    return lambda access, **more: TestClient(
+        make_app(site, access, limits=more.pop("limits", None)), BASE, **more
+    )

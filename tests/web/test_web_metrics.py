@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client.openmetrics.parser import (
@@ -17,6 +18,7 @@ from stub_site import NAN, detector, status
 from oddframe import __version__
 from oddframe.events.store import StoreError
 from oddframe.runtime.courier import Courier
+from oddframe.runtime.watch.parts import weights_hash
 from oddframe.runtime.watch.status import State
 from oddframe.web.metrics import registry_of, rendered
 
@@ -207,10 +209,11 @@ def test_a_store_that_cannot_be_read_costs_the_outbox_and_no_more(scrape, site):
 
 
 def test_two_folders_of_the_same_weights_are_one_build(tmp_path, site):
-    site.detectors = {
-        "A": detector(tmp_path / "A", b"one"), "B": detector(tmp_path / "B", b"one"),
-        "C": detector(tmp_path / "C", b"other"),
-    }  # fmt: skip
+    made = [detector(tmp_path / n, w) for n, w in (("A", b"one"), ("B", b"one"), ("C", b"other"))]
+    site.engine.cameras = {
+        str(i): SimpleNamespace(fitted=True, detector=d, run=weights_hash(d))
+        for i, d in enumerate(made)
+    }
     text = rendered(registry_of(site))[0].decode()
     assert len([name for name, _ in samples(text) if name == "oddframe_build_info"]) == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import signal
 import socket
@@ -10,12 +11,17 @@ import time
 import urllib.request
 
 import pytest
+from fastapi import APIRouter, WebSocket
 from starlette.responses import PlainTextResponse
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from oddframe.errors import ConfigError
 from oddframe.runtime.watch.site import WebConfig
 from oddframe.web import require
-from oddframe.web.server import STOP_S, Server, listening
+from oddframe.web.app import make_app
+from oddframe.web.auth import Access
+from oddframe.web.server import MOST_MESSAGE, STOP_S, Server, listening
 
 ANY = WebConfig(port=0)
 
@@ -100,6 +106,93 @@ def test_a_name_is_served_on_all_that_it_means():
         with Server(app, sockets) as server:
             for address in server.addresses:
                 assert urllib.request.urlopen(address, timeout=5).read() == b"here"
+
+
+# ---- WebSockets, over a line
+
+
+def echo():
+    made = APIRouter()
+
+    async def talk(websocket: WebSocket) -> None:
+        await websocket.accept()
+        while True:
+            await websocket.send_text(await websocket.receive_text())
+
+    made.add_api_websocket_route("/test/talk", talk)
+    return [made]
+
+
+@pytest.fixture
+def talking(site):
+    """The address of a server with a WebSocket, which is stopped at the end."""
+    with (
+        listening(ANY) as sockets,
+        Server(make_app(site, Access(True, "127.0.0.1"), echo()), sockets) as server,
+    ):
+        yield server.addresses[0].replace("http://", "")
+
+
+def test_a_websocket_is_opened_and_talks(talking):
+    with connect(f"ws://{talking}/test/talk", origin=f"http://{talking}") as link:
+        assert "sec-websocket-extensions" not in link.response.headers  # pictures do not shrink
+        link.send("hello")
+        assert link.recv(timeout=5) == "hello"
+
+
+@pytest.mark.parametrize(
+    ("path", "origin"), [("/test/talk", "http://evil.example"), ("/nothing", None)], ids=str
+)
+def test_one_that_is_refused_is_told_why_with_the_headers(talking, path, origin):
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        connect(f"ws://{talking}{path}", origin=origin),
+    ):
+        pass
+    answer = refused.value.response
+    assert answer.status_code == 403
+    assert b"detail" in answer.body
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_messages_are_bounded(talking):
+    with connect(f"ws://{talking}/test/talk") as link:
+        link.send("x" * MOST_MESSAGE)
+        assert len(link.recv(timeout=5)) == MOST_MESSAGE
+        link.send("x" * (MOST_MESSAGE + 1))
+        with pytest.raises(ConnectionClosed) as ended:
+            link.recv(timeout=5)
+    assert ended.value.rcvd.code == 1009
+
+
+def test_who_does_not_answer_is_hung_up_on(site, monkeypatch):
+    monkeypatch.setattr("oddframe.web.server.PING_S", 0.2)
+    with (
+        listening(ANY) as sockets,
+        Server(make_app(site, Access(True, "127.0.0.1"), echo()), sockets),
+        socket.create_connection(sockets[0].getsockname()) as deaf,
+    ):
+        deaf.settimeout(5)
+        deaf.sendall(
+            b"GET /test/talk HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        assert deaf.recv(4096).startswith(b"HTTP/1.1 101")
+        while deaf.recv(4096):
+            pass
+
+
+def test_it_ends_though_a_websocket_is_open(site):
+    with listening(ANY) as sockets, contextlib.ExitStack() as stack:
+        app = make_app(site, Access(True, "127.0.0.1"), echo())
+        with Server(app, sockets) as server:
+            address = f"{server.addresses[0].replace('http', 'ws')}/test/talk"
+            link = stack.enter_context(connect(address))
+            start = time.monotonic()
+        assert time.monotonic() - start < STOP_S + 1
+        with pytest.raises(ConnectionClosed):
+            link.recv(timeout=5)
 
 
 def test_the_extra_that_is_missing_is_named(monkeypatch):

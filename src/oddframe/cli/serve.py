@@ -63,13 +63,14 @@ def serve(config: SiteConfig, access: Access, device: str = "cpu") -> None:
     from oddframe.cli.watch import summary
     from oddframe.runtime.watch.at_work import AtWork
     from oddframe.runtime.watch.signals import stopping
+    from oddframe.setup.jobs import Jobs
     from oddframe.web.app import make_app
     from oddframe.web.health import Pulse
     from oddframe.web.server import Server, listening
 
     log = logging.getLogger("oddframe.cli.serve")
     with stopping() as stop, listening(config.web) as sockets:
-        with AtWork(config, device) as work:
+        with AtWork(config, device) as work, Jobs(work):
             for line in promises(work):
                 log.info("%s", line)
             with Server(make_app(work, access), sockets) as server:
@@ -92,7 +93,8 @@ def promises(work: AtWork) -> list[str]:
 
 
 def checked(config: SiteConfig, access: Access, device: str = "cpu") -> list[str]:
-    """Make all of a site but in a folder that is thrown away, and say what it would be.
+    """Make all of a site but in a folder that is thrown away, and say what it would be, with what
+    was changed by hand.
 
     Nothing is connected to, and a process that watches is left alone. That the store's folder can
     be written is seen at the start.
@@ -103,8 +105,10 @@ def checked(config: SiteConfig, access: Access, device: str = "cpu") -> list[str
     import tempfile
 
     from oddframe.runtime.watch.at_work import AtWork
+    from oddframe.runtime.watch.edits import Edits
     from oddframe.sinks import make_sink
 
+    config = Edits(config.store.path).apply(config)
     for values in config.sinks:
         make_sink(values).close()
     with tempfile.TemporaryDirectory(prefix="oddframe-check-") as folder:
@@ -114,7 +118,7 @@ def checked(config: SiteConfig, access: Access, device: str = "cpu") -> list[str
     lines = [
         f"store {config.store.path}: pictures and clips of {config.store.keep_days:g} days, "
         f"{config.store.disk_gb:g} GB at most",
-        f"web {config.web.host}:{config.web.port}, {'with a token' if access.token else 'open'}"
+        f"web {config.web.host}:{config.web.port}, {'with a token' if access.guarded else 'open'}"
         f"{' to this machine alone' if access.loopback else ''}",
         *(f"sink {v.get('name') or v['kind']}" for v in config.sinks),
         *(f"RUN {line}" for line in found),
@@ -133,7 +137,8 @@ def _camera(name: str, camera: CameraConfig) -> str:
     parts = [safe(source)]
     if not is_address(source) and not source.isdecimal() and not Path(source).exists():
         parts.append("which is not there now")
-    parts.append(f"scored by {camera.detect.model}")
+    model = camera.detect.model
+    parts.append("shown, and not scored: it has no RUN" if model is None else f"scored by {model}")
     if camera.zones:
         parts.append(f"zones {', '.join(zone.name for zone in camera.zones)}")
     if camera.mask:

@@ -3,7 +3,10 @@
     health  /healthz, /readyz        is it alive, are all cameras known
     metrics /metrics                 for Prometheus
     api     /api/...                 cameras, events with pictures and clips, gaps
+    me      /api/me, /api/session    who somebody is
+    system  /api/system, ...         how busy it is, settings, log, who changed what
     auth    who may ask              a token, or this machine alone
+    door, guard                      who asks, by what he sends; what stands before all of it
     app, server                      put together; a thread that serves it
 
 Its packages come with the extra `serve`; nothing of them is imported before `require` was called.
@@ -15,7 +18,7 @@ from importlib.util import find_spec
 
 from oddframe.errors import ConfigError
 
-PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
+PACKAGES = ("fastapi", "uvicorn", "websockets", "prometheus_client")
 
 
 def require() -> None:

@@ -16,6 +16,7 @@ from oddframe.events.event import Ended, Severity, State
 from oddframe.events.store import Gap, Record
 from oddframe.events.store.record import Verdict
 from oddframe.runtime.watch import upheaval
+from oddframe.scoring.light import Mode as Light
 from oddframe.sources.why import Why
 from oddframe.web.metrics import sees
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork
 
 SourceState = Literal["not_started", "opening", "running", "down", "ended", "stopped"]
+Stage = Literal["watching", "unfitted"]
 
 
 class Answer(BaseModel):
@@ -56,6 +58,10 @@ class CameraAnswer(Answer):
     """Its name."""
     source: str
     """Where its pictures come from, without anything that may be a password."""
+    added: bool
+    """It was added over HTTP, and may be taken away so; the others are of SITE.yaml."""
+    stage: Stage
+    """unfitted: it has no RUN yet; its pictures can be seen, and nothing of it is scored."""
     state: SourceState
     why: Why | None
     """Why it is down, in one word that never changes."""
@@ -86,8 +92,14 @@ class CameraAnswer(Answer):
     """The last one; null where there is none now."""
     level: float | None
     """score / threshold."""
-    threshold: float
-    """Score of the alarm, in the light that it sees by."""
+    threshold: float | None
+    """Score of the alarm, in the light that it sees by; null without a RUN."""
+    threshold_text: str
+    """What is to be expected of that threshold, and how far it moves by itself; "" without one."""
+    light: Light | None
+    """That it sees by, where each has a threshold of its own."""
+    provisional: bool
+    """The threshold rests on less than eight hours of footage."""
     anomaly: bool
     """An event is open."""
     armed: bool
@@ -95,10 +107,11 @@ class CameraAnswer(Answer):
     zones: list[str]
     """Their names."""
     model: str
+    """"" without a RUN."""
     run: str
     """Hash of the weights that score; events carry it too."""
     promise: str
-    """How often it will be wrong, in words."""
+    """How often it will be wrong, in words, by its RUN; `threshold_text` is of now."""
 
 
 class Armed(Answer):
@@ -173,20 +186,23 @@ class GapAnswer(Answer):
     why: str
 
 
-def camera_answer(work: AtWork, name: str, weights: str, now: float) -> CameraAnswer:
-    """What is known of a camera that is watched.
+def camera_answer(work: AtWork, name: str, now: float) -> CameraAnswer | None:
+    """What is known of a camera that is watched; None where there is no such (any more).
 
     Args:
         work: the site.
         name: of one of its cameras.
-        weights: hash of those that score it.
         now: by `time.monotonic`.
     """
-    camera, meters = work.engine.cameras[name], work.meters.cameras[name]
-    status, info = camera.reader.status(), camera.detector.info
+    camera, meters = work.engine.cameras.get(name), work.meters.cameras.get(name)
+    config = work.config.cameras.get(name)
+    if camera is None or meters is None or config is None:
+        return None
+    status, info = camera.reader.status(), camera.detector.info if camera.fitted else None
     sighted = sees(camera, status)
     return CameraAnswer(
-        camera=name, source=status.source, state=status.state.value, why=status.why,
+        camera=name, source=status.source, added=work.is_added(name),
+        stage="watching" if camera.fitted else "unfitted", state=status.state.value, why=status.why,
         words=status.words or camera.fault, since=utc(status.since_utc),
         unsettled=status.unsettled, width=status.width, height=status.height,
         fps=round(status.fps, 3), scored_fps=round(meters.rate.read(now), 3),
@@ -194,10 +210,13 @@ def camera_answer(work: AtWork, name: str, weights: str, now: float) -> CameraAn
         dropped={str(reason): n for reason, n in status.dropped.items()},
         reconnects=status.reconnects, latency_p95_s=_finite(meters.age.quantile(0.95)),
         score=_finite(meters.score) if sighted else None,
-        level=_finite(meters.level) if sighted else None, threshold=camera.threshold_now,
-        anomaly=sighted and meters.anomaly, armed=work.armed(name),
-        zones=[zone.name for zone in work.config.cameras[name].zones], model=info.model,
-        run=weights, promise=str((info.calibration or {}).get("text", "")),
+        level=_finite(meters.level) if sighted else None,
+        threshold=_finite(camera.threshold_now),
+        threshold_text=camera.threshold.text if info else "", light=camera.threshold.light,
+        provisional=camera.threshold.provisional, anomaly=sighted and meters.anomaly,
+        armed=work.armed(name), zones=[zone.name for zone in config.zones],
+        model=info.model if info else "", run=camera.run,
+        promise=str((info.calibration or {}).get("text", "")) if info else "",
     )  # fmt: skip
 
 

@@ -15,15 +15,14 @@ from __future__ import annotations
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse
 from pydantic import AwareDatetime
 
-from oddframe.events.store import Record
+from oddframe.events.store import Record, Verdict
 from oddframe.events.store.files import plain_of
-from oddframe.runtime.watch.at_work import weights_hash
 from oddframe.web.answers import (
     Arm,
     Armed,
@@ -39,6 +38,7 @@ from oddframe.web.answers import (
 
 if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork
+    from oddframe.runtime.watch.camera import Camera
 
 MOST = 1000
 """Events of one page."""
@@ -54,6 +54,10 @@ Since = Annotated[
     AwareDatetime | None, Query(description="What was not over by then: 2026-01-31T18:00:00Z.")
 ]
 Until = Annotated[AwareDatetime | None, Query(description="What began before then.")]
+OfVerdict = Annotated[
+    Verdict | Literal["none"] | None,
+    Query(description="Only those with this verdict; none: nobody has looked."),
+]
 
 
 def router(work: AtWork) -> APIRouter:
@@ -86,17 +90,19 @@ class Api:
 
     def __init__(self, work: AtWork) -> None:
         self._work = work
-        hashes = {id(d): weights_hash(d) for d in work.detectors.values()}
-        self._weights = {n: hashes[id(c.detector)] for n, c in work.engine.cameras.items()}
 
     def cameras(self) -> list[CameraAnswer]:
         """All cameras that are watched, as they are now."""
-        return [self.camera(name) for name in self._work.engine.cameras]
+        work, now = self._work, time.monotonic()
+        found = [camera_answer(work, name, now) for name in work.engine.cameras]
+        return [answer for answer in found if answer is not None]
 
     def camera(self, camera: str) -> CameraAnswer:
         """One camera as it is now."""
-        self._known(camera)
-        return camera_answer(self._work, camera, self._weights[camera], time.monotonic())
+        found = camera_answer(self._work, camera, time.monotonic())
+        if found is None:
+            raise no_camera(self._work, camera)
+        return found
 
     def arm(self, camera: str, wanted: Arm) -> Armed:
         """Switch a camera's alarms on or off; kept over restarts. Scores go on either way."""
@@ -108,12 +114,13 @@ class Api:
         camera: OfCamera = None,
         since: Since = None,
         until: Until = None,
+        verdict: OfVerdict = None,
         limit: Annotated[int, Query(ge=1, le=MOST, description="Of one page.")] = 100,
         cursor: Annotated[str | None, Query(description="As the page before gave it.")] = None,
     ) -> EventsAnswer:
         """Events that reach into a period, the newest first."""
         found = self._work.store.records(
-            camera, _seconds(since), _seconds(until), limit=limit + 1, before=cursor
+            camera, _seconds(since), _seconds(until), verdict, limit=limit + 1, before=cursor
         )  # fmt: skip
         page, more = found[:limit], len(found) > limit
         last = page[-1].event.id if more else None
@@ -146,11 +153,7 @@ class Api:
         return [gap_answer(gap) for gap in found]
 
     def _known(self, camera: str) -> None:
-        cameras = self._work.engine.cameras
-        if camera not in cameras:
-            raise HTTPException(
-                404, f"There is no camera {camera[:64]!r}: watched are {', '.join(cameras)}."
-            )
+        known(self._work, camera)
 
     def _record(self, event_id: str) -> Record:
         record = self._work.store.record(event_id)
@@ -167,6 +170,24 @@ class Api:
             )
         kind = KINDS[path.suffix]
         return FileResponse(path, media_type=kind, headers=FRESH, stat_result=path.stat())
+
+
+def known(work: AtWork, camera: str) -> Camera:
+    """A camera that is watched.
+
+    Raises:
+        HTTPException: 404, there is no such.
+    """
+    found = work.engine.cameras.get(camera)
+    if found is None:
+        raise no_camera(work, camera)
+    return found
+
+
+def no_camera(work: AtWork, camera: str) -> HTTPException:
+    """What is answered where there is no such camera."""
+    there = ", ".join(work.engine.cameras) or "none"
+    return HTTPException(404, f"There is no camera {camera[:64]!r}: watched are {there}.")
 
 
 def _inside(folder: Path, name: str) -> Path | None:

@@ -1,44 +1,42 @@
-"""Who may ask: programs of this machine, or whoever sends the token.
+"""Who may ask: programs of this machine, whoever sends a token, and browsers that have sent one.
 
     access = access_of(config.web)          # says at the start what is missing
-    app = Guard(app, access)
+    visit_of(request).who                   # in a route: who asks; `door` has found it
 
 Bound to this machine alone (127.0.0.1, the default) no token is needed. A web page that somebody
 on this machine looks at could still ask: its name would have to be made to point here (DNS
 rebinding), so a request that is not for localhost by name or number is refused; there is no CORS,
 and what changes something is refused where it comes from another page's origin.
 
-Bound to anything else a token is needed, for everything but health. That a request comes from
-127.0.0.1 proves nothing then: behind a proxy all of them do.
+Bound to anything else a token is needed, for everything. That a request comes from 127.0.0.1
+proves nothing then: behind a proxy all of them do. Where there are tokens a server of this machine
+alone may be asked by any name, with one of them: so a proxy in front of it needs no other setting.
+
+A token says who somebody is and what he may do: `read` looks, `admin` changes things as well.
 """
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import logging
 import re
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from dataclasses import InitVar, dataclass, field
+from typing import Any
 
-from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
 
 from oddframe.errors import ConfigError
 from oddframe.runtime.watch.site import WebConfig
+from oddframe.web.tokens import PREFIX, Holder, Role, digest_of
 
 log = logging.getLogger("oddframe.web")
 
-OPEN = frozenset({"/healthz", "/readyz"})
-"""Paths that need no token: they say nothing but yes or no and why."""
-OPEN_HERE = frozenset({"/metrics"})
-"""Paths that need none where the server is for this machine alone."""
 SHORT = 16
 """Characters of a token below which it could be guessed."""
-MOST_BODY = 65536
-"""Bytes of a request's body."""
 MAKE_ONE = 'python3 -c "import secrets; print(secrets.token_urlsafe(24))"'
+VISIT = "oddframe-visit"
+"""Key of a request's scope under which its `Visit` is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +47,85 @@ class Access:
     """The server is for this machine alone."""
     host: str
     """The name that it is bound to."""
-    token: str = field(default="", repr=False)
-    """What callers must send; "": nothing."""
+    token: InitVar[str] = ""
+    """One that may change everything, "": none. It is held as a hash, among `holders`."""
+    holders: tuple[Holder, ...] = ()
+    """Who has a token; nobody: none is needed."""
+    open_health: bool = False
+    """Health is told to whoever asks, also to other machines."""
+
+    def __post_init__(self, token: str) -> None:
+        if token:
+            own = Holder("token", "admin", digest_of(token))
+            object.__setattr__(self, "holders", (own, *self.holders))
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a token is asked for."""
+        return bool(self.holders)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    who: str
+    """Name of the token; "here" where none is needed."""
+    role: Role
+
+
+HERE = Caller("here", "admin")
+
+
+@dataclass(slots=True)
+class Visit:
+    """A request that is let in."""
+
+    caller: Caller | None
+    """None: of nobody known, at a path that is open to all."""
+    address: str
+    """Where it comes from."""
+    session: str = field(default="", repr=False)
+    """Id of the browser's session, "" where there is none."""
+    wrong: bool = False
+    """A wrong token was sent."""
+
+    @property
+    def who(self) -> str:
+        """Name of the caller, "" of nobody known."""
+        return "" if self.caller is None else self.caller.who
+
+
+def visit_of(request: HTTPConnection) -> Visit:
+    """Who asks, as the guard found it. A request that came by no guard is of this machine."""
+    found: Any = request.scope.get(VISIT)
+    return found if isinstance(found, Visit) else Visit(HERE, "")
+
+
+def only_admin(request: Request) -> None:
+    """For routes that show what not everybody who looks may see: a dependency.
+
+    Raises:
+        HTTPException: 403, the caller may only look.
+    """
+    caller = visit_of(request).caller
+    if caller is None or caller.role != "admin":
+        raise HTTPException(403, "Only a token with the role admin may see that.")
 
 
 def access_of(config: WebConfig) -> Access:
-    """Read the token, and see whether one is needed.
+    """Read the tokens, and see whether one is needed.
 
     Raises:
-        ConfigError: none where one is needed, two of them, one that cannot be read or sent.
+        ConfigError: none where one is needed, `token` and `token_file`, one that cannot be read or
+            sent.
     """
     loopback = is_loopback(config.host)
     token = _token(config)
-    if not token and not loopback:
+    holders = tuple(
+        Holder(t.name, t.role, bytes.fromhex(t.hash.removeprefix(PREFIX))) for t in config.tokens
+    )
+    if not token and not holders and not loopback:
         raise ConfigError(
             f"web.host {config.host} can be reached from other machines, so it needs a token. "
             f"Make one: {MAKE_ONE} > token; chmod 600 token; and give web.token_file: token. Or "
@@ -69,12 +133,12 @@ def access_of(config: WebConfig) -> Access:
         )
     if token and len(token) < SHORT:
         log.warning("web's token has %d characters and could be guessed: %s", len(token), MAKE_ONE)
-    return Access(loopback, config.host, token)
+    return Access(loopback, config.host, token, holders, config.open_health)
 
 
 def is_loopback(host: str) -> bool:
     """Whether a name or address means this machine alone."""
-    name = _bare(host)
+    name = bare(host)
     if name == "localhost":
         return True
     try:
@@ -85,76 +149,8 @@ def is_loopback(host: str) -> bool:
     return bool((mapped or address).is_loopback)
 
 
-class Guard:
-    """An ASGI application behind its door."""
-
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._app, self._access = app, access
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or answer it here."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        refused = self._refused(scope)
-        if refused is None:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            await refused(scope, receive, send)
-
-    def _refused(self, scope: Scope) -> JSONResponse | None:
-        access, headers = self._access, Headers(scope=scope)
-        host = headers.get("host", "")
-        if access.loopback and not self._meant(host):
-            return _answer(
-                403,
-                f"This server is for this machine alone, and was asked for as {host[:100]!r}: ask "
-                "for it as 127.0.0.1 or localhost. Behind a proxy: let it send that as Host.",
-            )
-        if not self._known(scope["path"], headers):
-            return _answer(
-                401,
-                "Send the header Authorization: Bearer TOKEN, with the token of the site's "
-                "web.token or web.token_file.",
-                {"WWW-Authenticate": "Bearer"},
-            )
-        changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
-        return _change_refused(headers, host) if changes else None
-
-    def _meant(self, host: str) -> bool:
-        name = re.sub(r":\d*$", "", host)
-        return is_loopback(name) or _bare(name) == _bare(self._access.host)
-
-    def _known(self, path: str, headers: Headers) -> bool:
-        access = self._access
-        if not access.token or path in OPEN or (access.loopback and path in OPEN_HERE):
-            return True
-        scheme, _, sent = headers.get("authorization", "").partition(" ")
-        # Both sides as bytes: text that is not ASCII is refused by compare_digest.
-        same = hmac.compare_digest(sent.strip().encode(), access.token.encode())
-        return same and scheme.lower() == "bearer"
-
-
-def _change_refused(headers: Headers, host: str) -> JSONResponse | None:
-    """What changes something: from no other page, and small."""
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-        return _answer(403, "Pages of other origins may not change anything here.")
-    if "transfer-encoding" in headers:
-        return _answer(411, "Send the body with a Content-Length.")
-    length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MOST_BODY:
-        return _answer(413, f"The body has more than {MOST_BODY} bytes.")
-    return None
-
-
-def _answer(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status, headers)
-
-
-def _bare(host: str) -> str:
+def bare(host: str) -> str:
+    """A host's name to be compared: without brackets and a last dot."""
     return host.strip("[]").rstrip(".").lower()
 
 

@@ -48,9 +48,16 @@ def _route(head: str, what: Mapping[str, Any]) -> Iterator[str]:
     sent = what.get("requestBody", {}).get("content", {})
     for kind, value in sent.items():
         yield _row("body", _kind(value.get("schema", {})) or kind, "")
+    wrong = list[str]()
     for status, value in what["responses"].items():
         for kind, content in (value.get("content") or {"": {}}).items():
-            yield _row(f"→ {status}", _kind(content.get("schema", {})) or kind, "")
+            shown = _kind(content.get("schema", {})) or kind
+            if shown == "Problem":
+                wrong.append(status)
+            else:
+                yield _row(f"→ {status}", shown, "")
+    if wrong:
+        yield _row("→", "Problem", " ".join(wrong))
     yield "</table>"
 
 

@@ -33,7 +33,6 @@ from oddframe import __version__
 from oddframe.events.event import Severity
 from oddframe.events.store import StoreError
 from oddframe.runtime.courier import CourierStats
-from oddframe.runtime.watch.at_work import weights_hash
 from oddframe.runtime.watch.feed import Dropped
 from oddframe.runtime.watch.meters import BUCKETS_S, CameraMeters, Histogram
 from oddframe.runtime.watch.status import State, Status
@@ -70,13 +69,12 @@ class SiteCollector(Collector):
 
     def __init__(self, work: AtWork) -> None:
         self._work = work
-        # As a set: two folders may hold the same weights.
-        self._runs = {(d.info.model, weights_hash(d)) for d in work.detectors.values()}
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, as it is now."""
         now, work = time.monotonic(), self._work
-        seen = [_Seen(n, c, work.meters.cameras[n]) for n, c in work.engine.cameras.items()]
+        meters = work.meters.cameras  # a camera may join or leave meanwhile
+        seen = [_Seen(n, c, meters[n]) for n, c in work.engine.cameras.items() if n in meters]
         yield from self._cameras(seen, now)
         yield from _histograms(seen, work.meters.inference)
         yield from self._sinks()
@@ -214,7 +212,9 @@ class SiteCollector(Collector):
             yield _gauge("store_limit_bytes", "That it may take.", [], [([], work.kept.cap)])
         yield _gauge("uptime_seconds", "Since the start.", [], [([], now - work.meters.started)])
         build = InfoMetricFamily("oddframe_build", "Version, and the weights that score.")
-        for model, weights in sorted(self._runs):
+        # As a set: cameras share RUNs, and two folders may hold the same weights.
+        runs = {(c.detector.info.model, c.run) for c in work.engine.cameras.values() if c.fitted}
+        for model, weights in sorted(runs):
             build.add_metric([], {"version": __version__, "model": model, "run": weights})
         yield build
 

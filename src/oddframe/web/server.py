@@ -28,11 +28,15 @@ from oddframe.runtime.watch.site import WebConfig
 log = logging.getLogger("oddframe.web")
 
 BACKLOG = 128
-AT_ONCE = 128
-"""Connections; more are answered 503."""
+AT_ONCE = 512
+"""Connections; more are answered 503. A browser that looks at pictures holds seven."""
 START_S, STOP_S = 10.0, 3.0
 GRACE_S = 1
 """For answers that are under way, at the end."""
+PING_S = 20.0
+"""A WebSocket is asked so often whether somebody is there, and has as long to answer."""
+MOST_MESSAGE = 16384
+"""Bytes of what comes by a WebSocket: wishes, no pictures."""
 
 
 @contextlib.contextmanager
@@ -74,7 +78,9 @@ class Server:
             uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", server_header=False,
                 proxy_headers=False, limit_concurrency=AT_ONCE, timeout_graceful_shutdown=GRACE_S,
-                ws="none", loop="asyncio", http="h11",
+                loop="asyncio", http="h11", ws="websockets-sansio", ws_max_size=MOST_MESSAGE,
+                ws_ping_interval=PING_S, ws_ping_timeout=PING_S,
+                ws_per_message_deflate=False,  # pictures get no smaller
             )
         )  # fmt: skip
         self._thread = threading.Thread(target=self._run, name="oddframe-web", daemon=True)

@@ -1,0 +1,138 @@
+// What needs no page: numbers, times and states as text, ticks, shapes. `node --test`.
+
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { test } from "node:test";
+
+process.env.TZ = "Europe/Berlin";
+// What the modules ask of a browser when they are read.
+globalThis.matchMedia = () => ({ matches: false, addEventListener() {} });
+const STATIC = new URL("../../../src/oddframe/web/static/", import.meta.url);
+const from = (name) => import(new URL(name, STATIC));
+const f = await from("format.js");
+const plot = await from("plot.js");
+const { standing, next } = await from("steps.js");
+const { plain, relative } = await from("places.js");
+const api = await from("api.js");
+const { yaml } = await from("system.js");
+const { summary } = await from("wall.js");
+
+test("numbers keep the digits that count", () => {
+  assert.deepEqual([0, 1, 3.14159, 0.012345, 1234.5, 12, -2.5, 1e-9].map((x) => f.number(x)), ["0", "1", "3.14", "0.0123", "1235", "12", "−2.5", "0"]);
+  assert.equal(f.number(7.13, 2), "7.1");
+  assert.equal(f.number(100, 2), "100");
+  for (const unknown of [null, undefined, NaN, Infinity]) assert.equal(f.number(unknown), "–");
+});
+
+test("what a threshold costs stands with its interval", () => {
+  assert.equal(f.rate({ alarms_per_day: 3.1, low: 1.4, high: 7 }), "≈ 3.1 (1.4–7) alarms a day at this setting");
+  assert.equal(f.rate({ alarms_per_day: 3.1, low: null, high: null }), "≈ 3.1 alarms a day at this setting");
+  assert.equal(f.rate({ alarms_per_day: null }), "");
+});
+
+test("durations and sizes", () => {
+  assert.deepEqual([0.2, 5, 65, 60, 1800, 3600, 5400, 90000, 4 * 86400].map(f.span), ["under a second", "5 s", "1 min 5 s", "1 min", "30 min", "1 h", "1 h 30 min", "25 h", "4 days"]);
+  assert.deepEqual([999, 1000, 8.2e9].map(f.bytes), ["999 B", "1 kB", "8.2 GB"]);
+});
+
+test("times are the viewer's, days have 23 and 25 hours too", () => {
+  assert.equal(f.clock("2026-05-28T20:26:40Z"), "22:26:40");
+  assert.equal(f.utc("2026-05-28T20:26:40Z"), "2026-05-28 20:26:40 UTC");
+  const hours = (day) => { const [a, b] = f.bounds(day); return (b - a) / 3600; };
+  assert.deepEqual(["2026-03-29", "2026-05-28", "2026-10-25"].map(hours), [23, 24, 25]);
+  assert.equal(f.shifted("2026-03-01", -1), "2026-02-28");
+  assert.equal(f.iso(f.bounds("2026-05-28")[0]), "2026-05-27T22:00:00.000Z");
+});
+
+test("a camera's mood: what hinders comes before what is seen", () => {
+  const camera = (more) => ({ state: "running", stage: "watching", level: 0.3, armed: true, anomaly: false, ...more });
+  const words = (more) => f.mood(camera(more)).word;
+  assert.equal(words({}), "Normal");
+  assert.equal(words({ level: 0.8 }), "Rising");
+  assert.equal(words({ level: 2.2, anomaly: true }), "ALARM");
+  assert.equal(words({ level: 2.2, anomaly: true, quiet: true }), "Detection");
+  assert.equal(words({ level: 1.2 }), "Over the threshold");
+  assert.equal(words({ state: "down", anomaly: true }), "Down");
+  assert.equal(words({ stage: "unfitted", level: null }), "Not scored");
+  assert.equal(words({ level: null, unsettled: "dark" }), "Settling");
+  assert.equal(words({ level: null }), "No score yet");
+  assert.deepEqual(f.badges(camera({ armed: false, provisional: true })).map(([b]) => b), ["provisional", "disarmed"]);
+  assert.equal(summary([camera({}), camera({ state: "down" })]), "2 cameras: 1 down, 1 normal.");
+});
+
+test("CSV: quotes, and nothing that a spreadsheet would run", () => {
+  const event = { id: "1.5-a", camera: "gate", zones: ["a", "b"], reasons: ['says "no", twice'], peak_level: -1.5, note: "=HYPERLINK(1)", verdict: null };
+  const row = f.csv([event]).split("\r\n")[1];
+  assert.ok(row.includes('"says ""no"", twice"') && row.includes("a; b") && row.includes(",'=HYPERLINK(1),") && row.includes(",-1.5,"), row);
+});
+
+test("ticks are round, of times on the viewer's hours", () => {
+  assert.deepEqual(plot.ticks(0, 10, 5), [0, 2, 4, 6, 8, 10]);
+  assert.deepEqual(plot.ticks(0.1, 0.35, 3).map((t) => f.number(t)), ["0.1", "0.2", "0.3"]);
+  assert.deepEqual(plot.ticks(1, 1, 5), []);
+  const day = plot.timeTicks(0, 86400, 4, -90); // a zone of an hour and a half
+  assert.ok(day.every((t) => (t + 5400) % 21600 === 0) && day.length === 4, String(day));
+});
+
+test("a plot says what it shows", () => {
+  const words = plot.describe("Score", [{ points: [[0, 1], [1, null], [2, 4], [3, 2]] }], { threshold: 3 });
+  assert.equal(words, "Score: last 2, highest 4 at 2; threshold 3.");
+  assert.equal(plot.describe("Score", [{ points: [] }]), "Score: nothing yet.");
+});
+
+test("where a camera stands", () => {
+  const camera = { stage: "unfitted", state: "running", width: 640, armed: true };
+  const states = (c, jobs, minutes) => standing({ ...camera, ...c }, jobs, minutes).map((s) => s.state).join(" ");
+  assert.equal(states({ width: 0, state: "opening" }, []), "now later later later later");
+  assert.equal(states({ width: 0, state: "down" }, []), "failed later later later later");
+  assert.equal(states({}, []), "done now later later later");
+  assert.equal(states({}, [], 30), "done done now later later");
+  assert.equal(states({}, [{ kind: "fit", state: "running" }, { kind: "record", state: "done" }]), "done done running later later");
+  assert.equal(states({}, [{ kind: "fit", state: "failed" }, { kind: "record", state: "done" }]), "done done failed later later");
+  assert.equal(states({ stage: "watching", provisional: true, armed: false }, []), "done done done now now");
+  assert.equal(states({ stage: "watching", provisional: false }, []), "done done done done done");
+  assert.equal(next(standing({ ...camera }, [{ kind: "fit", state: "running", done: 0.35 }, { kind: "record", state: "done" }])), "fit under way 35 %");
+});
+
+test("shapes in pixels become parts of the picture, and are saved so", () => {
+  const shapes = relative([{ name: "a", points: [[0, 0], [320, 0], [640, 480]], unit: "pixels", severity: "detection", alert_level: 2 }], "zone", 640, 480);
+  assert.deepEqual(shapes[0].points, [[0, 0], [0.5, 0], [1, 1]]);
+  assert.deepEqual(plain([...shapes, { kind: "mask", name: "", points: [[0, 0], [1, 0], [1, 1]] }], "mask"), [{ name: "", points: [[0, 0], [1, 0], [1, 1]], unit: "relative" }]);
+  assert.deepEqual(plain(shapes, "zone")[0], { name: "a", points: [[0, 0], [0.5, 0], [1, 1]], unit: "relative", severity: "detection", alert_level: 2 });
+});
+
+test("names cannot leave their place in an address, and only our own addresses are followed", () => {
+  assert.equal(api.path(["cameras", "../../x?y#z", "rate"], { threshold: 3, none: null }), "/api/cameras/..%2F..%2Fx%3Fy%23z/rate?threshold=3");
+  assert.equal(api.own("/api/events/1/clip"), "/api/events/1/clip");
+  for (const bad of ["//evil.example/x", "/\\evil.example", "https://evil.example", "javascript:alert(1)", null, 3]) assert.equal(api.own(bad), null);
+});
+
+test("settings read as their YAML", () => {
+  const values = { a: 1, b: { c: "", d: [] }, e: [{ k: 1, l: 2 }], f: [[0, 0], [1, 1]], g: null };
+  assert.equal(yaml(values), 'a: 1\nb:\n  c: ""\n  d: []\ne:\n  - k: 1\n    l: 2\nf: [[0,0],[1,1]]\ng: null');
+});
+
+// Rules of the house for all modules, read as text.
+const sources = readdirSync(STATIC).filter((n) => n.endsWith(".js")).map((name) => [name, readFileSync(new URL(name, STATIC), "utf8")]);
+
+test("modules import what others export", () => {
+  const exported = new Map(sources.map(([name, text]) => [name, new Set([...text.matchAll(/^export (?:async )?(?:function|class|const|let) (\w+)/gm)].map((m) => m[1]))]));
+  for (const [name, text] of sources) {
+    for (const [, names, file] of text.matchAll(/^import \{([^}]*)\} from "\.\/([\w.]+)"/gm)) {
+      for (const one of names.split(",").map((n) => n.trim())) {
+        assert.ok(exported.get(file)?.has(one), `${name}: ${file} has no ${one}`);
+        assert.ok(new RegExp(`\\b${one}\\b`).test(text.replace(/^import .*$/gm, "")), `${name}: ${one} is imported for nothing`);
+      }
+    }
+  }
+});
+
+test("nothing is made of strings of markup or run from strings", () => {
+  for (const [name, text] of sources) assert.doesNotMatch(text, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\("style"/, name);
+  const page = readFileSync(new URL("index.html", STATIC), "utf8");
+  assert.doesNotMatch(page, /<script(?![^>]*src=)|<style|\sstyle=|\son\w+=|https?:/);
+});
+
+test("files stay readable", () => {
+  for (const [name, text] of sources) assert.ok(text.split("\n").length <= 300, `${name} is too long`);
+});
