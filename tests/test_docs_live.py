@@ -223,7 +223,7 @@ def test_prometheus_looks_at_our_port(tmp_path):
 
 
 def test_the_addresses_are_those_of_the_api():
-    for path in import_module("oddframe.web.api").__doc__.split():
+    for path in import_module("oddframe.web.api.cameras").__doc__.split():
         if path.startswith("/api/"):
             bare = path.rstrip(",").replace("{camera}", "CAMERA").replace("{id}", "ID")
             assert bare.removesuffix("/snapshot.jpg") in TEXT, path

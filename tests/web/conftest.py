@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from browsing import driver, node
 from fastapi.testclient import TestClient
 from stub_site import StubSite
 
 from oddframe.web.app import make_app
-from oddframe.web.auth import Access
+from oddframe.web.guard.auth import Access
+
+__all__ = ["driver", "node"]
 
 BASE = "http://127.0.0.1:8088"
 

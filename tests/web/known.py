@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from oddframe.web.auth import Access
-from oddframe.web.limits import Limits
-from oddframe.web.tokens import Holder, digest_of
+from oddframe.web.guard.auth import Access
+from oddframe.web.guard.limits import Limits
+from oddframe.web.guard.tokens import Holder, digest_of
 
 ADMIN, READ = "correct-horse-battery", "wall-paper-of-the-hall"
 HOLDERS = (

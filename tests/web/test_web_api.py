@@ -313,7 +313,7 @@ def test_pages_of_other_parts_are_behind_the_same_door(site):
     from fastapi.testclient import TestClient
 
     from oddframe.web.app import make_app
-    from oddframe.web.auth import Access
+    from oddframe.web.guard.auth import Access
 
     more = APIRouter()
     more.add_api_route("/wall", lambda: "wall")

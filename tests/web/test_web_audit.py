@@ -12,8 +12,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from oddframe.errors import OddframeError
 from oddframe.web.app import make_app
-from oddframe.web.auth import Access
-from oddframe.web.trail import SHOWN_BODY, SHOWN_PATH
+from oddframe.web.guard.auth import Access
+from oddframe.web.guard.trail import SHOWN_BODY, SHOWN_PATH
 
 SECRET = "zq7-geheim"
 

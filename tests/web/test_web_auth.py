@@ -9,13 +9,13 @@ from fastapi.testclient import TestClient
 
 from oddframe.errors import ConfigError
 from oddframe.runtime.watch.site import WebConfig
-from oddframe.web.auth import Access, access_of, is_loopback
-from oddframe.web.door import Door
-from oddframe.web.guard import Guard
-from oddframe.web.limits import Limits, Tries
-from oddframe.web.sessions import Sessions
-from oddframe.web.tokens import holder_of
-from oddframe.web.trail import MOST_BODY
+from oddframe.web.guard.auth import Access, access_of, is_loopback
+from oddframe.web.guard.door import Door
+from oddframe.web.guard.guard import Guard
+from oddframe.web.guard.limits import Limits, Tries
+from oddframe.web.guard.sessions import Sessions
+from oddframe.web.guard.tokens import holder_of
+from oddframe.web.guard.trail import MOST_BODY
 
 TOKEN = "correct-horse-battery"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

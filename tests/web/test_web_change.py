@@ -18,7 +18,7 @@ from oddframe.runtime.watch.site import CameraConfig, SiteConfig
 from oddframe.scoring.calibrate import calibrate
 from oddframe.scoring.rate import by_hand, rate_at
 from oddframe.web.app import make_app
-from oddframe.web.auth import Access
+from oddframe.web.guard.auth import Access
 
 BASE = "http://127.0.0.1:8088"
 TRIANGLE = [[0, 0], [1, 0], [1, 1]]

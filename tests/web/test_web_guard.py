@@ -15,11 +15,11 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 from walk import asked
 
-from oddframe.web import guard, trail
 from oddframe.web.app import make_app
-from oddframe.web.auth import Access, visit_of
-from oddframe.web.headers import HEADERS
-from oddframe.web.limits import Limits
+from oddframe.web.guard import guard, trail
+from oddframe.web.guard.auth import Access, visit_of
+from oddframe.web.guard.headers import HEADERS
+from oddframe.web.guard.limits import Limits
 
 TOKEN = b'{"token": "%s"}' % READ.encode()
 SECRET = "rtsp://u:geheim@cam.local/1"

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from known import Clock
 
-from oddframe.web import limits as module
-from oddframe.web.limits import Buckets, Limits, Tries
+from oddframe.web.guard import limits as module
+from oddframe.web.guard.limits import Buckets, Limits, Tries
 
 
 def test_a_bucket_is_emptied_and_fills_again():

@@ -28,13 +28,13 @@ from oddframe.runtime.watch.status import State
 from oddframe.runtime.watch.view import View
 from oddframe.setup.job import Job
 from oddframe.types import Score
-from oddframe.web import hub as hub_module
-from oddframe.web import live as live_module
+from oddframe.web.api import live as live_module
 from oddframe.web.app import make_app
-from oddframe.web.auth import Access
-from oddframe.web.encode import Encoder, grey_of, width_of
+from oddframe.web.guard.auth import Access
+from oddframe.web.live import hub as hub_module
+from oddframe.web.live.encode import Encoder, grey_of, width_of
+from oddframe.web.live.viewer import Subscription, Viewer, read
 from oddframe.web.server import Server, listening
-from oddframe.web.viewer import Subscription, Viewer, read
 
 BASE, LIVE = "http://127.0.0.1:8088", "ws://127.0.0.1:8088/api/live"
 HEAT = np.tile(np.linspace(0, 7.5, 32, dtype=np.float32), (32, 1))

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import gzip
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browsing import PAGES, RUN_S, free_port, run_node, served
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from oddframe.web import pages
-
-HERE = Path(__file__).parent / "pages"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-START_S, RUN_S, INSTALL_S = 90.0, 600.0, 120.0
 
 
 @pytest.fixture
@@ -110,76 +102,23 @@ def test_all_of_it_is_small():
     assert sum(len(f.zipped) for f in files) < 100_000
 
 
-@pytest.fixture(scope="module")
-def node() -> str:
-    found = shutil.which("node")
-    if found is None:
-        pytest.skip("node is not installed")
-    return found
-
-
-def run(node: str, name: str, **environment: str) -> None:
-    """Run tests of node; what they say is the message of a failure."""
-    done = subprocess.run(
-        [node, "--test", "--test-reporter=spec", name], cwd=HERE, capture_output=True, text=True,
-        timeout=RUN_S, check=False, env={**os.environ, **environment},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout.rpartition("failing tests:")[2][:6000] + done.stderr
-
-
 def test_what_needs_no_page(node):
-    run(node, "unit.test.mjs")
-
-
-@pytest.fixture(scope="module")
-def driver(node: str) -> None:
-    """What drives a browser: fetched once, into a folder that git does not see."""
-    if not any(map(shutil.which, BROWSERS)):
-        pytest.skip("no chromium is installed: apt-get install -y chromium")
-    if (HERE / "node_modules" / "axe-core").is_dir():
-        return
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
-    done = subprocess.run(
-        [npm, "install", "--no-audit", "--no-fund", "--no-package-lock"], cwd=HERE,
-        capture_output=True, text=True, timeout=INSTALL_S, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        pytest.skip(f"npm cannot fetch playwright-core and axe-core: {done.stderr[-200:]}")
+    run_node(node, "unit.test.mjs")
 
 
 @pytest.fixture
 def stand(driver: None) -> Iterator[str]:
     """Address of the stand-in, which runs in a process of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, str(HERE / "stand.py"), str(port)])
-    try:
-        until = time.monotonic() + START_S
-        while not answers(f"http://127.0.0.1:{port}/stand/now"):
-            assert process.poll() is None, "the stand-in ended"
-            assert time.monotonic() < until, "the stand-in did not start"
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=2):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
+    port = free_port()
+    command = [sys.executable, str(PAGES / "stand.py"), str(port)]
+    with served(command, f"http://127.0.0.1:{port}", "/stand/now") as address:
+        yield address
 
 
 @pytest.mark.browser
 @pytest.mark.timeout(RUN_S)
 def test_in_a_browser(node, stand):
-    run(node, "pages.test.mjs", ODDFRAME_STAND=stand)
+    run_node(node, "pages.test.mjs", ODDFRAME_STAND=stand)
 
 
 @pytest.mark.browser
@@ -190,7 +129,7 @@ def test_pictures_of_the_screens(node, stand):
     if not folder:
         pytest.skip("ODDFRAME_SHOTS names no folder")
     done = subprocess.run(
-        [node, "shots.mjs"], cwd=HERE, capture_output=True, text=True, timeout=RUN_S, check=False,
+        [node, "shots.mjs"], cwd=PAGES, capture_output=True, text=True, timeout=RUN_S, check=False,
         env={**os.environ, "ODDFRAME_STAND": stand},
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr

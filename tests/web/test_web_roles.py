@@ -13,7 +13,7 @@ from starlette.testclient import WebSocketDenialResponse
 from walk import METHODS, addresses, asked, routes, sockets
 
 from oddframe.web.app import make_app
-from oddframe.web.auth import Access
+from oddframe.web.guard.auth import Access
 
 SENT = (
     {}, {"Accept": "text/html"}, {"Authorization": "Bearer"}, {"Cookie": "oddframe_session="},

@@ -43,9 +43,9 @@ from oddframe.runtime.watch.at_work import AtWork
 from oddframe.runtime.watch.site import SiteConfig
 from oddframe.setup import probe
 from oddframe.setup.job import RecordSettings
-from oddframe.web.answers import Problem
+from oddframe.web.api.answers import Problem
 from oddframe.web.app import make_app
-from oddframe.web.door import HEALTH
+from oddframe.web.guard.door import HEALTH
 
 FEW, MANY = 60, 10_000
 CHECKS = [

@@ -20,7 +20,7 @@ from oddframe.errors import ConfigError
 from oddframe.runtime.watch.site import WebConfig
 from oddframe.web import require
 from oddframe.web.app import make_app
-from oddframe.web.auth import Access
+from oddframe.web.guard.auth import Access
 from oddframe.web.server import MOST_MESSAGE, STOP_S, Server, listening
 
 ANY = WebConfig(port=0)

@@ -12,12 +12,12 @@ import pytest
 from fastapi.testclient import TestClient
 from known import ADMIN, INSIDE, OUTSIDE, READ, Clock, bearer
 
-from oddframe.web import sessions as module
 from oddframe.web.app import make_app
-from oddframe.web.limits import Limits
-from oddframe.web.login import inside
-from oddframe.web.sessions import AGE_S, COOKIE, IDLE_S, MOST, Sessions
-from oddframe.web.tokens import Holder
+from oddframe.web.guard import sessions as module
+from oddframe.web.guard.limits import Limits
+from oddframe.web.guard.login import inside
+from oddframe.web.guard.sessions import AGE_S, COOKIE, IDLE_S, MOST, Sessions
+from oddframe.web.guard.tokens import Holder
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 WALL = Holder("wall", "read", b"x" * 32)

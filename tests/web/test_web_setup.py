@@ -23,9 +23,9 @@ from oddframe.runs import load_run
 from oddframe.setup import probe
 from oddframe.setup.footage import footage_folder
 from oddframe.setup.job import Job
-from oddframe.web import setup
+from oddframe.web.api import setup
 from oddframe.web.app import make_app
-from oddframe.web.auth import Access
+from oddframe.web.guard.auth import Access
 
 SECRET = "geheim7"
 ADDRESS = f"rtsp://viewer:{SECRET}@127.0.0.1:1/live"

@@ -19,14 +19,14 @@ from oddframe import __version__
 from oddframe.events.store import StoreError
 from oddframe.events.store.keep import Kept
 from oddframe.runtime.watch.site import SiteConfig
-from oddframe.web import ring
+from oddframe.web.api import ring
+from oddframe.web.api.machine import Machine
+from oddframe.web.api.ring import Ring, attached
+from oddframe.web.api.system import shown
 from oddframe.web.app import make_app
-from oddframe.web.auth import access_of
-from oddframe.web.hidden import HIDDEN, within
-from oddframe.web.machine import Machine
-from oddframe.web.ring import Ring, attached
-from oddframe.web.system import shown
-from oddframe.web.tokens import hashed
+from oddframe.web.guard.auth import access_of
+from oddframe.web.guard.hidden import HIDDEN, within
+from oddframe.web.guard.tokens import hashed
 
 
 @pytest.fixture(autouse=True)

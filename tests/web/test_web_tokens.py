@@ -13,9 +13,9 @@ from known import ADMIN, HOLDERS, READ
 from oddframe.cli import main
 from oddframe.errors import ConfigError
 from oddframe.runtime.watch.site import SiteConfig, WebConfig
-from oddframe.web import tokens
-from oddframe.web.auth import access_of
-from oddframe.web.tokens import hashed, holder_of, made
+from oddframe.web.guard import tokens
+from oddframe.web.guard.auth import access_of
+from oddframe.web.guard.tokens import hashed, holder_of, made
 
 HASH = hashed(ADMIN)
 

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork
     from oddframe.runtime.watch.site import CameraConfig, SiteConfig
-    from oddframe.web.auth import Access
+    from oddframe.web.guard.auth import Access
 
 
 def run(
@@ -40,7 +40,7 @@ def run(
     log_to_stderr(log)
     config = load_site(site)
 
-    from oddframe.web.auth import access_of
+    from oddframe.web.guard.auth import access_of
 
     access = access_of(config.web)
     if check:

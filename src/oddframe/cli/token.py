@@ -18,7 +18,7 @@ def run(
     """
     from oddframe.errors import ConfigError
     from oddframe.runtime.watch.site import TokenConfig
-    from oddframe.web.tokens import hashed, made
+    from oddframe.web.guard.tokens import hashed, made
 
     if role not in ("read", "admin"):
         raise ConfigError(f"--role is read or admin, found {role!r}.")

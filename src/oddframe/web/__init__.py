@@ -1,13 +1,13 @@
 """The HTTP side of a site at work: health, metrics, and what it knows as JSON.
 
-    health  /healthz, /readyz        is it alive, are all cameras known
-    metrics /metrics                 for Prometheus
-    api     /api/...                 cameras, events with pictures and clips, gaps
-    me      /api/me, /api/session    who somebody is
-    system  /api/system, ...         how busy it is, settings, log, who changed what
-    auth    who may ask              a token, or this machine alone
-    door, guard                      who asks, by what he sends; what stands before all of it
     app, server                      put together; a thread that serves it
+    guard/                           who may ask: what every request comes by first
+    pages, static/                   the dashboard
+    api/     /api/...                cameras, events, changes, verdicts, setup, system
+    live/    /api/live               pictures and scores for as many as look
+    health   /healthz, /readyz       is it alive, are all cameras known
+    metrics  /metrics                for Prometheus
+    docs     /docs                   what the API takes
 
 Its packages come with the extra `serve`; nothing of them is imported before `require` was called.
 """

@@ -15,21 +15,22 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
 from oddframe import __version__
-from oddframe.web import api, change, docs, live, me, pages, setup, system, verdicts
-from oddframe.web.auth import Access
-from oddframe.web.door import Door
+from oddframe.web import docs, pages
+from oddframe.web.api import cameras, change, live, me, setup, system, verdicts
 from oddframe.web.errors import PROBLEMS, explain_errors
-from oddframe.web.guard import Guard
+from oddframe.web.guard.auth import Access
+from oddframe.web.guard.door import Door
+from oddframe.web.guard.guard import Guard
+from oddframe.web.guard.limits import Limits, Tries
+from oddframe.web.guard.sessions import Sessions
 from oddframe.web.health import Health, Pulse
-from oddframe.web.limits import Limits, Tries
 from oddframe.web.metrics import registry_of, rendered
-from oddframe.web.sessions import Sessions
 
 if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork
 
 ABOUT = "Cameras that are watched for what is not normal. Times are ISO 8601 in UTC."
-PARTS = (api, live, change, verdicts, setup, system, pages)
+PARTS = (cameras, live, change, verdicts, setup, system, pages)
 """Each has `router(work)`; where two have a route for one address, the first answers."""
 
 

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from oddframe.errors import OddframeError
-from oddframe.web.answers import Problem
-from oddframe.web.hidden import within
+from oddframe.web.api.answers import Problem
+from oddframe.web.guard.hidden import within
 
 log = logging.getLogger("oddframe.web")
 

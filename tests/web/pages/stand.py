@@ -22,7 +22,7 @@ from stand_site import Json, z
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oddframe.web import pages
-from oddframe.web.headers import HEADERS
+from oddframe.web.guard.headers import HEADERS
 
 
 class Stand:

@@ -17,12 +17,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from oddframe.web.answers import Answer, Problem
-from oddframe.web.auth import Caller, visit_of
-from oddframe.web.door import SESSION, Door, Refusal, cookie_of
-from oddframe.web.login import form_page, inside
-from oddframe.web.sessions import COOKIE
-from oddframe.web.tokens import Holder, Role
+from oddframe.web.api.answers import Answer, Problem
+from oddframe.web.guard.auth import Caller, visit_of
+from oddframe.web.guard.door import SESSION, Door, Refusal, cookie_of
+from oddframe.web.guard.login import form_page, inside
+from oddframe.web.guard.sessions import COOKIE
+from oddframe.web.guard.tokens import Holder, Role
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -16,9 +16,9 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from oddframe.events.store.audit import Audit
-from oddframe.web.auth import Visit
-from oddframe.web.door import SESSION, Refusal
-from oddframe.web.hidden import body_shown, within
+from oddframe.web.guard.auth import Visit
+from oddframe.web.guard.door import SESSION, Refusal
+from oddframe.web.guard.hidden import body_shown, within
 
 MOST_BODY = 65536
 """Bytes of a request's body."""

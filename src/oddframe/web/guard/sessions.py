@@ -9,8 +9,8 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from oddframe.web.limits import Clock
-from oddframe.web.tokens import Holder, digest_of
+from oddframe.web.guard.limits import Clock
+from oddframe.web.guard.tokens import Holder, digest_of
 
 COOKIE = "oddframe_session"
 IDLE_S = 12 * 3600.0

@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 
-from oddframe.web.hidden import within
+from oddframe.web.guard.hidden import within
 
 LOGGER = "oddframe"
 LINES = 500

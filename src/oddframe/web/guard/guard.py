@@ -20,12 +20,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oddframe.events.store.audit import Audit
-from oddframe.web.auth import VISIT, Visit
-from oddframe.web.door import LOOKS, Door, Refusal
-from oddframe.web.headers import dressed
-from oddframe.web.limits import Buckets, Limits
-from oddframe.web.login import page_for, wants_page
-from oddframe.web.trail import MOST_BODY, Trail, refused_row
+from oddframe.web.guard.auth import VISIT, Visit
+from oddframe.web.guard.door import LOOKS, Door, Refusal
+from oddframe.web.guard.headers import dressed
+from oddframe.web.guard.limits import Buckets, Limits
+from oddframe.web.guard.login import page_for, wants_page
+from oddframe.web.guard.trail import MOST_BODY, Trail, refused_row
 
 log = logging.getLogger("oddframe.web")
 

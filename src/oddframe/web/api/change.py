@@ -27,8 +27,8 @@ from oddframe.runtime.watch.camera import without_run
 from oddframe.runtime.watch.threshold import HIGHEST
 from oddframe.scoring.light import Mode as Light
 from oddframe.scoring.rate import rate_at
-from oddframe.web.answers import Answer, Problem, utc
-from oddframe.web.api import known, no_camera
+from oddframe.web.api.answers import Answer, Problem, utc
+from oddframe.web.api.cameras import known, no_camera
 
 if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork

@@ -22,10 +22,10 @@ from pydantic_core import to_json
 from oddframe.errors import OddframeError
 from oddframe.runtime.watch.status import State
 from oddframe.runtime.watch.view import View
-from oddframe.web.answers import camera_answer, event_answer
-from oddframe.web.encode import Encoder
-from oddframe.web.setup_answers import job_answer
-from oddframe.web.viewer import Viewer
+from oddframe.web.api.answers import camera_answer, event_answer
+from oddframe.web.api.setup_answers import job_answer
+from oddframe.web.live.encode import Encoder
+from oddframe.web.live.viewer import Viewer
 
 if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork

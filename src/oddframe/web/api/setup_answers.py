@@ -12,7 +12,7 @@ from oddframe.setup import shown
 from oddframe.setup.footage import Kept
 from oddframe.setup.job import FitSettings, Job, Kind, State
 from oddframe.setup.known import Runs
-from oddframe.web.answers import Answer, utc
+from oddframe.web.api.answers import Answer, utc
 
 
 class Wanted(BaseModel):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from oddframe.web.encode import made
-from oddframe.web.hub import STALLED_S, TICK_S, Hub
+from oddframe.web.live.encode import made
+from oddframe.web.live.hub import STALLED_S, TICK_S, Hub
 
 if TYPE_CHECKING:
     from oddframe.runtime.watch.view import View

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from oddframe.web.answers import Answer, SourceState
+from oddframe.web.api.answers import Answer, SourceState
 
 
 class ProcessAnswer(Answer):

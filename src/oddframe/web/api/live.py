@@ -28,12 +28,12 @@ from pydantic import AwareDatetime
 from starlette.websockets import WebSocketDisconnect
 
 from oddframe.events.store.timeline import MINUTE_S
-from oddframe.web.answers import Answer, Problem, utc
-from oddframe.web.api import known
-from oddframe.web.encode import made
-from oddframe.web.hub import STALLED_S, Hub, text_of
-from oddframe.web.mjpeg import NEWEST, Mjpeg
-from oddframe.web.viewer import Viewer, read
+from oddframe.web.api.answers import Answer, Problem, utc
+from oddframe.web.api.cameras import known
+from oddframe.web.live.encode import made
+from oddframe.web.live.hub import STALLED_S, Hub, text_of
+from oddframe.web.live.mjpeg import NEWEST, Mjpeg
+from oddframe.web.live.viewer import Viewer, read
 
 if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork

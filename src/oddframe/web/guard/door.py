@@ -17,10 +17,10 @@ from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.types import Scope
 
-from oddframe.web.auth import HERE, Access, Caller, Visit, bare, is_loopback
-from oddframe.web.limits import Tries
-from oddframe.web.sessions import COOKIE, Sessions
-from oddframe.web.tokens import Holder, holder_of
+from oddframe.web.guard.auth import HERE, Access, Caller, Visit, bare, is_loopback
+from oddframe.web.guard.limits import Tries
+from oddframe.web.guard.sessions import COOKIE, Sessions
+from oddframe.web.guard.tokens import Holder, holder_of
 
 HEALTH = frozenset({"/healthz", "/readyz"})
 """Paths that need no token on this machine, nor where `open_health` says so: they say nothing but

@@ -26,9 +26,9 @@ from oddframe.runtime.watch.pardons import spots_of
 from oddframe.runtime.watch.recall import Recall, recall_of
 from oddframe.scoring.exemplars import nearest
 from oddframe.scoring.spots import Spots
-from oddframe.web.answers import Problem, utc
-from oddframe.web.api import FRESH, known
-from oddframe.web.verdict_answers import (
+from oddframe.web.api.answers import Problem, utc
+from oddframe.web.api.cameras import FRESH, known
+from oddframe.web.api.verdict_answers import (
     ExemplarAnswer,
     JudgedAnswer,
     NearestAnswer,

@@ -22,13 +22,10 @@ from oddframe.errors import OddframeError
 from oddframe.events.store import StoreError
 from oddframe.runtime.watch.meters import BUCKETS_S, Histogram
 from oddframe.sinks import sink_config
-from oddframe.web.answers import utc
-from oddframe.web.auth import only_admin
-from oddframe.web.hidden import HIDDEN, hidden, within
-from oddframe.web.machine import Machine
-from oddframe.web.metrics import SINK_HANGS_S
-from oddframe.web.ring import LINES, attached
-from oddframe.web.told import (
+from oddframe.web.api.answers import utc
+from oddframe.web.api.machine import Machine
+from oddframe.web.api.ring import LINES, attached
+from oddframe.web.api.system_answers import (
     AuditAnswer,
     Bucket,
     CameraLoad,
@@ -43,6 +40,9 @@ from oddframe.web.told import (
     SystemAnswer,
     TimesAnswer,
 )
+from oddframe.web.guard.auth import only_admin
+from oddframe.web.guard.hidden import HIDDEN, hidden, within
+from oddframe.web.metrics import SINK_HANGS_S
 
 if TYPE_CHECKING:
     from oddframe.runtime.courier import Courier

@@ -28,7 +28,7 @@ from starlette.requests import HTTPConnection, Request
 
 from oddframe.errors import ConfigError
 from oddframe.runtime.watch.site import WebConfig
-from oddframe.web.tokens import PREFIX, Holder, Role, digest_of
+from oddframe.web.guard.tokens import PREFIX, Holder, Role, digest_of
 
 log = logging.getLogger("oddframe.web")
 

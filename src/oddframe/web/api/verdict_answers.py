@@ -13,7 +13,7 @@ from oddframe.events.store import Exemplar, Record, Tally
 from oddframe.events.store.record import Verdict
 from oddframe.events.why import FLOOR, NEAR, WORDS
 from oddframe.runtime.watch.recall import Recall
-from oddframe.web.answers import Answer, Box, EventAnswer, event_answer, utc
+from oddframe.web.api.answers import Answer, Box, EventAnswer, event_answer, utc
 
 MOST_NOTE = 2000
 Note = Annotated[str, StringConstraints(max_length=MOST_NOTE, pattern=r"^[^\x00]*$")]

@@ -31,8 +31,8 @@ from oddframe.setup.job import CalibrateSettings, Job, Kind, RecordSettings
 from oddframe.setup.jobs import Jobs
 from oddframe.setup.known import Runs
 from oddframe.sources.urls import safe
-from oddframe.web.answers import Problem
-from oddframe.web.setup_answers import (
+from oddframe.web.api.answers import Problem
+from oddframe.web.api.setup_answers import (
     AddedCamera,
     FitWanted,
     FootageAnswer,

@@ -23,7 +23,7 @@ from pydantic import AwareDatetime
 
 from oddframe.events.store import Record, Verdict
 from oddframe.events.store.files import plain_of
-from oddframe.web.answers import (
+from oddframe.web.api.answers import (
     Arm,
     Armed,
     CameraAnswer,
