@@ -6,7 +6,7 @@ V := .venv/bin
 export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 2000
 
-.PHONY: setup demo test test-all check bench docs clean
+.PHONY: setup demo test browser test-all check bench docs clean
 
 setup: .venv/ready
 
@@ -27,6 +27,10 @@ demo: setup
 # Two processes of one thread each: most tests are too small to share out among threads.
 test: setup
 	OMP_NUM_THREADS=1 $(V)/pytest -n 2 --dist loadfile
+
+# The dashboard in a real browser: needs node, npm and chromium, else it skips and says so.
+browser: setup
+	OMP_NUM_THREADS=1 $(V)/pytest -m browser tests/web
 
 test-all: setup
 	OMP_NUM_THREADS=1 $(V)/pytest -n 2 --dist loadfile -m 'slow or not slow'
