@@ -9,7 +9,7 @@ import pytest
 from storing import T0, Clock, an_event, end, told, update
 
 from oddframe.events.store import OutboxConfig, Store, StoreError
-from oddframe.events.store.outbox import FIRST_S, JITTER, LONGEST_S
+from oddframe.events.store.outbox import FILM_S, FIRST_S, JITTER, LONGEST_S
 
 DAY = 86400.0
 
@@ -331,3 +331,35 @@ def test_keys_are_unique_per_sink(store):
             "INSERT INTO outbox (sink, event_id, state, key, payload, put_utc)"
             " SELECT sink, event_id, state, key, payload, put_utc FROM outbox"
         )
+
+
+def test_an_end_waits_for_its_clip_so_that_it_names_it(store, clock):
+    event, other = an_event(0), an_event(1)
+    store.put(event, ["mqtt"])
+    assert told(store, "mqtt") == ["start"]
+    store.put(end(event), ["mqtt"], film=True)
+    store.put(other, ["mqtt"])
+    assert told(store, "mqtt") == ["start"], "another event waits for a clip that is not its own"
+    clock += FILM_S / 2
+    assert store.due("mqtt") is None
+    known = store.news(-1, 0)
+    store.attach(event.id, clip="clips/gate/1.webm")
+    assert store.news(known, 0) != known, "nobody was woken"
+    assert [w.event.clip for w in drain(store, "mqtt")] == ["clips/gate/1.webm"]
+
+
+@pytest.mark.parametrize("over", ["time", "no more clips", "there before", "not asked for"])
+def test_an_end_waits_no_longer_than_it_has_to(store, clock, over):
+    event = an_event()
+    store.put(event, ["mqtt"])
+    told(store, "mqtt")
+    if over == "there before":
+        store.attach(event.id, clip="clips/gate/1.webm")
+    store.put(end(event), ["mqtt"], film=over != "not asked for")
+    if over == "time":
+        assert store.due("mqtt") is None
+        clock += FILM_S
+    elif over == "no more clips":
+        assert store.due("mqtt") is None
+        store.no_films()
+    assert told(store, "mqtt") == ["end"]

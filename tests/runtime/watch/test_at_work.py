@@ -85,7 +85,7 @@ def test_a_file_with_something_odd_becomes_an_event(tmp_path, calm_run, odd_vide
         assert store.minutes("gate", 0, time.time() + 1000)
     lines = [json.loads(x) for x in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert next(x["state"] for x in lines) == "start"
-    assert lines[-1]["state"] == "end"
+    assert (lines[-1]["state"], lines[-1]["clip"]) == ("end", event.clip)
     assert {x["id"] for x in lines} == {event.id}
     assert work.meters.cameras["gate"].looked == 80
 

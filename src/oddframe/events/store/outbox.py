@@ -40,6 +40,8 @@ from oddframe.events.store.record import Aside, Backlog, Waiting, to_json
 FIRST_S = 1.0
 """Before the second try; doubled with every further one."""
 LONGEST_S = 300.0
+FILM_S = 5.0
+"""An end waits for its clip so long at most, so that it can name it."""
 JITTER = 0.2
 """Delays vary by up to this part: sinks that died together come back apart."""
 DAY_S = 86400.0
@@ -67,6 +69,8 @@ class Outbox:
         self._limits, self._clock, self._utc = limits, clock, utc
         self._next: dict[str, dict[int, float]] = {}
         """Per sink, of messages that were tried: when again, by `clock`."""
+        self._films: dict[str, float] = {}
+        """Per event that is over and whose clip is being written: until when its end waits."""
         # A clock that was wrong until the network came makes messages of before look years old.
         # Age is held only against what an earlier process left, and against this one's own life.
         self._opened = clock()
@@ -98,6 +102,8 @@ class Outbox:
             if row["event_id"] in seen:
                 continue  # an earlier one of the same event is still to be told
             seen.add(row["event_id"])
+            if self._films.get(row["event_id"], now) > now:
+                continue
             if again.get(row["id"], now) <= now and (found := self._waiting(row["id"])):
                 return found
         return None
@@ -164,6 +170,11 @@ class Outbox:
         """All that waits for a sink is due now: the other side is known to be back."""
         self._next.pop(sink, None)
 
+    def no_films(self) -> None:
+        """No end waits for a clip any more: none is written from now on."""
+        self._films.clear()
+        self._tell()
+
     def refuse(self, waiting: Waiting, why: str) -> None:
         """It will never be taken: kept aside with the reason, and said."""
         with self._db.write() as con:
@@ -209,7 +220,18 @@ class Outbox:
         sql = "SELECT count(*) AS n FROM outbox WHERE sink = ? AND fate = ?"
         return int(self._db.read(sql, (sink, fate))[0]["n"])
 
-    # ---- for the store, inside its transactions
+    # ---- for the store
+
+    def _expect_film(self, event_id: str) -> None:
+        now = self._clock()
+        self._films = {e: until for e, until in self._films.items() if until > now}
+        self._films[event_id] = now + FILM_S
+
+    def _has_film(self, event_id: str) -> None:
+        if self._films.pop(event_id, None) is not None:
+            self._tell()
+
+    # inside its transactions:
 
     def _queue(
         self, con: sqlite3.Connection, event: Event, sinks: Sequence[str], number: int

@@ -97,14 +97,20 @@ class Store(Outbox, Timeline, Notes, Ledger, Learned):
 
     # ---- what the watcher says
 
-    def put(self, event: Event, sinks: Sequence[str] = ()) -> bool:
+    def put(self, event: Event, sinks: Sequence[str] = (), film: bool = False) -> bool:
         """Write what is known of an event now, and one message per sink, all or nothing.
 
         The same again does nothing, and so does anything about an event that has ended: returns
         whether this was new. Of an event whose start was not told to a sink, an update is told as
         the start; whoever was told of an event is told its end, also where `sinks` no longer has
         it.
+
+        film: of an end, its clip is being written: it is told once that is attached, or in five
+        seconds (`outbox.FILM_S`), so that what is told names it.
         """
+        known = self.event(event.id) if film and event.state == "end" else None
+        if known is not None and known.clip is None:  # long events have theirs already
+            self._expect_film(event.id)
         with self._db.write() as con:
             new = self._put(con, event, sinks)
         if event.state == "end":
@@ -180,7 +186,9 @@ class Store(Outbox, Timeline, Notes, Ledger, Learned):
                 " WHERE id = ?",
                 (snapshot, clip, event_id),
             )
-            return done.rowcount > 0
+        if clip is not None:
+            self._has_film(event_id)
+        return done.rowcount > 0
 
     # ---- what people ask and say
 

@@ -145,6 +145,7 @@ class AtWork(Changes):
             self._learned(camera.threshold.keep)
         self._written(cameras)
         self.clips.close(CLIPS_S)
+        self.store.no_films()
         for name in stop_all(self.couriers):
             log.warning("%s hangs and was left; what it was to be told is kept", name)
         self._opened.close()

@@ -213,7 +213,7 @@ class Desk:
 
     def _put(self, event: Event) -> None:
         sinks = [s.name for s in self._office.sinks if event.severity in s.severities]
-        self._office.store.put(event, sinks)
+        self._office.store.put(event, sinks, film=True)
         if self._said is not None:
             self._said(event)
 
