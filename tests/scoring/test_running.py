@@ -258,6 +258,17 @@ def test_what_somebody_said_of_an_alarm_counts():
     running.add_peak(1.5 * first, None, "never heard of")
 
 
+def test_somebody_sets_a_threshold_amid_alarms_of_the_first_hour():
+    """Nothing is known of the live footage then."""
+    calibration, _ = begun()
+    running = Running(calibration)
+    for i in range(9):
+        running.alarm(str(i))
+    before = running.threshold()
+    assert running.set(1.2 * before).after == {"": pytest.approx(1.2 * before)}
+    assert running.threshold() == pytest.approx(1.2 * before)
+
+
 def test_lights_go_on_apart():
     rng = np.random.default_rng(0)
     lights = np.where(np.arange(DAY) < DAY // 3, "infrared", "colour")

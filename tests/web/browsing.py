@@ -65,13 +65,14 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def served(
-    command: Sequence[str], address: str, ready: str, log: IO[str] | None = None
-) -> Iterator[str]:
+    command: Sequence[str], address: str, ready: str, log: IO[str] | None = None,
+    **environment: str,
+) -> Iterator[str]:  # fmt: skip
     """A server in a process of its own, until the block is left.
 
     address: where it is, which is given. ready: path that answers once it is. log: what it says.
     """
-    process = subprocess.Popen(command, stdout=log, stderr=log)
+    process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
     try:
         until = time.monotonic() + START_S
         while not answers(f"{address}{ready}"):

@@ -87,6 +87,12 @@ class SetupSite(StubSite):
         cameras = {**self.config.cameras, name: config}
         self.config = self.config.model_copy(update={"cameras": cameras})
 
+    def arm(self, camera, on):
+        if camera not in self.config.cameras:
+            raise ConfigError(f"There is no camera {camera!r}.")
+        self.store.remember(camera, "armed", on)
+        return on
+
     def remove(self, name):
         if name == "gate":
             raise ConfigError("Camera gate is in SITE.yaml.")
@@ -150,6 +156,7 @@ def test_a_camera_is_added_and_its_password_comes_back_nowhere(ask, site, seen, 
     assert seen.sources == [ADDRESS]
     assert site.added["door"].source == ADDRESS
     assert site.added["door"].detect.model is None
+    assert not site.armed("door")
     for path in ("/api/cameras/door", "/api/jobs", "/api/runs", "/openapi.json"):
         assert SECRET not in ask.get(path).text
     assert SECRET not in found.text + caplog.text

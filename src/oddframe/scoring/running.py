@@ -382,7 +382,8 @@ class Running:
 
     def _shift(self, key: str) -> Shift | None:
         """Where normal scores of a light lie, if it is elsewhere than they did; by whole days."""
-        whole = self._live[key].of_days(stop=self._day(self.seen_h))
+        live = self._live.get(key, NOTHING)  # none in its first hour
+        whole = live.of_days(stop=self._day(self.seen_h))
         known = self._known.get(key, NOTHING)
         return shift_of(known, whole, self.threshold(key), float(self._first["hours"]))
 

@@ -24,6 +24,8 @@ from oddframe.config import Config
 
 Kind = Literal["record", "fit", "calibrate"]
 State = Literal["waiting", "running", "paused", "done", "failed", "cancelled"]
+NOUNS: dict[Kind, str] = {"record": "recording", "fit": "fit", "calibrate": "calibration"}
+"""For people."""
 OPEN: tuple[State, ...] = ("waiting", "running", "paused")
 """States of a job that is not over."""
 HEAVY: tuple[Kind, ...] = ("fit", "calibrate")

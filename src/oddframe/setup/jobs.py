@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 from oddframe.errors import ConfigError, OddframeError, RunError
 from oddframe.models import entry
 from oddframe.runs import CARD
-from oddframe.setup.job import HEAVY, RESULT, Job, Kind, State, read_json
+from oddframe.setup.job import HEAVY, NOUNS, RESULT, Job, Kind, State, read_json
 from oddframe.setup.known import Runs
 from oddframe.setup.plan import Plan
 from oddframe.setup.process import LEAVE_S, PROGRAM, SAVE_S, Child
@@ -95,7 +95,7 @@ class Jobs:
                 ) from None
             self._jobs[job.id] = job
             self._news.notify_all()
-        log.info("%s: a %s was asked for", camera, kind, extra={"camera": camera})
+        log.info("%s: a %s was asked for", camera, NOUNS[kind], extra={"camera": camera})
         return job
 
     def pause(self, job: str) -> Job:
@@ -213,7 +213,7 @@ class Jobs:
             self._later(job, 2.0)
         elif job.tries + 1 < MOST_TRIES:
             log.warning("%s: the process of its %s ended by itself; it is tried again",
-                        job.camera, job.kind)  # fmt: skip
+                        job.camera, NOUNS[job.kind])  # fmt: skip
             self._later(replace(job, tries=job.tries + 1), AGAIN_S)
         else:
             self._ended(job, "failed", problem=words or "Its process was stopped from outside.")
@@ -242,7 +242,7 @@ class Jobs:
             ))  # fmt: skip
         if state == "done":
             self._unlinked(job)
-        log.info("%s: the %s is %s%s", job.camera, job.kind, state,
+        log.info("%s: the %s is %s%s", job.camera, NOUNS[job.kind], state,
                  f": {problem}" if problem else "", extra={"camera": job.camera})  # fmt: skip
 
     def _later(self, job: Job, seconds: float) -> None:
@@ -298,7 +298,9 @@ class Jobs:
             if job is None:
                 raise ConfigError(f"There is no job {id[:64]!r}.")
             if job.state not in of:
-                raise ConfigError(f"This {job.kind} is {job.state}: expected {' or '.join(of)}.")
+                raise ConfigError(
+                    f"This {NOUNS[job.kind]} is {job.state}: expected {' or '.join(of)}."
+                )
             changed = replace(
                 job, state=to, text="goes on" if to == "waiting" else to, left_s=None,
                 problem=None, tries=0, ended_utc=time.time() if to == "cancelled" else None,

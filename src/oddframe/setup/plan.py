@@ -14,7 +14,7 @@ from oddframe.runtime.record import recordings
 from oddframe.runtime.watch.feed import LiveFrame
 from oddframe.runtime.watch.site import CameraConfig
 from oddframe.setup.footage import footage_folder
-from oddframe.setup.job import HEAVY, Job, Kind
+from oddframe.setup.job import HEAVY, NOUNS, Job, Kind
 from oddframe.setup.known import Runs
 from oddframe.setup.work import Task
 
@@ -47,8 +47,8 @@ class Plan:
         own = {j.kind: j for j in open if j.camera == job.camera}
         if job.kind in own:
             raise ConfigError(
-                f"There is a {job.kind} of {job.camera} already, which is {own[job.kind].state}: "
-                "let it end, or cancel it."
+                f"There is a {NOUNS[job.kind]} of {job.camera} already, which is "
+                f"{own[job.kind].state}: let it end, or cancel it."
             )
         if len(open) >= MOST_OPEN:
             raise ConfigError("No more jobs are taken: let some of them end, or cancel them.")
@@ -70,7 +70,7 @@ class Plan:
             if other.id == job.id:
                 break
             if other.camera == job.camera and other.open:
-                return f"waits for the {other.kind} before it"
+                return f"waits for the {NOUNS[other.kind]} before it"
         if job.kind in HEAVY and any(kind in HEAVY for kind in at_work):
             return "waits for its turn: one fit or calibration runs at a time"
         if job.kind == "record" and list(at_work).count("record") >= MOST_RECORDING:

@@ -14,19 +14,20 @@ export const tell = (what) => fetch(`${BASE}/stand/${what}`, { method: "POST" })
 export const asked = async () => (await fetch(`${BASE}/stand/asked`)).json();
 
 // A page in its own context. `wrong` collects errors, and requests that leave the origin;
-// `bytes` counts what was loaded for the page itself, as it came over the wire.
-export async function visit(browser, { theme = "light", width = 1440, height = 900, ...more } = {}) {
+// `bytes` counts what was loaded for the page itself, as it came over the wire. real: of a server
+// that is no stand-in: the clock is everybody's, and nothing is asked for that must be refused.
+export async function visit(browser, { theme = "light", width = 1440, height = 900, real = false, ...more } = {}) {
   const context = await browser.newContext({
     viewport: { width, height }, colorScheme: theme, timezoneId: "Europe/Berlin", locale: "en-GB", ...more,
   });
   const page = await context.newPage();
-  const now = await (await fetch(`${BASE}/stand/now`)).json();
-  await page.clock.install({ time: now * 1000 });
+  if (!real) await page.clock.install({ time: 1000 * await (await fetch(`${BASE}/stand/now`)).json() });
   const seen = { wrong: [], bytes: 0, requests: 0 };
   page.on("pageerror", (error) => seen.wrong.push(`error: ${error.message}`));
   page.on("console", (message) => {
     // A refused request is what a test asks for; the page itself tells of it.
-    if (message.type() === "error" && !/WebSocket connection|status of (401|403|404|409|422)/.test(message.text())) seen.wrong.push(`console: ${message.text()}`);
+    const meant = !real && /WebSocket connection|status of (401|403|404|409|422)/.test(message.text());
+    if (message.type() === "error" && !meant) seen.wrong.push(`console: ${message.text()}`);
   });
   page.on("request", (request) => {
     const url = new URL(request.url());

@@ -92,6 +92,11 @@ test("where a camera stands", () => {
   assert.equal(states({ stage: "watching", provisional: true, armed: false }, []), "done done done now now");
   assert.equal(states({ stage: "watching", provisional: false }, []), "done done done done done");
   assert.equal(next(standing({ ...camera }, [{ kind: "fit", state: "running", done: 0.35 }, { kind: "record", state: "done" }])), "fit under way 35 %");
+  const ahead = (jobs) => standing(camera, jobs).map((s) => s.ahead && s.key).filter(Boolean);
+  assert.deepEqual(ahead([{ kind: "record", state: "waiting" }]), ["fit"]);
+  assert.deepEqual(ahead([{ kind: "fit", state: "waiting" }, { kind: "record", state: "running" }]), ["calibrate"]);
+  assert.deepEqual(ahead([{ kind: "calibrate", state: "waiting" }, { kind: "fit", state: "running" }, { kind: "record", state: "done" }]), []);
+  assert.deepEqual(ahead([{ kind: "record", state: "failed" }]), []);
 });
 
 test("shapes in pixels become parts of the picture, and are saved so", () => {

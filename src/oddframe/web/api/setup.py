@@ -90,7 +90,8 @@ class Setup:
         self._looking = threading.BoundedSemaphore(AT_ONCE)
 
     def add(self, new: NewCamera) -> AddedCamera:
-        """Watch one more camera: it is shown at once, and scored when it has a RUN.
+        """Watch one more camera: it is shown at once, and scored when it has a RUN. Its alarms are
+        off until somebody arms it.
 
         Its source is opened first, for some seconds. One that cannot be is refused, in the words of
         whoever tried; an address or webcam is taken nevertheless where `anyway` says so.
@@ -104,6 +105,7 @@ class Setup:
         width, height, words = self._seen(source, new.anyway)
         try:
             self._work.add(new.name, CameraConfig(source=source, realtime=new.realtime))
+            self._work.arm(new.name, False)  # its first threshold is a guess
         except ConfigError as error:
             raise HTTPException(409, str(error)) from None
         except SourceError as error:

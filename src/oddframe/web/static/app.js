@@ -7,6 +7,7 @@ import { drop, get, post, whenLocked } from "./api.js";
 import { Alarms } from "./alarms.js";
 import { el, fill, say } from "./dom.js";
 import { when } from "./format.js";
+import { NOUNS } from "./jobs.js";
 import { Live } from "./live.js";
 import { onTheme, themeChanged } from "./ink.js";
 import * as help from "./help.js";
@@ -160,7 +161,7 @@ function jobTold({ job }) {
   const before = states.get(job.id);
   states.set(job.id, job.state);
   if (!before || before === job.state || !["done", "failed"].includes(job.state)) return;
-  toast(`The ${job.kind} of ${job.camera} ${job.state === "done" ? "is done" : "failed"}.`, { label: "Look", run: () => app.go(`#/setup/${encodeURIComponent(job.camera)}`) }, job.state === "failed" ? "bad" : "");
+  toast(`The ${NOUNS[job.kind] ?? job.kind} of ${job.camera} ${job.state === "done" ? "is done" : "failed"}.`, { label: "Look", run: () => app.go(`#/setup/${encodeURIComponent(job.camera)}`) }, job.state === "failed" ? "bad" : "");
 }
 
 const known = (all) => { app.cameras = new Map(all.map((c) => [c.camera, { ...c, quiet: alarms.quiet(c.camera) }])); };

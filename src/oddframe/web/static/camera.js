@@ -2,7 +2,7 @@
 
 import { get, path, put } from "./api.js";
 import { el, facts, field, fill, refill, say } from "./dom.js";
-import { mood, number, seconds, when } from "./format.js";
+import { lost, mood, number, seconds, when } from "./format.js";
 import { Places } from "./places.js";
 import { Stage } from "./stage.js";
 import { Threshold } from "./threshold.js";
@@ -116,19 +116,19 @@ class CameraPage {
   }
 
   showFacts(c) {
-    const lost = Object.entries(c.dropped).filter(([, n]) => n);
+    const left = c.stage === "unfitted" ? "" : lost(c.dropped);
     const rows = [
       ["Source", el("code", null, c.source)],
       ["State", [c.state, ", since ", time(c.since)]],
       ["Picture", c.width ? `${c.width} × ${c.height}, ${number(c.fps)} frames/s` : null],
       ["Scored", c.stage === "unfitted" ? null : `${number(c.scored_fps)} of ${number(c.wanted_fps)} frames/s`],
       ["From frame to score", c.latency_p95_s === null ? null : `95 % within ${Math.round(c.latency_p95_s * 1000)} ms`],
-      ["Not scored", lost.length ? lost.map(([why, n]) => `${n} ${why}`).join(", ") : null],
+      ["Not scored", left],
       ["Tries to connect again", c.reconnects || null],
       ["Model", c.model || null], ["RUN", c.run ? el("code", null, c.run) : null],
       ["Light", c.light ?? null], ["Promise", c.threshold_text || c.promise || null],
     ];
-    const key = JSON.stringify([c.source, c.state, c.since, c.width, number(c.fps, 2), number(c.scored_fps, 2), lost, c.reconnects, c.model, c.run, c.light, c.threshold_text, c.promise]);
+    const key = JSON.stringify([c.source, c.state, c.since, c.width, number(c.fps, 2), number(c.scored_fps, 2), left, c.reconnects, c.model, c.run, c.light, c.threshold_text, c.promise]);
     if (key === this.known) return;
     this.known = key;
     fill(this.facts, facts(rows));

@@ -2,7 +2,7 @@
 
 import { get, own, path } from "./api.js";
 import { shotOf } from "./card.js";
-import { el, fill, meter } from "./dom.js";
+import { el, fill, meter, say } from "./dom.js";
 import { ENDED, number, seconds, span, when } from "./format.js";
 import { Plot } from "./plot.js";
 import { action, empty, severityTag, time, verdictTag } from "./ui.js";
@@ -35,16 +35,15 @@ export class Detail {
     this.buttons = el("div", { class: "row verdicts" });
     this.note = el("input", { type: "text", maxlength: "2000", id: "note", value: event.note });
     this.shot = el("div");
-    this.drawn = "";
+    this.reasons = el("p", { class: "reasons" });
+    this.drawn = this.explained = "";
     this.why = el("div", { class: "why-panel" }, empty("Looking why …"));
     fill(this.node,
       el("h2", null, event.camera, " ", time(event.start)), this.state,
-      el("p", { class: "reasons" }, event.reasons.length ? event.reasons.join("; ") : "What was unusual is not known."),
-      this.buttons, this.shot,
+      this.reasons, this.buttons, this.shot,
       el("div", { class: "field" }, el("label", { for: "note" }, "Note"), this.note, el("small", null, "Kept with the verdict.")),
       this.why);
     this.update(event);
-    this.load(event);
   }
 
   update(event) {
@@ -58,6 +57,11 @@ export class Detail {
     const drawn = JSON.stringify([event.snapshot, event.clip, event.peak]);
     if (drawn !== this.drawn && !this.shot.querySelector("video")) fill(this.shot, this.picture(event));
     this.drawn = drawn;
+    say(this.reasons, event.reasons.length ? event.reasons.join("; ") : "What was unusual is not known.");
+    // Why it rang is of the peak so far too.
+    const explained = JSON.stringify([event.peak, event.end]);
+    if (explained !== this.explained) this.load(event);
+    this.explained = explained;
     const made = event.verdict;
     fill(this.buttons,
       action([el("kbd", { "aria-hidden": "true" }, "R"), "Real"], () => this.judge("real", this.note.value), { class: made === "real" ? "chosen" : "", "aria-pressed": String(made === "real"), "aria-keyshortcuts": "R" }),
@@ -88,6 +92,7 @@ export class Detail {
   }
 
   async load(event) {
+    this.close();
     const signal = (this.asking = new AbortController()).signal;
     try {
       const found = await get(path(["events", event.id, "why"]), signal);

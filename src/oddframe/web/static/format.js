@@ -113,6 +113,15 @@ export function badges(c) {
   return found;
 }
 
+const DROPPED = {
+  newer: "left out for a newer one", stale: "too old", duplicate: "given before", frozen: "of a frozen picture",
+  unsettled: "while it was unsteady", late: "decoded too late",
+};
+
+// Frames that were not scored, by why: "257 left out for a newer one".
+export const lost = (dropped) => Object.entries(dropped ?? {}).filter(([, n]) => n)
+  .map(([why, n]) => `${n.toLocaleString("en-GB")} ${DROPPED[why] ?? why}`).join(", ");
+
 export const ENDED = {
   calm: "it became calm again", lost: "the source was lost", changed: "the picture became another one",
   disarmed: "alarms were switched off", stopped: "oddframe was stopped", killed: "oddframe was killed",

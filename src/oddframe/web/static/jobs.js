@@ -5,6 +5,7 @@ import { el, fill, icon, say } from "./dom.js";
 import { action, progress, time } from "./ui.js";
 
 export const KINDS = { record: "Recording", fit: "Fitting", calibrate: "Calibrating" };
+export const NOUNS = { record: "recording", fit: "fit", calibrate: "calibration" };
 const STATES = { waiting: "waiting for its turn", running: "running", paused: "paused", done: "done", failed: "failed", cancelled: "cancelled" };
 export const lasts = (job) => ["waiting", "running", "paused"].includes(job.state);
 

@@ -12,7 +12,7 @@ const MODELS = [["m2s2l-edge", "m2s2l-edge: for a CPU (the usual one)"], ["m2s2l
 
 export class Stepper {
   constructor(main, app, name) {
-    Object.assign(this, { app, name, stops: [], views: new Map() });
+    Object.assign(this, { app, name, stops: [], views: new Map(), forms: new Map() });
     this.jobs = new Jobs(app, (job) => job.camera === name && this.moved(job));
     this.moods = el("div", { class: "moods" });
     this.list = el("ol", { class: "steps" });
@@ -67,14 +67,16 @@ export class Stepper {
     const steps = standing(camera, this.jobs.of(this.name), this.kept?.minutes);
     say(this.problem, camera.words);
     // Forms and focus stay where they are while nothing but numbers changes.
-    const key = JSON.stringify([camera.armed, camera.provisional, camera.stage, camera.run, camera.width, this.kept?.files, steps.map((s) => [s.state, s.job?.id, s.job?.state])]);
+    const key = JSON.stringify([camera.armed, camera.provisional, camera.stage, camera.run, camera.width, this.kept?.files, steps.map((s) => [s.state, s.ahead, s.job?.id, s.job?.state])]);
     if (key !== this.key) {
       this.key = key;
+      const focused = document.activeElement;
       this.views.clear();
       fill(this.moods, moodTag(camera), badges(camera));
       fill(this.end, camera.added === false ? el("span", { class: "soft" }, "It stands in the site's YAML, and is taken out there.")
         : action("Remove this camera", () => this.remove(), { class: "danger" }));
       fill(this.list, steps.map((step) => this.step(step, camera)));
+      if (this.list.contains(focused)) focused.focus({ preventScroll: true }); // into a form that stays
     }
     for (const { job } of steps) if (job) this.views.get(job.id)?.update(job);
   }
@@ -85,7 +87,7 @@ export class Stepper {
     return el("li", { class: `step ${state}`, "aria-current": state === "now" || state === "running" ? "step" : null },
       el("div", { class: "mark", "aria-hidden": "true" }, mark && icon(mark)),
       el("div", { class: "body" },
-        el("h2", null, title, el("span", { class: "state" }, WORDS[state])),
+        el("h2", null, title, el("span", { class: "state" }, { waiting: "waits", paused: "paused" }[job?.state] ?? WORDS[state])),
         el("p", { class: "soft" }, step.about),
         job && lasts(job) ? this.running(job) : job && ended(this.jobs, job),
         this[key](step, camera)));
@@ -97,13 +99,19 @@ export class Stepper {
     return view.node;
   }
 
-  // A form that starts a job, open where it is its turn.
-  starts(step, what, again, inputs, values) {
+  // A form that starts a job, open where it is its turn, or the job before it is under way. It is
+  // made once: what somebody typed stays while jobs come and go.
+  starts(step, what, again, make) {
     if (step.job && lasts(step.job)) return null;
-    if (step.state === "later") return null;
-    const made = form({ class: "start" }, inputs, what, async () => {
-      this.jobs.take(await post(path(["cameras", this.name, step.key]), values()));
-    });
+    if (step.state === "later" && !step.ahead) return null;
+    if (!this.forms.has(step.key)) {
+      const { inputs, values } = make();
+      this.forms.set(step.key, form({ class: "start" }, inputs, what, async () => {
+        this.jobs.take(await post(path(["cameras", this.name, step.key]), values()));
+      }));
+    }
+    const made = this.forms.get(step.key);
+    if (step.ahead) return [el("p", { class: "soft" }, "Order it now, and it begins when the step before is done."), made];
     return step.state === "done" ? el("details", null, el("summary", null, again), made) : made;
   }
 
@@ -114,26 +122,35 @@ export class Stepper {
   }
 
   record(step) {
-    const minutes = el("input", { type: "number", min: "1", max: "10080", value: "60", required: true });
-    return [this.kept?.files > 0 && el("p", null, `${span(60 * this.kept.minutes)} are recorded: ${plural(this.kept.files, "file")}, ${bytes(this.kept.bytes)}.`), this.starts(step, "Record", "Record more", [
-      field("Minutes", minutes, "An hour is a start; 24 hours show a whole day. Only what is normal should happen meanwhile."),
-    ], () => ({ minutes: Number(minutes.value) }))];
+    const kept = this.kept?.files > 0 && el("p", null, `${span(60 * this.kept.minutes)} are recorded: ${plural(this.kept.files, "file")}, ${bytes(this.kept.bytes)}.`);
+    return [kept, this.starts(step, "Record", "Record more", () => {
+      const minutes = el("input", { type: "number", min: "0.1", max: "10080", step: "any", value: "60", required: true });
+      return {
+        inputs: field("Minutes", minutes, "An hour is a start; 24 hours show a whole day. Only what is normal should happen meanwhile."),
+        values: () => ({ minutes: Number(minutes.value) }),
+      };
+    })];
   }
 
   fit(step) {
-    const minutes = el("input", { type: "number", min: "1", max: "2880", value: "20", required: true });
-    const model = select(MODELS, MODELS[0][0]);
-    return this.starts(step, "Fit", "Fit anew", [
-      field("Minutes of training", minutes), field("Model", model),
-    ], () => ({ minutes: Number(minutes.value), model: model.value }));
+    return this.starts(step, "Fit", "Fit anew", () => {
+      const minutes = el("input", { type: "number", min: "0.1", max: "2880", step: "any", value: "20", required: true });
+      const model = select(MODELS, MODELS[0][0]);
+      return {
+        inputs: [field("Minutes of training", minutes), field("Model", model)],
+        values: () => ({ minutes: Number(minutes.value), model: model.value }),
+      };
+    });
   }
 
   calibrate(step, camera) {
-    const perDay = el("input", { type: "number", min: "0.01", max: "1000", step: "any", value: "2", required: true });
     return [
       step.state !== "later" && camera.stage !== "unfitted" && camera.threshold_text && el("p", null, camera.threshold_text),
       camera.stage !== "unfitted" && camera.provisional && el("p", { class: "soft" }, "Provisional: it rests on little footage, and goes on by itself."),
-      this.starts(step, "Calibrate", "Calibrate anew", [field("False alarms a day", perDay)], () => ({ alarms_per_day: Number(perDay.value) })),
+      this.starts(step, "Calibrate", "Calibrate anew", () => {
+        const perDay = el("input", { type: "number", min: "0.01", max: "1000", step: "any", value: "2", required: true });
+        return { inputs: field("False alarms a day", perDay), values: () => ({ alarms_per_day: Number(perDay.value) }) };
+      }),
     ];
   }
 

@@ -11,7 +11,8 @@ export const STEPS = [
 
 const LASTS = ["waiting", "running", "paused"];
 
-// [{key, title, about, state: "done" | "now" | "later" | "running" | "failed", job}], one per step.
+// [{key, title, about, state: "done" | "now" | "later" | "running" | "failed", ahead, job}], one per
+// step; ahead: the job before it is under way, so that its own may be ordered already.
 // camera: CameraAnswer; jobs: of this camera, the newest first; recorded: minutes of footage.
 export function standing(camera, jobs, recorded = 0) {
   const fitted = camera.stage !== "unfitted";
@@ -25,6 +26,7 @@ export function standing(camera, jobs, recorded = 0) {
     arm: fitted && camera.armed,
   };
   let reached = true; // all before it is done
+  let before = null; // state of the step before
   return STEPS.map((step) => {
     const job = newest(step.key);
     let state = done[step.key] ? "done" : reached ? "now" : "later";
@@ -33,7 +35,9 @@ export function standing(camera, jobs, recorded = 0) {
     else if (step.key === "source" && !done.source && camera.state === "down") state = "failed";
     // Alarms on a threshold that is not sure yet are better than none: arming waits for no more.
     if (!done[step.key] && !(step.key === "calibrate" && fitted)) reached = false;
-    return { ...step, state, job };
+    const ahead = state === "later" && before === "running" && step.key !== "arm";
+    before = state;
+    return { ...step, state, ahead, job };
   });
 }
 

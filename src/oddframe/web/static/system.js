@@ -2,7 +2,7 @@
 
 import { get, path } from "./api.js";
 import { el, facts, refill, table } from "./dom.js";
-import { bytes, number, percent, plural, span } from "./format.js";
+import { bytes, lost, number, percent, plural, span } from "./format.js";
 import { badge, empty, head, load, moodTag, section, time } from "./ui.js";
 
 const EVERY_MS = 5000;
@@ -41,14 +41,9 @@ function rateTable(all, app) {
       const known = app.cameras.get(c.camera);
       return [
         el("a", { href: `#/camera/${encodeURIComponent(c.camera)}` }, c.camera), known ? moodTag(known) : c.state, number(c.fps), number(c.scored_fps),
-        number(c.wanted_fps), count(c.frames), lost(c.dropped), ms(c.latency_p50_s), ms(c.latency_p99_s), count(c.reconnects),
+        number(c.wanted_fps), count(c.frames), lost(c.dropped) || "0", ms(c.latency_p50_s), ms(c.latency_p99_s), count(c.reconnects),
       ];
     }));
-}
-
-function lost(dropped) {
-  const all = Object.entries(dropped ?? {}).filter(([, n]) => n);
-  return all.length ? all.map(([why, n]) => `${count(n)} ${why}`).join(", ") : "0";
 }
 
 function sinkTable(all) {
