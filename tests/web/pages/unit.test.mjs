@@ -80,6 +80,11 @@ test("a plot says what it shows", () => {
   assert.equal(plot.describe("Score", [{ points: [] }]), "Score: nothing yet.");
 });
 
+test("why frames were not scored, in words", () => {
+  assert.equal(f.lost({ newer: 1200, late: 0, other: 1 }), "1,200 left out for a newer one, 1 other");
+  assert.equal(f.lost({}), "");
+});
+
 test("where a camera stands", () => {
   const camera = { stage: "unfitted", state: "running", width: 640, armed: true };
   const states = (c, jobs, minutes) => standing({ ...camera, ...c }, jobs, minutes).map((s) => s.state).join(" ");
