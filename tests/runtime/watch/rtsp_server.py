@@ -81,17 +81,18 @@ class Camera:
         self.source = None
 
     def push(self):
-        if self.source is not None and not self.muted:
+        source = self.source  # another thread may forget it meanwhile
+        if source is not None and not self.muted:
             if self.resized:
                 caps = f"video/x-raw,format=I420,width={self.width},height={self.height}"
-                self.source.set_caps(Gst.Caps.from_string(f"{caps},framerate={self.fps}/1"))
+                source.set_caps(Gst.Caps.from_string(f"{caps},framerate={self.fps}/1"))
                 self.resized = False
             self.count += not self.frozen
             buffer = Gst.Buffer.new_wrapped(self.picture())
             buffer.duration = Gst.SECOND // self.fps
             buffer.pts = buffer.dts = self.pts
             self.pts += buffer.duration
-            self.source.emit("push-buffer", buffer)
+            source.emit("push-buffer", buffer)
         GLib.timeout_add(1000 // self.fps, self.push)
         return False
 
