@@ -69,6 +69,7 @@ class StubSite:
         self.couriers = [self._courier("mqtt")]
         self.clips = SimpleNamespace(done=7, dropped=2, failed=1)
         self.kept: Kept | None = None
+        self.jobs: Any = None
         self.told = Telling()
         self.config = SiteConfig.read(SETTINGS)
 

@@ -374,7 +374,7 @@ def test_what_the_jobs_refuse_is_409_and_without_them_it_is_503(ask, site):
     site.jobs.refuses = "Nothing is recorded of gate."
     found = ask.post("/api/cameras/gate/fit", json={"minutes": 5})
     assert (found.status_code, found.json()["detail"]) == (409, site.jobs.refuses)
-    del site.jobs
+    site.jobs = None
     assert ask.get("/api/jobs").status_code == 503
     assert ask.post("/api/cameras/gate/record", json={"minutes": 5}).status_code == 503
     assert ask.get("/api/runs").status_code == 200

@@ -127,7 +127,7 @@ class Setup:
             self._work.remove(camera)
         except ConfigError as error:
             raise HTTPException(409, str(error)) from None
-        jobs: Jobs | None = getattr(self._work, "jobs", None)
+        jobs: Jobs | None = self._work.jobs
         if jobs is not None:
             jobs.forget(camera)
         if footage:
@@ -200,7 +200,7 @@ class Setup:
         return footage_folder(self._work.store.folder, camera)
 
     def _jobs(self) -> list[Job]:
-        jobs: Jobs | None = getattr(self._work, "jobs", None)
+        jobs: Jobs | None = self._work.jobs
         return [] if jobs is None else jobs.list()
 
     def _fits(self) -> list[Job]:
@@ -268,7 +268,7 @@ class JobRoutes:
 
     @property
     def _jobs(self) -> Jobs:
-        found: Jobs | None = getattr(self._work, "jobs", None)
+        found: Jobs | None = self._work.jobs
         if found is None:
             raise HTTPException(503, "Jobs are not done here now.")
         return found

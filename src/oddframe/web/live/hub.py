@@ -203,7 +203,7 @@ class Hub:
         work, now = self._work, time.monotonic()
         try:
             found = [camera_answer(work, name, now) for name in work.engine.cameras]
-            jobs = getattr(work, "jobs", None)
+            jobs = work.jobs
             listed = [job_answer(job) for job in (jobs.list() if jobs else ())[:MOST_JOBS]]
         except OddframeError as error:
             log.warning("viewers are not told how the cameras are: %s", error)
