@@ -71,6 +71,7 @@ class StubSite:
         self.kept: Kept | None = None
         self.jobs: Any = None
         self.told = Telling()
+        self.heard_of: list[str] = []
         self.config = SiteConfig.read(SETTINGS)
 
     def _camera(self, name: str) -> SimpleNamespace:
@@ -100,6 +101,9 @@ class StubSite:
             raise ConfigError(f"There is no camera {camera!r}.")
         self.store.remember(camera, "armed", on)
         return on
+
+    def heard(self, camera: str) -> None:
+        self.heard_of.append(camera)
 
     def armed(self, camera: str) -> bool:
         return bool(self.store.recall(camera, "armed", True))

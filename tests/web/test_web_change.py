@@ -209,9 +209,12 @@ def test_a_threshold_is_set_and_undone(ask, work, known, config):
     before = ask.get("/api/cameras/gate").json()
     assert before["threshold"] == pytest.approx(known["threshold"])
     assert "half and twice the RUN's" in before["threshold_text"]
+    assert not before["threshold_undoable"]
     answer = ask.put("/api/cameras/gate/threshold", json={"threshold": 5.0})
     assert answer.status_code == 200
     assert answer.json()["threshold"] == 5.0
+    assert answer.json()["undoable"]
+    assert ask.get("/api/cameras/gate").json()["threshold_undoable"]
     text = answer.json()["text"]
     assert text.startswith("threshold 5, set by hand")
     assert "never beyond 2.5 to 10: half and twice what was set by hand" in text
@@ -227,6 +230,7 @@ def test_a_threshold_is_set_and_undone(ask, work, known, config):
         assert asked.get("/api/cameras/gate").json()["threshold"] == 5.0
         back = asked.post("/api/cameras/gate/threshold/undo")
         assert back.json()["threshold"] == pytest.approx(known["threshold"])
+        assert not back.json()["undoable"]
         assert len(asked.get("/api/cameras/gate/thresholds").json()) == 2
         nothing = asked.post("/api/cameras/gate/threshold/undo")
         assert nothing.status_code == 409
@@ -261,7 +265,7 @@ def test_without_a_run_there_is_no_threshold_and_no_such_camera_is_404(ask):
     bare = ask.get("/api/cameras/bare").json()
     assert bare["stage"] == "unfitted"
     assert bare["threshold"] is bare["light"] is None
-    assert bare["model"] == bare["run"] == bare["threshold_text"] == ""
+    assert bare["model"] == bare["run"] == bare["run_name"] == bare["threshold_text"] == ""
     for path in ("places", "thresholds"):
         assert ask.get(f"/api/cameras/none/{path}").status_code == 404
     for path, body in (("zones", {"zones": []}), ("mask", {"mask": []})):

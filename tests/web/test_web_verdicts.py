@@ -105,11 +105,13 @@ def test_what_was_silenced_is_told(ask, site, described):
     assert (exemplar["silenced"], exemplar["last_silenced"]) == (3, "2026-05-28T20:26:40Z")
 
 
-def test_an_exemplar_is_taken_back_by_itself(ask, described):
+def test_an_exemplar_is_taken_back_by_itself(ask, site, described):
     made = described()
     number = say(ask, made, "false_alarm").json()["exemplar"]
+    assert site.heard_of == ["gate"], "who scores is told"
     assert ask.delete(f"/api/exemplars/{number}").status_code == 204
     assert ask.delete(f"/api/exemplars/{number}").status_code == 404
+    assert site.heard_of == ["gate", "gate"]
     assert ask.get("/api/cameras/gate/exemplars").json() == []
     assert ask.get(f"/api/events/{made.id}").json()["verdict"] == "false_alarm"
 

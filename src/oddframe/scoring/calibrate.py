@@ -219,7 +219,8 @@ def _interval(peaks: Floats, wanted: float, seed: int) -> tuple[float, float]:
 def describe(calibration: Mapping[str, Any]) -> str:
     """A calibration in words: what it rests on and how far to trust it."""
     c = calibration
-    footage = f"{_span(c['hours'])} of normal footage with {c['peaks']} separate peaks"
+    peaks = f"{c['peaks']} separate peak{'' if c['peaks'] == 1 else 's'}"
+    footage = f"{_span(c['hours'])} of normal footage with {peaks}"
     text = f"threshold {c['threshold']:.3g}"
     if c["threshold"] <= LOWEST:
         text += ", the lowest allowed (normal scores lie about 0)"

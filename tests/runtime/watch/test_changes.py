@@ -13,6 +13,7 @@ from stub_run import street, write_stub
 
 from encoded import encode
 from oddframe.errors import ConfigError, OddframeError, RunError, SourceError
+from oddframe.events.event import Event
 from oddframe.events.store import Store, StoreError
 from oddframe.events.zones import Mask, Zone
 from oddframe.runtime.watch import engine as engine_module
@@ -21,7 +22,14 @@ from oddframe.runtime.watch.camera import Camera
 from oddframe.runtime.watch.changes import MODEL, REMOVED, UNFITTED
 from oddframe.runtime.watch.edits import NAME, Edits
 from oddframe.runtime.watch.site import CameraConfig, SiteConfig
+from oddframe.scoring.fuse import STREAMS
+from oddframe.scoring.spots import LOOK, Spots
 
+FAST = Spots(
+    np.array([[0.3, 0.3, 0.4, 0.4]], np.float32),
+    np.array([[6.0 * (name == "flow") for name in STREAMS]], np.float32),
+    np.zeros((1, LOOK), np.float32),
+)
 LEFT = Zone.read({"name": "left", "points": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]})
 TOP = Mask.read({"points": [[0, 0], [1, 0], [1, 0.2], [0, 0.2]]})
 
@@ -322,6 +330,44 @@ def test_a_threshold_by_hand_holds_is_kept_and_undone(site):
         assert work.store.calibrations("gate")[0].why.startswith("undone")
     with AtWork(config) as work:
         assert work.engine.cameras["gate"].threshold_now == 8.0
+
+
+# ---- what people say
+
+
+def test_what_is_said_is_learned_at_once_and_not_when_it_is_due(site, monkeypatch):
+    monkeypatch.setattr(engine_module, "TEND_S", 1e9)
+    with watched(site()) as work:
+        wait_for(lambda: scored(work, "gate"))
+        camera, heard = work.engine.cameras["gate"], list[int]()
+        monkeypatch.setattr(camera.threshold, "hear", lambda: heard.append(threading.get_ident()))
+        made = Event(
+            "1-a", "gate", "end", "alert", 1.0, 2.0, 1.0, 1.5, 9.0, 6.0, 64, 48, ended="calm",
+            run=camera.run,
+        )  # fmt: skip
+        work.store.put(made)
+        work.store.describe(made.id, FAST.to_bytes(), [])
+        work.store.verdict(made.id, "false_alarm")
+        assert len(camera.desk.pardons) == 0
+        work.heard("gate")
+        assert len(camera.desk.pardons) == 1
+        work.store.verdict(made.id, None)
+        work.heard("gate")
+        assert len(camera.desk.pardons) == 0
+        assert len(heard) == 2
+        assert threading.get_ident() not in heard, "by the engine's thread"
+        work.heard("attic")  # a camera that is gone: nothing to do
+
+
+def test_what_is_said_while_the_engine_hangs_is_learned_later(site, monkeypatch, caplog):
+    monkeypatch.setattr(engine_module, "ASK_S", 0.2)
+    go = threading.Event()
+    with watched(site()) as work:
+        wait_for(lambda: work.view("gate")[0])
+        work.engine.order(lambda: go.wait(5))
+        work.heard("gate")
+        go.set()
+    assert "learned from later" in caplog.text
 
 
 # ---- the file

@@ -115,6 +115,19 @@ def test_events_wait_for_somebody_to_look(store, monkeypatch, verdict, learned):
     assert peaks.count(9.0) == learned
 
 
+def test_who_has_just_looked_is_heard_before_it_is_due(store):
+    known = calibrate([scores(np.random.default_rng(4), 26)], 1.0, 1.0)
+    threshold = Threshold("gate", known, "abc", store)
+    over = Event("1-a", "gate", "end", "alert", 1.0, 2.0, 1.0, 1.5, 9.0, 6.0, 64, 48, ended="calm")
+    store.put(over)
+    threshold.told(over)
+    store.verdict("1-a", "real")
+    threshold.tend()
+    assert len(threshold.running.alarms) == 1, "it is not due"
+    threshold.hear()
+    assert threshold.running.alarms == []
+
+
 @pytest.mark.parametrize("other", [None, "real", "false_alarm"])
 @pytest.mark.parametrize("verdict", ["real", "false_alarm"])
 def test_what_was_said_can_be_taken_back(store, monkeypatch, verdict, other):

@@ -69,14 +69,15 @@ def _cameras(app: FastAPI, stand: Stand) -> None:
         stand.asked.append({"threshold": body["threshold"]})
         row = made.past(body["threshold"], made.now(), "set by hand")
         stand.history.insert(0, row)
-        stand.cameras[name]["threshold"] = body["threshold"]
-        return {"threshold": body["threshold"]}
+        stand.cameras[name] |= {"threshold": body["threshold"], "threshold_undoable": True}
+        return {"threshold": body["threshold"], "undoable": True}
 
     @app.post("/api/cameras/{name}/threshold/undo")
     def undo(name: str) -> Any:
         stand.history.pop(0)
-        stand.cameras[name]["threshold"] = stand.history[0]["threshold"]
-        return {"threshold": stand.history[0]["threshold"]}
+        again, more = stand.history[0]["threshold"], len(stand.history) > 1
+        stand.cameras[name] |= {"threshold": again, "threshold_undoable": more}
+        return {"threshold": again, "undoable": more}
 
     @app.get("/api/cameras/{name}/thresholds")
     def thresholds(name: str) -> Any:

@@ -30,7 +30,7 @@ def camera(name: str, **more: Any) -> Json:
         "dropped": {"newer": 112, "late": 3}, "reconnects": 1, "latency_p95_s": 0.074,
         "score": 1.2, "level": 0.4, "threshold": 3.0, "anomaly": False, "armed": True, "zones": [],
         "model": "m2s2l-edge", "run": "0123456789ab", "stage": "watching", "provisional": False,
-        "added": False, "light": None,
+        "added": False, "light": None, "run_name": name, "threshold_undoable": False,
         "promise": "about 2 false alarms a day, 1.1 to 3.4 (90 %), from 26 h of footage",
         "threshold_text": "about 2 false alarms a day, 1.1 to 3.4 (90 %), from 26 h of footage",
     }  # fmt: skip

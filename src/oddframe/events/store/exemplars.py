@@ -146,12 +146,14 @@ class Learned:
         )
         return [_exemplar(row) for row in rows]
 
-    def forget(self, exemplar_id: int) -> bool:
+    def forget(self, exemplar_id: int) -> str | None:
         """Take an exemplar back: what is like it raises alarms again. What was said of its event
-        stays. False where there is no such."""
+        stays. The camera that it was of; None where there is no such."""
         with self._db.write() as con:
-            done = con.execute("DELETE FROM exemplars WHERE id = ?", (exemplar_id,))
-            return done.rowcount > 0
+            row = con.execute(
+                "DELETE FROM exemplars WHERE id = ? RETURNING camera", (exemplar_id,)
+            ).fetchone()
+            return None if row is None else str(row["camera"])
 
     def silenced(self, times: Mapping[int, tuple[int, float]]) -> None:
         """Count what exemplars, by their ids, have silenced: how often since, and when last."""

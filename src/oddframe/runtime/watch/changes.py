@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from oddframe.errors import ConfigError
+from oddframe.errors import ConfigError, OddframeError
 from oddframe.events.event import Event
 from oddframe.events.store import Store, StoreError
 from oddframe.events.tracker import Tracker
@@ -224,7 +224,24 @@ class Changes:
         threshold = self._known(camera).threshold
         return self.engine.ask(lambda: threshold.undo())
 
+    def heard(self, name: str) -> None:
+        """Something was said of a camera's events: learn from it now, not when it is due.
+
+        Where the camera is gone, or the engine hangs, nothing is lost: it is in the store.
+        """
+        camera = self.engine.cameras.get(name)
+        if camera is None:
+            return
+        try:
+            self.engine.ask(lambda: self._heard(camera))
+        except OddframeError as error:
+            log.warning("%s: learned from later: %s", name, error, extra={"camera": name})
+
     # ---- by the engine's thread
+
+    def _heard(self, camera: Camera) -> None:
+        camera.desk.tend()
+        self._learned(camera.threshold.hear)
 
     def _join(self, camera: Camera, config: CameraConfig, detector: Detector | None) -> None:
         now = time.time()

@@ -126,6 +126,16 @@ class Threshold:
             else:
                 running.add_peak(record.event.peak_score, alarm.light, alarm.id)
 
+    def hear(self) -> None:
+        """Look now what was said of events; `tend` does once a minute.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        if self.running is not None:
+            self._judged = time.monotonic()
+            self.judged(self.running)
+
     def tend(self) -> None:
         """Become another threshold where the footage asks for it; say what has shifted.
 
@@ -137,8 +147,7 @@ class Threshold:
             return
         now = time.monotonic()
         if now - self._judged >= JUDGED_S:
-            self._judged = now
-            self.judged(running)
+            self.hear()
         changes = len(running.changes)
         if running.proposal() is not None and len(running.changes) > changes:
             self._changed(running.changes[-1].text)
@@ -212,6 +221,11 @@ class Threshold:
     def light(self) -> Mode | None:
         """The light that was seen last, where each has a threshold of its own; None before."""
         return self._light.mode if self._lights else None
+
+    @property
+    def undoable(self) -> bool:
+        """Whether there is a change that `undo` would take back."""
+        return bool((self.running or self._fixed).changes)
 
     @property
     def provisional(self) -> bool:

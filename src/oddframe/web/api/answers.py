@@ -96,6 +96,8 @@ class CameraAnswer(Answer):
     """Score of the alarm, in the light that it sees by; null without a RUN."""
     threshold_text: str
     """What is to be expected of that threshold, and how far it moves by itself; "" without one."""
+    threshold_undoable: bool
+    """It was changed, by hand or by itself, and that can be undone."""
     light: Light | None
     """That it sees by, where each has a threshold of its own."""
     provisional: bool
@@ -108,6 +110,8 @@ class CameraAnswer(Answer):
     """Their names."""
     model: str
     """"" without a RUN."""
+    run_name: str
+    """Of the RUN's folder; "" without one."""
     run: str
     """Hash of the weights that score; events carry it too."""
     promise: str
@@ -212,10 +216,12 @@ def camera_answer(work: AtWork, name: str, now: float) -> CameraAnswer | None:
         score=_finite(meters.score) if sighted else None,
         level=_finite(meters.level) if sighted else None,
         threshold=_finite(camera.threshold_now),
-        threshold_text=camera.threshold.text if info else "", light=camera.threshold.light,
+        threshold_text=camera.threshold.text if info else "",
+        threshold_undoable=camera.threshold.undoable, light=camera.threshold.light,
         provisional=camera.threshold.provisional, anomaly=sighted and meters.anomaly,
         armed=work.armed(name), zones=[zone.name for zone in config.zones],
-        model=info.model if info else "", run=camera.run,
+        model=info.model if info else "", run_name=info.run.resolve().name if info else "",
+        run=camera.run,
         promise=str((info.calibration or {}).get("text", "")) if info else "",
     )  # fmt: skip
 

@@ -151,6 +151,8 @@ class ThresholdAnswer(Answer):
     """That it is of; null: of all."""
     text: str
     """What is to be expected of it, and how far it moves by itself."""
+    undoable: bool
+    """There is a change that can be undone."""
 
 
 class ThresholdRow(Answer):
@@ -263,7 +265,8 @@ class Change:
     def _threshold(self, camera: str, light: Light | None = None) -> ThresholdAnswer:
         own = known(self._work, camera).threshold
         return ThresholdAnswer(
-            camera=camera, threshold=own.at(light), light=light or own.light, text=own.text
+            camera=camera, threshold=own.at(light), light=light or own.light, text=own.text,
+            undoable=own.undoable,
         )
 
     def _fitted(self, camera: str) -> Camera:

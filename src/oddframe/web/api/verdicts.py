@@ -6,7 +6,7 @@ DELETE /api/exemplars/{id}                      it is not normal any more
 GET /api/judged                                 how many were right, week by week; its own test
 GET /api/events/{id}/why, …/nearest.jpg         what it was, and the most alike that was normal
 
-A verdict is learned from within five seconds by who scores, and within a minute by the threshold.
+What is said is learned from before it is answered, by who scores and by the threshold.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ class Verdicts:
         if not store.verdict(event_id, said.verdict, said.note):
             raise _no_event(event_id)
         record = self._record(event_id)
+        self._work.heard(record.event.camera)
         camera = self._work.engine.cameras.get(record.event.camera)
         made = store.exemplars(record.event.camera)
         own = next((e for e in made if e.event_id == event_id), None)
@@ -111,8 +112,10 @@ class Verdicts:
 
     def forget(self, exemplar: Number) -> Response:
         """Take an exemplar back: its like raises alarms again. What was said of its event stays."""
-        if not self._work.store.forget(exemplar):
+        camera = self._work.store.forget(exemplar)
+        if camera is None:
             raise HTTPException(404, f"There is no exemplar {exemplar}: it was taken back already.")
+        self._work.heard(camera)
         return Response(status_code=204)
 
     def judged(self, camera: OfCamera = None) -> JudgedAnswer:

@@ -125,10 +125,10 @@ class CameraPage {
       ["From frame to score", c.latency_p95_s === null ? null : `95 % within ${Math.round(c.latency_p95_s * 1000)} ms`],
       ["Not scored", left],
       ["Tries to connect again", c.reconnects || null],
-      ["Model", c.model || null], ["RUN", c.run ? el("code", null, c.run) : null],
+      ["Model", c.model || null], ["RUN", c.run ? [c.run_name, " ", el("code", { title: "Hash of its weights" }, c.run)] : null],
       ["Light", c.light ?? null], ["Promise", c.threshold_text || c.promise || null],
     ];
-    const key = JSON.stringify([c.source, c.state, c.since, c.width, number(c.fps, 2), number(c.scored_fps, 2), left, c.reconnects, c.model, c.run, c.light, c.threshold_text, c.promise]);
+    const key = JSON.stringify([c.source, c.state, c.since, c.width, number(c.fps, 2), number(c.scored_fps, 2), left, c.reconnects, c.model, c.run, c.run_name, c.light, c.threshold_text, c.promise]);
     if (key === this.known) return;
     this.known = key;
     fill(this.facts, facts(rows));

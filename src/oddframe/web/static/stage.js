@@ -42,8 +42,12 @@ export class Stage {
     this.heat.style.opacity = strength;
   }
 
-  // The boxes of an event, of null: none.
+  // The boxes of an event, of null: none. They are of its highest frame, and the picture moves on:
+  // they grow faint (CSS) until there are others.
   showBoxes(event) {
+    const key = JSON.stringify(event && [event.id, event.boxes]);
+    if (key === this.boxed) return;
+    this.boxed = key;
     if (!event) return void fill(this.boxes);
     this.boxes.setAttribute("viewBox", `0 0 ${event.width} ${event.height}`);
     fill(this.boxes, event.boxes.map((b) => svg("rect", { x: b.x, y: b.y, width: b.w, height: b.h })));

@@ -33,6 +33,7 @@ export class Threshold {
       this.cost, el("p", null, this.sure), this.words, this.light,
       el("div", { class: "row" }, field("Threshold", this.input), this.save, this.leave, this.back), past);
     this.saved = camera.threshold;
+    this.undoable = camera.threshold_undoable;
     this.reset();
     this.spoken = el("p", { class: "unseen", role: "status" });
     this.panel.append(this.spoken);
@@ -61,7 +62,10 @@ export class Threshold {
   // What the camera says its threshold is: day and night may have their own.
   told(camera) {
     say(this.light, camera.light ? `For ${camera.light === "infrared" ? "infrared" : "colour"} pictures, as they are now: each kind of light has its own.` : "");
-    if (camera.threshold === this.saved || Date.now() < (this.sureUntil ?? 0)) return;
+    if (Date.now() < (this.sureUntil ?? 0)) return;
+    this.undoable = camera.threshold_undoable;
+    this.back.hidden = this.changed || !this.undoable;
+    if (camera.threshold === this.saved) return;
     const untouched = !this.changed;
     this.saved = camera.threshold;
     if (untouched) this.reset();
@@ -79,8 +83,9 @@ export class Threshold {
   }
 
   // What was just saved. What the socket tells may have been on its way before.
-  settle(value) {
+  settle(value, undoable) {
     this.saved = value;
+    this.undoable = undoable;
     this.sureUntil = Date.now() + LATE_MS;
     this.reset();
   }
@@ -101,7 +106,7 @@ export class Threshold {
 
   refresh() {
     this.save.hidden = this.leave.hidden = !this.changed;
-    this.back.hidden = this.changed;
+    this.back.hidden = this.changed || !this.undoable;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.ask(), ASK_MS);
   }
@@ -126,14 +131,14 @@ export class Threshold {
   async put() {
     const before = this.saved, wanted = this.value;
     const said = await put(path(["cameras", this.name, "threshold"]), { threshold: wanted });
-    this.settle(said?.threshold ?? wanted);
+    this.settle(said?.threshold ?? wanted, said?.undoable ?? true);
     toast(`The threshold of ${this.name} is ${number(this.saved, 4)}; it was ${number(before, 4)}.`, { label: "Undo", run: () => this.undo().catch(sorry) });
     if (this.history.firstChild) this.load();
   }
 
   async undo() {
     const said = await post(path(["cameras", this.name, "threshold", "undo"]));
-    this.settle(said?.threshold ?? this.saved);
+    this.settle(said?.threshold ?? this.saved, said?.undoable ?? false);
     toast(`The threshold of ${this.name} is ${number(this.saved, 4)} again.`);
     if (this.history.firstChild) this.load();
   }

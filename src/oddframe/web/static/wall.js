@@ -9,6 +9,7 @@ import { spark } from "./plot.js";
 import { action, badges, head, moodTag, sorry, toast } from "./ui.js";
 
 const BACK_S = 120; // of the sparklines
+const OLD_S = 5; // boxes
 const MOST = 64; // cameras whose pictures one page may ask for
 
 export function open(main, app) {
@@ -103,12 +104,15 @@ class Tile {
   picture(at, bitmap, alarm) {
     draw(this.canvas, bitmap);
     const pen = this.canvas.getContext("2d");
+    // They are of the alarm's highest frame, and what was there moves on.
+    if (alarm && at.t_utc - seconds(alarm.peak) > OLD_S) pen.globalAlpha = 0.25;
     for (const b of alarm?.boxes ?? []) {
       const [x, y] = [bitmap.width / alarm.width, bitmap.height / alarm.height];
       pen.lineWidth = bitmap.width / 130;
       pen.strokeStyle = "#ff5a00";
       pen.strokeRect(b.x * x, b.y * y, b.w * x, b.h * y);
     }
+    pen.globalAlpha = 1;
     this.seen = at.t_utc;
     this.node.classList.add("pictured");
     if (this.note.textContent === "No picture yet.") say(this.note, "");
