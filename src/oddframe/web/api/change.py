@@ -265,7 +265,10 @@ class Change:
     def _threshold(self, camera: str, light: Light | None = None) -> ThresholdAnswer:
         own = known(self._work, camera).threshold
         return ThresholdAnswer(
-            camera=camera, threshold=own.at(light), light=light or own.light, text=own.text,
+            camera=camera,
+            threshold=own.at(light),
+            light=light or own.light,
+            text=own.text,
             undoable=own.undoable,
         )
 
