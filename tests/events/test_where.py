@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from oddframe.events.event import Box
-from oddframe.events.where import MOST, SPECK, boxes, places
+from oddframe.events.where import MOST, SPECK, boxes, outlined, places
 
 
 def heat_of(*spots, size=64, cold=-0.5):
@@ -101,3 +101,12 @@ def test_they_are_the_components_that_scipy_finds(heat, width, height, floor):
         assert len(exact) == count
     else:
         assert len(found) == 1
+
+
+def test_boxes_are_drawn_in_place_on_a_smaller_picture():
+    image = np.zeros((360, 640, 3), np.uint8)
+    drawn = outlined(image, (Box(200, 100, 400, 300),), 1280, 720)
+    rows, columns = np.nonzero(drawn.any(axis=2))
+    assert (columns.min(), rows.min()) == pytest.approx((100, 50), abs=2)
+    assert (columns.max(), rows.max()) == pytest.approx((299, 199), abs=2)
+    assert not image.any()

@@ -5,7 +5,14 @@ import time
 import numpy as np
 import pytest
 
-from oddframe.report.heat import draw_status, draw_truth, heat_range, legend_colours, overlay
+from oddframe.report.heat import (
+    draw_truth,
+    heat_range,
+    legend_colours,
+    overlay,
+    strip_rows,
+    with_status,
+)
 
 NAN = float("nan")
 
@@ -92,11 +99,12 @@ def test_truth_outline_keeps_a_single_pixel_of_a_larger_mask(picture):
     assert not np.array_equal(draw_truth(picture, mask), picture)
 
 
-def test_status_touches_the_foot_only(picture):
-    out = draw_status(picture, 1.5, 0.5, False, 12.3, history=[NAN, 0.2, 1.5])
-    assert np.array_equal(out[:72], picture[:72])
-    assert not np.array_equal(out[72:], picture[72:])
-    assert out is not picture
+def test_the_status_stands_below_the_picture(picture):
+    out = with_status(picture, 1.5, 0.5, False, 12.3, history=[NAN, 0.2, 1.5])
+    h, w = picture.shape[:2]
+    assert out.shape == (h + strip_rows(h), w, 3)
+    assert np.array_equal(out[:h], picture)
+    assert out[h:].max() > 100, "something is written"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +121,8 @@ def test_status_touches_the_foot_only(picture):
 @pytest.mark.parametrize("size", [(8, 8), (64, 64), (360, 640)], ids=str)
 def test_status_bears_every_value_at_every_size(size, score, level, history):
     image = np.full((*size, 3), 128, np.uint8)
-    assert draw_status(image, score, level, level >= 1, 3.0, history=history).shape == image.shape
+    out = with_status(image, score, level, level >= 1, 3.0, history=history)
+    assert out.shape == (size[0] + strip_rows(size[0]), size[1], 3)
 
 
 def test_legend_colours_go_from_dark_to_light():

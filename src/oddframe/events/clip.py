@@ -37,6 +37,7 @@ from oddframe.events.event import Event
 from oddframe.events.ring import ClipConfig, Ring, Shot, to_jpeg
 from oddframe.events.store.database import StoreError
 from oddframe.events.store.files import CLIPS, SNAPSHOTS, place, plain_of, write_whole
+from oddframe.events.where import outlined
 from oddframe.pictures import Image
 
 KINDS = (
@@ -52,8 +53,6 @@ NICE = 10
 """Of the thread that encodes: scoring comes first."""
 QUALITY = 90
 """Of snapshots."""
-COLOUR = (40, 60, 255)
-"""Of boxes, BGR."""
 
 log = logging.getLogger("oddframe.events.clip")
 
@@ -236,22 +235,10 @@ def write_snapshot(folder: Path, event: Event, image: Image) -> str:
         StoreError: the disk is full; a picture of before is still there.
     """
     path = place(SNAPSHOTS, event.camera, event.id, ".jpg")
+    drawn = outlined(image, event.boxes, event.width, event.height)
     write_whole(folder / plain_of(path), to_jpeg(image, QUALITY))
-    write_whole(folder / path, to_jpeg(with_boxes(image, event), QUALITY))
+    write_whole(folder / path, to_jpeg(drawn, QUALITY))
     return path
-
-
-def with_boxes(image: Image, event: Event) -> Image:
-    """A copy with the event's boxes drawn around what they hold."""
-    drawn = image.copy()
-    h, w = image.shape[:2]
-    across, down = w / event.width, h / event.height
-    thick = max(2, round(h / 240))
-    for box in event.boxes:
-        corner = (round(box.x * across), round(box.y * down))
-        other = (round((box.x + box.w) * across) - 1, round((box.y + box.h) * down) - 1)
-        cv2.rectangle(drawn, corner, other, COLOUR, thick)
-    return drawn
 
 
 def _encoded(shots: Iterable[Shot], encoder: str, suffix: str, options: dict[str, str]) -> bytes:

@@ -5,19 +5,22 @@ Letters: h w rows and columns of the heat map, which lies over the whole picture
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from oddframe.events.event import Box
-from oddframe.types import Map
+from oddframe.types import Image, Map
 
 MOST = 5
 """Boxes that one picture has, at most."""
 SPECK = 1 / 2000
 """A place smaller than this part of the picture is told only where there is none larger: 8 cells at
 128 px, against the 256 of the window over which errors are averaged."""
+COLOUR_BGR = (40, 60, 255)
+"""Of the boxes in pictures."""
 NEAR_TOP = 0.8
 """Where nothing reaches the floor, what belongs to the hottest place: this share of its heat."""
 
@@ -81,6 +84,26 @@ def places(
         Place(_box(stats[i], heat.shape, width, height), _share(heat, labels == i, top))
         for i in kept
     )
+
+
+def outlined(image: Image, found: Sequence[Box], width: int, height: int) -> Image:
+    """A copy of a picture (h, w, 3) BGR with boxes drawn around what they hold.
+
+    Args:
+        image: of any size.
+        found: boxes in the pixels of a picture of `width` and `height`.
+        width: see `found`.
+        height: see `found`.
+    """
+    drawn = image.copy()
+    h, w = image.shape[:2]
+    across, down = w / width, h / height
+    thick = max(2, round(h / 240))
+    for box in found:
+        corner = (round(box.x * across), round(box.y * down))
+        other = (round((box.x + box.w) * across) - 1, round((box.y + box.h) * down) - 1)
+        cv2.rectangle(drawn, corner, other, COLOUR_BGR, thick)
+    return drawn
 
 
 def _cells(stat: np.ndarray) -> int:

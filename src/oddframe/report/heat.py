@@ -1,4 +1,4 @@
-"""Heat maps over pictures, outlines of the truth, and a readout strip for videos.
+"""Heat maps over pictures, outlines of the truth, and a readout strip below videos.
 
 Pictures are (h, w, 3) BGR uint8; nothing here changes its input.
 
@@ -25,6 +25,7 @@ TRUTH_BGR = (0, 190, 255)
 """Amber outlines, the colour of the abnormal spans in the plots."""
 _LINEAR, _AREA = cv2.INTER_LINEAR, cv2.INTER_AREA
 _ALARM_BGR = (60, 110, 255)
+_STRIP_BGR = (24, 24, 24)
 _TEXT_BGR = (240, 240, 240)
 _DIM_BGR = (165, 165, 165)
 
@@ -108,7 +109,12 @@ def draw_truth(image_bgr: Image, mask: NDArray[np.bool_]) -> Image:
     return out
 
 
-def draw_status(
+def strip_rows(height: int) -> int:
+    """Rows of the readout below a picture of that height."""
+    return max(18, round(height * 0.075))
+
+
+def with_status(
     image_bgr: Image,
     score: float,
     level: float,
@@ -118,16 +124,16 @@ def draw_status(
     history: Sequence[float] | NDArray[np.floating] = (),
     threshold: float | None = None,
 ) -> Image:
-    """The picture with a dark readout strip along its foot.
+    """The picture with a dark readout strip below it: `strip_rows` rows more.
 
     `history` holds the newest scores, oldest first, NaN where there is none; the strip draws them
     as a sparkline with the threshold as a line (by default worked out from score and level).
     """
-    out = image_bgr.copy()
-    h, w = out.shape[:2]
-    strip = min(h, max(18, round(h * 0.075)))
-    foot = out[h - strip :]
-    np.copyto(foot, foot // 4)
+    h, w = image_bgr.shape[:2]
+    strip = strip_rows(h)
+    out = np.full((h + strip, w, 3), _STRIP_BGR, np.uint8)
+    out[:h] = image_bgr
+    foot = out[h:]
     if alarm:
         foot[:2] = _ALARM_BGR
     if threshold is None and math.isfinite(level) and level != 0:

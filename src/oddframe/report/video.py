@@ -1,6 +1,6 @@
 """Videos for people to look at, written whole or not at all.
 
-The overlay is every frame with its heat map and a readout strip.
+The overlay is every frame with its heat map, boxes around what raises the alarm, and a readout.
 
 VP8 in WebM: of what a plain OpenCV can encode it is the only kind that browsers play (Chrome,
 Firefox, Edge, Safari), and VLC and mpv do too. H.264 is not in OpenCV's wheels for licence reasons,
@@ -25,7 +25,8 @@ import cv2
 import numpy as np
 
 from oddframe.errors import RunError
-from oddframe.report.heat import draw_status, overlay
+from oddframe.events.where import boxes, outlined
+from oddframe.report.heat import overlay, strip_rows, with_status
 from oddframe.sources.base import quiet_opencv
 from oddframe.types import Frame, Image, Score, SourceInfo
 
@@ -167,8 +168,9 @@ class OverlayWriter(VideoFile):
             for frame, score in detector.follow(source):
                 video.write(frame, score)
 
-    The picture keeps its size. The colours mean the same in every video of a run: clear below half
-    the threshold, brightest from twice the threshold on.
+    The picture keeps its size; the readout stands below it. The colours mean the same in every
+    video of a run: clear below half the threshold, brightest from twice the threshold on. Heat that
+    only just reaches it is pale, so from there on (level 1) what is hot has boxes, as in events.
 
     Raises:
         RunError: as `VideoFile`.
@@ -179,15 +181,19 @@ class OverlayWriter(VideoFile):
         middle = UNCALIBRATED if threshold is None else threshold
         self._low, self._high = 0.5 * middle, 2.0 * middle
         self._history: deque[float] = deque(maxlen=max(2, round(HISTORY_S * info.fps)))
-        super().__init__(folder, f"{stem}.overlay", (info.width, info.height), info.fps)
+        size = (info.width, info.height + strip_rows(info.height))
+        super().__init__(folder, f"{stem}.overlay", size, info.fps)
 
     def write(self, frame: Frame, score: Score) -> None:
         """Draw and append the next frame."""
         image = frame.image
         if score.heat is not None:
             image = overlay(image, score.heat, low=self._low, high=self._high, alpha=ALPHA)
+            if score.alarm and self._threshold is not None:
+                h, w = image.shape[:2]
+                image = outlined(image, boxes(score.heat, self._threshold, w, h), w, h)
         self._history.append(score.score)
-        image = draw_status(
+        image = with_status(
             image, score.score, score.level, score.alarm, score.pts_s,
             history=self._history, threshold=self._threshold,
         )  # fmt: skip

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
 import re
 import sys
 from collections.abc import Iterator
@@ -55,11 +54,11 @@ def load(name: str | None = None) -> Library | str:
     best = SETS.get(torch.backends.cpu.get_cpu_capability(), ("plain",))
     missing = "the C extension was not built (no C compiler when oddframe was installed)"
     for choice in best if name is None else (name,):
-        spec = importlib.util.find_spec(f"oddframe.ops.native.scan_{choice}")
-        if spec is None or spec.origin is None:
+        path = Path(__file__).with_name(f"scan_{choice}.so")
+        if not path.is_file():
             continue
         try:
-            return open_library(choice, Path(spec.origin))
+            return open_library(choice, path)
         except (OSError, AttributeError) as error:  # the latter from a library of an older source
             missing = f"the C extension does not load ({error})"
     return missing
