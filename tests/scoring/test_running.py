@@ -11,7 +11,8 @@ import pytest
 
 from oddframe.scoring.calibrate import LOWEST, calibrate, threshold_of
 from oddframe.scoring.promise import expected_counts
-from oddframe.scoring.running import BOUNDS, DAILY, MOST_PEAKS, Running
+from oddframe.scoring.running import BOUNDS, DAILY, Running
+from oddframe.scoring.seen import MOST_PEAKS
 
 STEP_S = 20.0
 """Between scores: each is a peak of its own."""
@@ -54,7 +55,7 @@ class Watch:
             scores[i] = height
         for i, score in enumerate(scores.tolist()):
             alarmed = score >= running.threshold()
-            running.take(score, self.pts_s, alarmed=alarmed)
+            running.seen.take(score, self.pts_s, alarmed=alarmed)
             if alarmed:
                 self.event(f"{len(self.thresholds)}-{i}", score, i in known)
                 false += i not in known
@@ -69,9 +70,9 @@ class Watch:
         if self.policy != "left out":
             self.running.alarm(id)
         if self.policy == "learned" or (self.review and not real):
-            self.running.add_peak(score, None, id)
+            self.running.seen.add_peak(score, None, id)
         elif self.review:
-            self.running.confirm(id)
+            self.running.seen.confirm(id)
 
 
 def watched(days, seed=0, rise=0.0, real=0.0, per_day=1.0, **how):
@@ -161,7 +162,7 @@ def test_scores_just_below_the_threshold_cannot_raise_it_beyond_its_bounds():
         for i, score in enumerate(scores.tolist()):
             threshold = running.threshold()
             attack = 0.999 * threshold if i % 40 == 0 else min(score, 0.99 * threshold)
-            running.take(attack, pts_s)
+            running.seen.take(attack, pts_s)
             pts_s += STEP_S
             if i % 270 == 0:
                 running.proposal()
@@ -174,7 +175,7 @@ def test_scores_just_below_the_threshold_cannot_raise_it_beyond_its_bounds():
 
 def feed(running, scores, light=None, begin_s=0.0):
     for i, score in enumerate(scores):
-        running.take(float(score), begin_s + i * STEP_S, light)
+        running.seen.take(float(score), begin_s + i * STEP_S, light)
 
 
 def test_bounds_hold_whatever_comes():
@@ -246,16 +247,16 @@ def test_what_somebody_said_of_an_alarm_counts():
                 id = f"{number}-{i}"
                 running.alarm(id)
                 if said == "real":
-                    running.confirm(id)
+                    running.seen.confirm(id)
                 elif said == "false":
-                    running.add_peak(1.5 * first, None, id)
-        assert len(running.alarms) == (30 if said == "nothing" else 0)
-        running.take(0.0, 6 * 86400.0)
+                    running.seen.add_peak(1.5 * first, None, id)
+        assert len(running.seen.alarms) == (30 if said == "nothing" else 0)
+        running.seen.take(0.0, 6 * 86400.0)
         found[said] = (running.proposal() or running.calibration)["threshold"]
     assert found["real"] < 0.97 * found["nothing"]
     assert found["false"] > 1.03 * found["nothing"]
-    running.confirm("never heard of")
-    running.add_peak(1.5 * first, None, "never heard of")
+    running.seen.confirm("never heard of")
+    running.seen.add_peak(1.5 * first, None, "never heard of")
 
 
 def test_somebody_sets_a_threshold_amid_alarms_of_the_first_hour():
@@ -278,7 +279,7 @@ def test_lights_go_on_apart():
     for day in range(2):
         scores = np.where(lights == "infrared", 0.8, 1.0) * normal_day(rng)
         for i, score in enumerate(scores.tolist()):
-            running.take(score, day * 86400 + i * STEP_S, lights[i])
+            running.seen.take(score, day * 86400 + i * STEP_S, lights[i])
     found = running.proposal()
     for name in ("infrared", "colour"):
         assert running.threshold(name) == threshold_of(found, name)
@@ -298,7 +299,7 @@ def test_a_light_that_was_not_seen_before_gets_a_threshold_of_its_own():
     larger = threshold_of(calibration, "infrared")
     assert running.threshold("infrared") == larger
     feed(running, 0.3 * normal_day(rng), "infrared")
-    running.take(0.0, 86400.0, "infrared")
+    running.seen.take(0.0, 86400.0, "infrared")
     found = running.proposal()
     assert threshold_of(found, "infrared") == pytest.approx(larger / DAILY)
     assert found["modes"]["infrared"]["share"] == pytest.approx(1 / 3, abs=0.02)
@@ -316,8 +317,10 @@ def test_state_outlives_a_restart_and_stays_small():
     back = Running.read(calibration, json.loads(text))
     assert back.threshold() == watch.running.threshold()
     assert back.changes == watch.running.changes
-    assert back.alarms == watch.running.alarms
-    assert back.seen_h == pytest.approx(watch.running.seen_h + 100 * STEP_S / 3600, abs=0.02)
+    assert back.seen.alarms == watch.running.seen.alarms
+    assert back.seen.hours == pytest.approx(
+        watch.running.seen.hours + 100 * STEP_S / 3600, abs=0.02
+    )
     again = normal_day(rng)
     for running in (back, watch.running):
         feed(running, again, begin_s=4 * 86400)
@@ -343,11 +346,11 @@ def test_state_of_another_calibration_is_passed_over():
     calibration, rng = begun()
     running = Running(calibration)
     feed(running, 1.5 * normal_day(rng))
-    running.take(0.0, 86400.0)
+    running.seen.take(0.0, 86400.0)
     assert running.proposal() is not None
     other, _ = begun(seed=1)
     fresh = Running.read(other, running.plain())
-    assert (fresh.threshold(), fresh.changes, fresh.seen_h) == (other["threshold"], [], 0)
+    assert (fresh.threshold(), fresh.changes, fresh.seen.hours) == (other["threshold"], [], 0)
 
 
 def test_a_calibration_of_too_little_to_fit_goes_on_too():
@@ -356,7 +359,7 @@ def test_a_calibration_of_too_little_to_fit_goes_on_too():
     assert calibration["evidence"] is None
     running = Running(calibration)
     feed(running, rng.normal(size=DAY))
-    running.take(0.0, 86400.0)
+    running.seen.take(0.0, 86400.0)
     found = running.proposal()
     assert found["method"] == "tail"
     assert expected_counts(found, 7) is not None
@@ -369,5 +372,5 @@ def test_a_camera_that_shows_nothing_teaches_nothing():
     running = Running(calibration)
     feed(running, np.full(2 * DAY, np.nan))
     assert running.proposal() is None
-    assert running.seen_h == 0
+    assert running.seen.hours == 0
     assert running.drift() is None

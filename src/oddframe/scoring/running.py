@@ -1,11 +1,11 @@
 """A calibration that goes on by itself: live footage without alarms joins what it was made of.
 
     running = Running(calibration)
-    running.take(score, pts_s, light, alarmed=tracker.open is not None)   # every scored frame
-    running.alarm(event.id, light)             # an event is over, and nobody has looked at it
-    running.add_peak(score, light, event.id)   # somebody has: a false alarm
-    running.confirm(event.id)                  # somebody has: it was real
-    found = running.proposal()                 # now and then another calibration, or None
+    running.seen.take(score, pts_s, light, alarmed=tracker.open is not None)  # every scored frame
+    running.alarm(event.id, light)                  # an event is over, and nobody has looked at it
+    running.seen.add_peak(score, light, event.id)   # somebody has: a false alarm
+    running.seen.confirm(event.id)                  # somebody has: it was real
+    found = running.proposal()                      # now and then another calibration, or None
 
 Three rules keep it from learning what it should report. The threshold moves by `DAILY` in a day at
 most, and never beyond `BOUNDS` times what it was. Every move is a record and can be undone. And
@@ -29,12 +29,6 @@ the last ten:
     somebody looks at each          1.00   1.1                              1.01   1.1
     all learned as normal                                                   1.36   0.1
     censored, 2 % higher every day  1.57   5.3    told of on days 9 to 14
-
-Peaks are found hour by hour (`scoring.hour`); frames within `gap_s` of an alarm do not count, nor
-does their time.
-
-The evidence is that of the last `WINDOW` days, the calibration's days included. Clock times play no
-part: a day is 24 hours of scored stream.
 """
 
 from __future__ import annotations
@@ -60,7 +54,6 @@ from oddframe.scoring.changes import (
     SMALLEST,
     Alarm,
     Change,
-    Judged,
     bounded,
     mark_of,
     newest,
@@ -68,17 +61,14 @@ from oddframe.scoring.changes import (
     since_hand,
     told,
 )
-from oddframe.scoring.drift import WHOLE_H, Shift, shift_of
-from oddframe.scoring.hour import Hour
-from oddframe.scoring.peaks import Footage
+from oddframe.scoring.drift import WHOLE_H
 from oddframe.scoring.promise import expected_counts
 from oddframe.scoring.rate import by_hand, promise_at, rate_at
-from oddframe.scoring.refit import Fitted, evidence_of, refit, side_of
+from oddframe.scoring.refit import Fitted, refit, side_of
+from oddframe.scoring.seen import ALL, WEEK_H, Seen
 
 EVERY_H = 6.0
 """Hours of stream between two proposals."""
-WINDOW = 14
-"""Days that count; what is older is forgotten."""
 GROWN = 1.25
 """Times the footage from which a calibration is told anew although its thresholds stay."""
 SURPLUS = 2.0
@@ -90,13 +80,6 @@ from a few hours is passed far more often than promised."""
 SURE = 0.99
 """The alarms of a week are told of where so large a share of weeks has fewer, or more: never in 16
 made months of days that stay, within 15 days where three real events a day join one alarm."""
-MOST_PEAKS = 600
-"""Largest peaks that are kept of each light."""
-MOST_ALARMS = 300
-MOST_JUDGED = 100
-"""What was said of an event before so many others is not taken back any more."""
-ALL = ""
-"""The light of calibrations that know none, and of frames whose light is not known."""
 
 
 class Running:
@@ -111,75 +94,14 @@ class Running:
         """That of now: the last proposal, or what it began with."""
         self.changes: list[Change] = []
         """Newest last."""
-        self.alarms: list[Alarm] = []
-        """Not looked at, newest last."""
-        self.judged: list[Judged] = []
-        """Looked at, newest last: what was said may be taken back."""
-        self.seen_h = 0.0
-        """Hours of live stream that were scored."""
+        self.seen = Seen(calibration)
+        """What the camera has shown since."""
         self._first = dict(calibration)
-        self._known = evidence_of(calibration)
-        """Per light what the calibration was made of."""
-        days = [int(part.day.max()) + 1 for part in self._known.values() if len(part.day)]
-        self._first_day = max(days, default=0)
-        """Of the live footage; those before are the calibration's."""
-        ends = [float(part.at_h.max()) + 1 for part in self._known.values() if len(part.at_h)]
-        self._first_h = max(ends, default=0.0)
-        self._live: dict[str, Footage] = {}
         self._asked_h, self._every_h = 0.0, every_h
-        self._alarms_seen: list[float] = []
-        self._gap_s = float(calibration["gap_s"])
-        self._hour = Hour(self._gap_s)
-
-    def take(
-        self, score: float, pts_s: float, light: object = None, *, alarmed: bool = False
-    ) -> None:
-        """The next frame of the stream; NaN where it has no score.
-
-        Args:
-            score: of any frame, in alarm or not.
-            pts_s: on the stream's clock. Where that goes back, a new stretch begins.
-            light: as `calibrate` had it in `modes`; None: not known.
-            alarmed: an event is open. Its frames do not count, nor do those within `gap_s` of it.
-        """
-        if self._hour.ends_before(pts_s):
-            self._finish()
-        self._hour.add(score, pts_s, self._key(light), alarmed)
 
     def alarm(self, id: str, light: object = None) -> None:
         """An event is over; what it was is not known yet."""
-        key = self._key(light)
-        self.alarms.append(Alarm(id, key, self.seen_h, self.threshold(key)))
-        self.alarms = self.alarms[-MOST_ALARMS:]
-        self._alarms_seen = [*self._alarms_seen, self.seen_h][-MOST_ALARMS:]
-
-    def add_peak(self, score: float, light: object = None, id: str | None = None) -> None:
-        """An event was a false alarm: its peak is a normal one."""
-        known = self._taken(id)
-        key = known.light if known else self._key(light)
-        at_h = known.at_h if known else self.seen_h
-        self._add(key, Footage.one(score), at_h)
-        self._judge(known, score)
-
-    def confirm(self, id: str) -> None:
-        """An event was real: it is no part of what is normal."""
-        self._judge(self._taken(id), None)
-
-    def take_back(self, id: str) -> None:
-        """What was said of an event is taken back: it waits again, and its peak counts no more."""
-        known = next((j for j in self.judged if j.alarm.id == id), None)
-        if known is None:
-            return
-        alarm, self.judged = known.alarm, [j for j in self.judged if j is not known]
-        self.alarms = sorted([*self.alarms, alarm], key=lambda a: a.at_h)
-        live = self._live.get(alarm.light)
-        if known.score is not None and live is not None:
-            at_h = self._first_h + alarm.at_h
-            self._live[alarm.light] = live.without(known.score, at_h)
-
-    def _judge(self, alarm: Alarm | None, score: float | None) -> None:
-        if alarm is not None:
-            self.judged = [*self.judged, Judged(alarm, score)][-MOST_JUDGED:]
+        self.seen.alarm(id, light, self.threshold(self.seen.key(light)))
 
     def threshold(self, light: object = None) -> float:
         """The threshold of now for a light."""
@@ -196,19 +118,19 @@ class Running:
         thresholds would move by less than `SMALLEST`; unless they rest on so much more footage
         that other counts are to be expected: then they stay as they are, and it is no change.
         """
-        if self.seen_h - self._asked_h < self._every_h:
+        if self.seen.hours - self._asked_h < self._every_h:
             return None
-        self._asked_h = self.seen_h
+        self._asked_h = self.seen.hours
         before, sought, after = dict[str, float](), dict[str, float](), dict[str, float]()
         found = dict[str, Fitted]()
-        for key in sorted(self._live):
+        for key in self.seen.lights:
             fitted = self._fitted(key)
             if fitted is None:
                 continue
             hand, later = since_hand(key, self.changes)
             before[key], sought[key] = self.threshold(key), fitted.threshold * _factor(key, hand)
             first = hand.after[key] if hand else self.first(key)
-            today = [c for c in later if c.at_h > self.seen_h - 24]
+            today = [c for c in later if c.at_h > self.seen.hours - 24]
             after[key] = bounded(key, before[key], sought[key], first, today)
             found[key] = fitted
         if all(abs(after[key] / before[key] - 1) < SMALLEST for key in after):
@@ -218,20 +140,20 @@ class Running:
             self._become(found, before)
             return self.calibration
         self._become(found, after)
-        change = Change(self.seen_h, before, after, sought, told(before, after, sought))
+        change = Change(self.seen.hours, before, after, sought, told(before, after, sought))
         self.changes = newest([*self.changes, change])
         return self.calibration
 
     def set(self, threshold: float, light: object = None) -> Change:
         """Somebody sets the threshold of a light; it holds from now on."""
-        key = self._key(light)
+        key = self.seen.key(light)
         fitted, now = self._fitted(key), self.threshold(key)
         change = set_by_hand(
-            key, now, threshold, now if fitted is None else fitted.threshold, self.seen_h
+            key, now, threshold, now if fitted is None else fitted.threshold, self.seen.hours
         )
         self.changes = newest([*self.changes, change])
         self.calibration = by_hand(self.calibration, threshold, key or None)
-        self._asked_h = self.seen_h
+        self._asked_h = self.seen.hours
         return change
 
     def undo(self) -> dict[str, Any]:
@@ -245,12 +167,8 @@ class Running:
             return self.calibration
         last = self.changes.pop()
         if last.by == "footage":
-            since_h = self.changes[-1].at_h if self.changes else 0.0
-            stop = self._day(since_h)
-            self._live = {key: part.of_days(stop=stop) for key, part in self._live.items()}
-            self.alarms = [a for a in self.alarms if self._day(a.at_h) < stop]
-            self._hour = Hour(self._gap_s)
-        self._asked_h = self.seen_h
+            self.seen.forget_from(self.changes[-1].at_h if self.changes else 0.0)
+        self._asked_h = self.seen.hours
         if not self.changes:
             self.calibration = dict(self._first)
         else:
@@ -261,13 +179,13 @@ class Running:
     def drift(self) -> str | None:
         """What has changed since the calibration, in words; None: nothing beyond chance."""
         parts = []
-        for key in sorted(self._live):
-            shift = self._shift(key)
+        for key in self.seen.lights:
+            shift = self.seen.shift(key, self.threshold(key))
             if shift is not None:
                 parts.append(f"normal scores{f' in {key}' if key else ''} {shift.text}")
-        week = sum(at_h >= self.seen_h - 168 for at_h in self._alarms_seen)
+        week = self.seen.of_a_week()
         expected = expected_counts(self.calibration, 7, confidence=SURE)
-        if self.seen_h >= 168 and expected and not expected[0] <= week <= expected[2]:
+        if self.seen.hours >= WEEK_H and expected and not expected[0] <= week <= expected[2]:
             parts.append(
                 f"{week} alarm{'s' * (week != 1)} in the last 7 days, where {expected[0]} to "
                 f"{expected[2]} were to be expected"
@@ -279,21 +197,12 @@ class Running:
 
     def plain(self) -> dict[str, Any]:
         """All that has to outlive a restart, as JSON; the hour that is open as if it were over."""
-        copy = type(self)(self._first, self._every_h)
-        for name in ("calibration", "changes", "alarms", "seen_h", "_asked_h", "_alarms_seen"):
-            setattr(copy, name, getattr(self, name))
-        copy._live, copy._hour = dict(self._live), self._hour
-        copy._finish()
         return {
             "began": mark_of(self._first),
             "calibration": self.calibration,
             "changes": [asdict(c) for c in self.changes],
-            "alarms": [asdict(a) for a in self.alarms],
-            "judged": [asdict(j) for j in self.judged],
-            "alarms_seen": self._alarms_seen,
-            "seen_h": copy.seen_h,
             "asked_h": self._asked_h,
-            "live": {key: part.plain() for key, part in copy._live.items()},
+            **self.seen.plain(),
         }
 
     @classmethod
@@ -310,66 +219,35 @@ class Running:
             return out
         out.calibration = dict(values["calibration"])
         out.changes = [Change(**c) for c in values["changes"]]
-        out.alarms = [Alarm(**a) for a in values["alarms"]]
-        judged = values.get("judged", ())  # none in what was written before there was any
-        out.judged = [Judged(Alarm(**j["alarm"]), j["score"]) for j in judged]
-        out._alarms_seen = list(values["alarms_seen"])
-        out.seen_h, out._asked_h = values["seen_h"], values["asked_h"]
-        out._live = {key: Footage.read(part) for key, part in values["live"].items()}
+        out._asked_h = values["asked_h"]
+        out.seen.go_on(values)
         return out
-
-    def _key(self, light: object) -> str:
-        """The light that a frame counts for."""
-        return ALL if light is None or not self._first.get("modes") else str(light)
-
-    def _day(self, at_h: float) -> int:
-        """The day of an hour of the live stream, the calibration's counted before."""
-        return self._first_day + math.floor(at_h / 24)
 
     @property
     def _settled(self) -> bool:
         """Whether the threshold is known well enough for surplus alarms to be taken for real."""
-        return float(self._first["hours"]) >= WHOLE_H or self.seen_h >= SETTLED_H
-
-    def _finish(self) -> None:
-        """The open hour is over."""
-        found, hours = self._hour.found()
-        self._hour = Hour(self._gap_s)
-        for key, part in found.items():
-            self._add(key, part, self.seen_h)
-        self.seen_h += hours
-
-    def _add(self, key: str, part: Footage, at_h: float) -> None:
-        """More of a light, from that hour of the live stream on."""
-        later = part.later(self._day(at_h), self._first_h + at_h)
-        live = Footage.joined([self._live.get(key, NOTHING), later])
-        first = self._day(self.seen_h) - WINDOW + 1
-        self._live[key] = live.of_days(first).largest(MOST_PEAKS)
-
-    def _taken(self, id: str | None) -> Alarm | None:
-        """An alarm that somebody has looked at, out of those that wait."""
-        known = next((a for a in self.alarms if a.id == id), None)
-        self.alarms = [a for a in self.alarms if a is not known]
-        return known
+        return float(self._first["hours"]) >= WHOLE_H or self.seen.hours >= SETTLED_H
 
     def _fitted(self, key: str) -> Fitted | None:
         """What the footage of the window asks for; None where it is too little."""
-        first = self._day(self.seen_h) - WINDOW + 1
-        parts = [self._known.get(key, NOTHING), self._live.get(key, NOTHING)]
-        footage = Footage.joined([part.of_days(first) for part in parts])
+        footage, live_h = self.seen.footage(key)
         if len(footage.peaks) < FEWEST_PEAKS or footage.total_h < MODE_H:
             return None
-        per_day = float(self._first["alarms_per_day"])
-        # As many as were promised count; those beyond are taken for real until somebody says.
-        most = math.ceil(self._promised(key) * parts[1].of_days(first).total_h / 24)
-        waiting = [a for a in self.alarms if a.light == key and self._day(a.at_h) >= first]
+        waiting = self._counted(key, live_h)
+        above = np.array([a.above for a in waiting])
+        at_h = np.array([self.seen.footage_h(a) for a in waiting])
+        return refit(footage, above, at_h, float(self._first["alarms_per_day"]))
+
+    def _counted(self, key: str, live_h: float) -> list[Alarm]:
+        """Which of the alarms that wait count as peaks: as many as were promised in so many hours;
+        those beyond are taken for real until somebody says."""
+        waiting = self.seen.waiting(key)
+        most = math.ceil(self._promised(key) * live_h / 24)
         if not self._settled:
             most = len(waiting)
         elif len(waiting) > SURPLUS * most and self._risen(key):
             most = math.ceil((1 + SURPLUS) * most)
-        waiting = waiting[max(0, len(waiting) - most) :]
-        above, at_h = (np.array([getattr(a, n) for a in waiting]) for n in ("above", "at_h"))
-        return refit(footage, above, self._first_h + at_h, per_day)
+        return waiting[max(0, len(waiting) - most) :]
 
     def _promised(self, key: str) -> float:
         """Alarms a day that were promised: those wanted, or those to be expected where somebody has
@@ -380,15 +258,8 @@ class Running:
             return wanted
         return max(wanted, rate_at(self.calibration, self.threshold(key), key).per_day or 0.0)
 
-    def _shift(self, key: str) -> Shift | None:
-        """Where normal scores of a light lie, if it is elsewhere than they did; by whole days."""
-        live = self._live.get(key, NOTHING)  # none in its first hour
-        whole = live.of_days(stop=self._day(self.seen_h))
-        known = self._known.get(key, NOTHING)
-        return shift_of(known, whole, self.threshold(key), float(self._first["hours"]))
-
     def _risen(self, key: str) -> bool:
-        shift = self._shift(key)
+        shift = self.seen.shift(key, self.threshold(key))
         return shift is not None and shift.now > shift.before
 
     def _side(self, key: str) -> Mapping[str, Any]:
@@ -396,7 +267,7 @@ class Running:
         if key == ALL:
             return self.calibration
         known: Mapping[str, Mapping[str, Any]] = self.calibration.get("modes") or {}
-        return known.get(key, {"share": 0.0, "gap_s": self._gap_s})
+        return known.get(key, {"share": 0.0, "gap_s": float(self._first["gap_s"])})
 
     def _become(self, found: Mapping[str, Fitted], thresholds: Mapping[str, float]) -> None:
         """Another calibration holds: these thresholds, and what they rest on now."""
@@ -434,7 +305,5 @@ def _factor(key: str, hand: Change | None) -> float:
     """By how much somebody has set a threshold off from what the footage asked for."""
     return 1.0 if hand is None else hand.after[key] / hand.sought[key]
 
-
-NOTHING = Footage.joined([])
 
 __all__ = ["ALL", "BOUNDS", "DAILY", "Alarm", "Change", "Running"]

@@ -92,8 +92,8 @@ def test_another_calibration_begins_anew(store):
     for t, score in enumerate(scores(rng, 5)):
         threshold.take(float(score), float(t), alarmed=False)
     threshold.keep()
-    assert Threshold("gate", first, "abc", store).running.seen_h > 4
-    assert Threshold("gate", second, "abc", store).running.seen_h == 0
+    assert Threshold("gate", first, "abc", store).running.seen.hours > 4
+    assert Threshold("gate", second, "abc", store).running.seen.hours == 0
 
 
 @pytest.mark.parametrize(("verdict", "learned"), [("real", 0), ("false_alarm", 1)])
@@ -107,10 +107,10 @@ def test_events_wait_for_somebody_to_look(store, monkeypatch, verdict, learned):
         store.put(event)
         threshold.told(event)
     threshold.tend()
-    assert [a.id for a in threshold.running.alarms] == ["1-a"]
+    assert [a.id for a in threshold.running.seen.alarms] == ["1-a"]
     store.verdict("1-a", verdict)  # whoever says it, in whatever process
     threshold.tend()
-    assert threshold.running.alarms == []
+    assert threshold.running.seen.alarms == []
     peaks = [p for part in threshold.running.plain()["live"].values() for p in part["peaks"]]
     assert peaks.count(9.0) == learned
 
@@ -123,9 +123,9 @@ def test_who_has_just_looked_is_heard_before_it_is_due(store):
     threshold.told(over)
     store.verdict("1-a", "real")
     threshold.tend()
-    assert len(threshold.running.alarms) == 1, "it is not due"
+    assert len(threshold.running.seen.alarms) == 1, "it is not due"
     threshold.hear()
-    assert threshold.running.alarms == []
+    assert threshold.running.seen.alarms == []
 
 
 @pytest.mark.parametrize("other", [None, "real", "false_alarm"])
@@ -144,7 +144,7 @@ def test_what_was_said_can_be_taken_back(store, monkeypatch, verdict, other):
     store.verdict("1-a", other)
     threshold.tend()
     threshold.tend()
-    waiting = [a.id for a in threshold.running.alarms]
+    waiting = [a.id for a in threshold.running.seen.alarms]
     assert waiting == (["1-a"] if other is None else [])
     live = threshold.running.plain()["live"].values()
     peaks = [p for part in live for p in part["peaks"]]

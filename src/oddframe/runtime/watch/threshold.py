@@ -101,7 +101,7 @@ class Threshold:
     def take(self, score: float, pts_s: float, *, alarmed: bool) -> None:
         """The next scored frame; `alarmed`: an event is open."""
         if self.running is not None:
-            self.running.take(score, pts_s, self._mode, alarmed=alarmed)
+            self.running.seen.take(score, pts_s, self._mode, alarmed=alarmed)
 
     def told(self, event: Event) -> None:
         """Of every event as it is told: one that is over, and that nobody has looked at, counts."""
@@ -112,19 +112,19 @@ class Threshold:
         """Look which of the events that wait somebody has looked at, whoever wrote it down: real
         ones are forgotten, a false alarm is one more normal peak. Who says another thing later, or
         nothing, is heard as well."""
-        for known in list(running.judged):
+        for known in list(running.seen.judged):
             said = "real" if known.score is None else "false_alarm"
             record = self._store.record(known.alarm.id)
             if record is not None and record.verdict != said:
-                running.take_back(known.alarm.id)
-        for alarm in list(running.alarms):
+                running.seen.take_back(known.alarm.id)
+        for alarm in list(running.seen.alarms):
             record = self._store.record(alarm.id)
             if record is None or record.verdict is None:
                 continue
             if record.verdict == "real":
-                running.confirm(alarm.id)
+                running.seen.confirm(alarm.id)
             else:
-                running.add_peak(record.event.peak_score, alarm.light, alarm.id)
+                running.seen.add_peak(record.event.peak_score, alarm.light, alarm.id)
 
     def hear(self) -> None:
         """Look now what was said of events; `tend` does once a minute.
