@@ -15,6 +15,8 @@ from oddframe.errors import RunError
 from oddframe.report import page, table
 from oddframe.report.page import Curve, Moment, ReportData, VideoTimeline, render, write_report
 from oddframe.report.timeline import share_text
+from oddframe.report.words import STREAMS
+from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.judge import Roc
 
 NAN = float("nan")
@@ -327,3 +329,79 @@ def test_a_folder_in_the_way_is_explained(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="cannot be written"):
         write_report(tmp_path / "file" / "report.html", ReportData("t"))
+
+
+# ---- words
+
+
+def test_every_name_in_a_table_is_explained():
+    rows = [
+        {"method": name, "protocol": "deploy", "auc": 0.8, "floor": True, "protocol_text": "x"}
+        for name in FLOORS
+    ]
+    rows += [
+        {"method": f"net{part}", "protocol": protocol, "auc": 0.9, "protocol_text": text}
+        for protocol, text, parts in (
+            ("deploy", "causal score; no", ["", ":own", *(f":{s}" for s in STREAMS)]),
+            ("paper", "score of the model's paper; per", [""]),
+        )
+        for part in parts
+    ]
+    html = render(ReportData("t", method="net", rows=rows))
+    named = re.findall(
+        r'<th scope="row">([^<]+?)(?: <span[^<]+</span>)?<small>([^<]+)</small>', html
+    )
+    assert len(named) == len(rows), "each has its words"
+    said = dict(named)
+    assert said["net:own"] != said["net"] != said["net:flow"]
+    both = [words for name, words in named if name == "net"]
+    assert sorted(both) == ["all its streams together", "the score of its paper"]
+    for word in ("AUC", "floor", "protocol deploy", "protocol paper", "level"):
+        assert f"<dt>{word}</dt>" in html
+
+
+def test_a_table_mixes_no_percent_and_fractions_and_says_counts_once():
+    row = {
+        "method": "net", "protocol": "deploy", "auc": 0.9712, "auc_low": 0.91, "auc_high": 0.993,
+        "tpr": 0.61, "macro_auc": 0.95, "frames": 1818, "abnormal": 1536, "videos": 12,
+        "protocol_text": "causal score", "labels": "labels.npz",
+    }  # fmt: skip
+    html = table.results_table([row, {**row, "method": "other", "auc": 0.5}])
+    assert html.count("91.0 to 99.3") == 2
+    assert html.count("1,818 frames, 1,536 abnormal, 12 videos") == 1
+    assert "found at 1 % false %" in html
+    assert not re.search(r">0\.\d", html)
+
+
+def test_model_and_floors_of_a_protocol_share_a_table_and_each_has_its_text():
+    html = table.results_table(
+        [
+            {"method": "net", "protocol": "deploy", "auc": 0.9, "protocol_text": "with weights"},
+            {"method": "flowspeed", "protocol": "deploy", "auc": 0.8, "protocol_text": "without"},
+        ]
+    )
+    assert html.count("<table>") == 1
+    assert "<b>net</b>: with weights" in html
+    assert "<b>floors</b>: without" in html
+
+
+def test_whoever_cannot_see_hears_other_words_for_every_picture_and_chart():
+    html = render(full())
+    alts = re.findall(r'<img [^>]*alt="([^"]+)"', html)
+    assert len(alts) == len(set(alts)) > 3
+    plots = re.findall(r'<div class="plot[^>]*>', html)
+    assert plots
+    for plot in plots:
+        assert 'role="group"' in plot
+        assert re.search(r'aria-label="[^"]+"', plot)
+    # what scrolls can be reached by keys
+    assert 'role="region" aria-label="Results under deploy" tabindex="0"' in html
+
+
+def test_the_first_tile_says_what_it_is_and_no_hash():
+    rows = [
+        {"method": "net", "protocol": "deploy", "auc": 0.9, "protocol_text": "causal; " + 40 * "x "}
+    ]
+    tile = re.search(r'<div class="tile.*?</div>', render(ReportData("t", rows=rows)))[0]
+    assert "as a camera gets it" in tile
+    assert "x x" not in tile

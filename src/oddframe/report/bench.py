@@ -8,7 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-WIDTH, MARGIN, LABELS = 760, 20, 190
+WIDTH, MARGIN, LABELS = 800, 20, 230
 """Pixels: the picture, its border, the column of names."""
 ROW, BAR, TITLE = 24, 15, 34
 """Pixels: from row to row, height of a bar, height of a table's title."""

@@ -22,6 +22,7 @@ from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeli
 from oddframe.report.roc import roc_charts
 from oddframe.report.table import results_table
 from oddframe.report.timeline import timelines
+from oddframe.report.words import glossary
 
 __all__ = ["Curve", "Kind", "Moment", "ReportData", "VideoTimeline", "render", "write_report"]
 
@@ -53,6 +54,7 @@ def _parts(data: ReportData) -> list[tuple[str, str, str]]:
         ("roc", "ROC curves", roc_charts(data.rocs)),
         ("weak", "What is weak", sections.notes(data)),
         ("training", "Training", training),
+        ("words", "What the words mean", glossary(data.rows) if data.rows else ""),
     ]
     return [part for part in parts if part[2]]
 

@@ -306,7 +306,8 @@ def chart(
     told = f'<desc id="{ident}-d">{escape(desc)}</desc>' if desc else ""
     by = f' aria-describedby="{ident}-d"' if desc else ""
     return (
-        f'<div class="plot {escape(css)}" {data} tabindex="0">'
+        f'<div class="plot {escape(css)}" {data} tabindex="0" role="group" '
+        f'aria-roledescription="chart" aria-label="{escape(label)}">'
         f'<svg viewBox="0 0 {GRID} {GRID}" preserveAspectRatio="none" role="img" '
         f'aria-label="{escape(label)}"{by}>{told}{"".join(body)}{over}</svg>'
         f"{ticks}{''.join(_flag(mark, x_axis) for mark in marks)}</div>"

@@ -13,6 +13,7 @@ from oddframe.report import heat as heat_maps
 from oddframe.report.content import Curve, Moment, ReportData
 from oddframe.report.plot import Line, chart, log_axis, number, span_axis
 from oddframe.report.table import Row, best_floor, headline, percent, value_of
+from oddframe.report.words import PROTOCOLS
 from oddframe.types import Image
 
 _KINDS = {"hit": "caught", "false-alarm": "false alarm", "miss": "missed"}
@@ -43,7 +44,9 @@ def _auc_tiles(data: ReportData) -> list[str]:
         return []
     auc, protocol = value_of(row, "auc") or 0.0, str(row.get("protocol", "no protocol"))
     floor = best_floor(data, row.get("protocol"))
-    text = str(row.get("protocol_text") or "protocol text missing")
+    # The whole text stands above the rows; where there is none, nothing can be compared.
+    text = PROTOCOLS.get(protocol, "as the text below the results says")
+    text = text if row.get("protocol_text") else "protocol text missing: do not compare it"
     label = f"AUC under {protocol}"
     if floor is None:
         return [_tile(label, percent(auc), "\u202f%", f"{text}. No floor beside it.")]
@@ -53,7 +56,12 @@ def _auc_tiles(data: ReportData) -> list[str]:
     side = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'} it"
     return [
         _tile(label, percent(auc), "\u202f%", text, "good" if gap > 0 else "weak"),
-        _tile("Best floor, no learning", percent(bar), "\u202f%", f"{name}; the model is {side}"),
+        _tile(
+            "Best that learns nothing",
+            percent(bar),
+            "\u202f%",
+            f"the floor {name}; the model is {side}",
+        ),
     ]
 
 
@@ -96,14 +104,18 @@ def _moment(index: int, moment: Moment, low: float, high: float) -> str:
     if image.shape[1] < _NARROWEST:
         doubled = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
         image = np.asarray(doubled, np.uint8)
-    pictures = [_picture(image, f"{moment.title}: frame", "frame", "frame")]
+    # Of five pictures of "Found" each is another one to those who only hear of them.
+    named = f"{index}. {moment.title}, {moment.caption}"
+    pictures = [_picture(image, f"{named}: the frame", "frame", "frame")]
     if moment.heat is not None:
         hot = heat_maps.overlay(image, moment.heat, low=low, high=high)
-        pictures.append(_picture(hot, f"{moment.title}: heat", "what the model finds odd", "heat"))
+        pictures.append(
+            _picture(hot, f"{named}: where it is odd", "what the model finds odd", "heat")
+        )
     if moment.truth is not None:
         truth = heat_maps.draw_truth(image, moment.truth)
         words = "truth" if np.any(moment.truth) else "truth: nothing abnormal here"
-        pictures.append(_picture(truth, f"{moment.title}: truth", words, "outline"))
+        pictures.append(_picture(truth, f"{named}: {words}", words, "outline"))
     kind = _KINDS.get(moment.kind, "")
     tag = f'<span class="kind {escape(moment.kind)}">{kind}</span>' if kind else ""
     return (

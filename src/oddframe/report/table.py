@@ -8,14 +8,19 @@ from html import escape
 
 from oddframe.report.content import ReportData
 from oddframe.report.plot import number
+from oddframe.report.words import COLUMNS, PROTOCOLS, method_in_words
 from oddframe.scoring.floors import FLOORS
 
 Row = Mapping[str, object]
 
-_TITLES = {"auc": "AUC", "ap": "AP", "eer": "EER", "macro_auc": "macro AUC", "rbdc": "RBDC"}
-_TITLES |= {"tbdc": "TBDC", "pixel_auc": "pixel AUC", "micro_auc": "micro AUC"}
-_SHARES = frozenset({*_TITLES, "localisation", "recall", "precision", "fpr", "tpr"})
-_TEXTS = frozenset({"method", "protocol", "protocol_text", "floor", "note"})
+_SHARES = frozenset({*COLUMNS, "localisation", "recall", "precision", "fpr"})
+_TEXTS = frozenset({"method", "protocol", "protocol_text", "floor", "note", "labels"})
+_COUNTS = {
+    "frames": "frames", "abnormal": "abnormal", "videos": "videos",
+    "one_class_videos": "of one class", "dropped_frames": "frames dropped",
+}  # fmt: skip
+"""Said once above the rows, where all rows of a protocol have them in common."""
+_INTERVAL = ("auc_low", "auc_high")
 _MOST_EXTRAS = 5
 """Columns beside AUC, AP and EER; more do not fit on paper."""
 
@@ -59,10 +64,22 @@ def best_floor(data: ReportData, protocol: object) -> Row | None:
 
 def _columns(rows: Sequence[Row]) -> list[str]:
     """The number columns that some row fills, the known ones first."""
-    filled = {k for r in rows for k in r if k not in _TEXTS and value_of(r, k) is not None}
-    known = [k for k in ("auc", "ap", "eer") if k in filled or k == "auc"]
+    passed = {*_TEXTS, *_COUNTS, *_INTERVAL}
+    filled = {k for r in rows for k in r if k not in passed and value_of(r, k) is not None}
+    known = [k for k in ("auc", "macro_auc", "tpr", "ap", "eer") if k in filled or k == "auc"]
     order = dict.fromkeys(k for r in rows for k in r if k in filled and k not in known)
     return [*known, *list(order)[:_MOST_EXTRAS]]
+
+
+def _counted(rows: Sequence[Row]) -> str:
+    """What was judged, where all rows say the same."""
+    parts = []
+    for key, words in _COUNTS.items():
+        found = {value_of(row, key) for row in rows}
+        value = found.pop() if len(found) == 1 else None
+        if value:
+            parts.append(f"{value:,.0f} {words}")
+    return ", ".join(parts)
 
 
 def _cell(row: Row, key: str) -> str:
@@ -73,46 +90,64 @@ def _cell(row: Row, key: str) -> str:
     if v is None:
         return '<td class="auc" title="undefined or not measured">–</td>'
     width = f"{100 * min(max(v, 0.0), 1.0):.1f}%"
+    low, high = (value_of(row, k) for k in _INTERVAL)
+    span = "" if low is None or high is None else f"{percent(low)} to {percent(high)}"
     return (
-        f'<td class="auc"><b>{percent(v)}</b><i class="bar"><i style="width:{width}"></i></i></td>'
+        f'<td class="auc"><b>{percent(v)}</b><i class="bar"><i style="width:{width}"></i></i>'
+        f"<small>{span}</small></td>"
     )
 
 
 def _row(row: Row, columns: Sequence[str]) -> str:
-    floor = is_floor(row)
+    floor, name = is_floor(row), str(row.get("method", "–"))
     tag = ' <span class="tag">floor</span>' if floor else ""
-    note = f"<small>{escape(str(row['note']))}</small>" if row.get("note") else ""
-    name = escape(str(row.get("method", "–")))
+    said = method_in_words(name, str(row.get("protocol_text") or ""), floor)
+    notes = [said, str(row["note"])] if row.get("note") else [said]
+    note = "".join(f"<small>{escape(n)}</small>" for n in notes if n)
     cells = "".join(_cell(row, key) for key in columns)
     kind = "floor" if floor else "model"
-    return f'<tr class="{kind}"><th scope="row">{name}{tag}{note}</th>{cells}</tr>'
+    return f'<tr class="{kind}"><th scope="row">{escape(name)}{tag}{note}</th>{cells}</tr>'
 
 
 def results_table(rows: Sequence[Row]) -> str:
-    """One block per protocol, headed by the protocol's full text, best AUC first."""
+    """A table per protocol, best AUC first; below each the protocol's full text."""
     columns = _columns(rows)
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in rows:
-        key = (str(row.get("protocol", "")), str(row.get("protocol_text") or ""))
-        groups.setdefault(key, []).append(row)
+        groups.setdefault(str(row.get("protocol", "")), []).append(row)
     head = "".join(f'<th scope="col">{escape(_title(key))}</th>' for key in columns)
-    body = []
-    for (protocol, text), members in groups.items():
-        words = escape(text or "The protocol's text is missing: do not compare these numbers.")
+    parts = []
+    for protocol, members in groups.items():
         name = escape(protocol or "no protocol named")
-        body.append(
-            f'<tbody><tr class="protocol"><th colspan="{len(columns) + 1}" scope="rowgroup">'
-            f"<b>{name}</b> <span>{words}</span></th></tr>"
-        )
+        short = escape(PROTOCOLS.get(protocol, ""))
         members.sort(key=lambda r: -1.0 if (v := value_of(r, "auc")) is None else v, reverse=True)
-        body.extend(_row(row, columns) for row in members)
-        body.append("</tbody>")
-    return (
-        f'<div class="scroll"><table><thead><tr><th scope="col">method</th>{head}</tr></thead>'
-        f"{''.join(body)}</table></div>"
-    )
+        body = "".join(_row(row, columns) for row in members)
+        parts.append(
+            f'<h3 class="protocol">{name} <span>{short}</span></h3>'
+            f'<div class="scroll" role="region" aria-label="Results under {name}" tabindex="0">'
+            f'<table><thead><tr><th scope="col">method</th>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
+            f'<p class="hint">{escape(_counted(members))}</p>{_texts(members)}'
+        )
+    return "".join(parts)
+
+
+def _texts(rows: Sequence[Row]) -> str:
+    """What was done to the scores of a protocol's rows: it may differ between them, in how weights
+    were chosen at least."""
+    texts: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=is_floor):  # the model's first
+        texts.setdefault(str(row.get("protocol_text") or ""), []).append(row)
+    parts = []
+    for text, members in texts.items():
+        words = text or "The protocol's text is missing: do not compare these numbers."
+        names = ", ".join(str(row.get("method", "–")) for row in members)
+        who = "floors" if all(map(is_floor, members)) else names
+        of = f"<b>{escape(who)}</b>: " if len(texts) > 1 else ""
+        parts.append(f'<p class="hint">{of}{escape(words)}</p>')
+    return "".join(parts)
 
 
 def _title(key: str) -> str:
-    name = _TITLES.get(key, key.replace("_", " "))
-    return f"{name} %" if key in _SHARES else name
+    plain = key.replace("_", " ")
+    return COLUMNS.get(key, f"{plain} %" if key in _SHARES else plain)

@@ -33,6 +33,15 @@ from oddframe.scoring.local import worst_region
 from oddframe.scoring.look import SIZE_PX, Looks, at_size
 from oddframe.types import Frame, Image
 
+IN_WORDS = {
+    "persistence": "mean difference from the frame before",
+    "blockdiff": "largest difference from the frame before in a 32-px window",
+    "flowspeed": "fastest optical flow in a 24-px window",
+    "scenespeed": "fastest optical flow, by how fast things are in that row of the scene",
+    "background": "largest difference from the median picture",
+    "unlearned": "scenespeed and background together: the one to beat",
+}
+"""What each floor is, for pages; of the last three the scene's normal footage is known."""
 TOGETHER = 2.0
 """K of the smooth maximum that `unlearned` is known by."""
 BLOCK_PX = 32
