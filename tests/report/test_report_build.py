@@ -25,10 +25,11 @@ def built(shared_run, labelled):
     detector, dataset = oddframe.load(shared_run), open_dataset(labelled)
     found = evaluate(detector, dataset, parse_protocols("deploy"), regions=False)
 
-    def build(**card):
+    def build(shown=None, **card):
         run = load_run(shared_run)
         run = dataclasses.replace(run, card={**run.card, **card})
-        return build_report(run, detector, dataset, found, title="t"), found, detector
+        made = build_report(run, detector, dataset, found, title="t", shown=shown)
+        return made, found, detector
 
     return build
 
@@ -60,3 +61,14 @@ def test_every_video_has_the_papers_curve_beside_its_score(built):
     assert [(c.method, c.protocol) for c in data.rocs] == [
         (m, "deploy") for m in ("m2s2l-edge", *FLOORS)
     ]
+
+
+def test_captions_say_what_is_there_where_that_is_known(built):
+    plain, found, _ = built()
+    shown = {v.name: ["wrong way" if y else "" for y in v.labels] for v in found.videos}
+    told = built(shown=shown)[0]
+    kinds = {m.kind for m in told.moments}
+    assert {"hit", "false-alarm"} <= kinds
+    for bare, moment in zip(plain.moments, told.moments, strict=True):
+        what = "" if moment.kind == "false-alarm" else "Wrong way in "
+        assert moment.caption == what + bare.caption

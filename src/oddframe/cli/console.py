@@ -47,29 +47,29 @@ def stderr() -> Console:
 
 @contextmanager
 def frame_bar(title: str) -> Iterator[Tick]:
-    """A progress bar with rate and remaining time; silent where stderr is no terminal."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    """A progress bar over frames with the remaining time; where stderr is no terminal, a line now
+    and then."""
+    with _bar(title) as show:
 
-    console = stderr()
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"),
-        TextColumn("left"), TimeRemainingColumn(),
-        console=console, disable=not console.is_terminal, transient=True,
-    )  # fmt: skip
-    with bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        def tick(done: int, total: int | None) -> None:
+            of = "" if total is None else f" of {total:,}"
+            show(done, total, f"{done:,}{of} frames")
+
+        yield tick
 
 
 @contextmanager
 def stretch_bar(title: str) -> Iterator[Callable[[float, float], None]]:
-    """A progress bar over seconds of footage; where stderr is no terminal, a line now and then."""
+    """The same over seconds of footage."""
+    with _bar(title) as show:
+        yield lambda done_s, total_s: show(
+            done_s, total_s, f"{done_s / 3600:.1f} of {total_s / 3600:.1f} h"
+        )
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[float, float | None, str], None]]:
+    """What both bars are: gives `show(done, total, the same in words)`."""
     import time
 
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -80,19 +80,26 @@ def stretch_bar(title: str) -> Iterator[Callable[[float, float], None]]:
         TextColumn("left"), TimeRemainingColumn(),
         console=console, disable=not console.is_terminal, transient=True,
     )  # fmt: skip
-    said = time.monotonic()
+    began = said = time.monotonic()
     with bar:
         task = bar.add_task(title, total=None, text="")
 
-        def tick(done_s: float, total_s: float) -> None:
+        def show(done: float, total: float | None, text: str) -> None:
             nonlocal said
-            text = f"{done_s / 3600:.1f} of {total_s / 3600:.1f} h"
-            bar.update(task, completed=done_s, total=total_s, text=text)
-            if bar.disable and time.monotonic() - said > EVERY_S:
-                said = time.monotonic()
-                console.print(f"{title}: {text}")
+            bar.update(task, completed=done, total=total, text=text)
+            now = time.monotonic()
+            if bar.disable and now - said > EVERY_S:
+                said = now
+                left = (
+                    "" if total is None or not done else _left((now - began) * (total / done - 1))
+                )
+                console.print(f"{title}: {text}{left}")
 
-        yield tick
+        yield show
+
+
+def _left(seconds: float) -> str:
+    return f", about {seconds / 60:.0f} min left" if seconds >= 60 else ", less than a minute left"
 
 
 def say_assumed(videos: Sequence[Video]) -> None:

@@ -29,6 +29,10 @@ SETTINGS = ("model.size=128", "train.hold_out=0.2")
 whole clips to learn the scene's scale from, not one."""
 
 
+MAKES = ("scene", "spare", "run", "metrics.json", "report.html")
+"""What a demo leaves in its folder."""
+
+
 def demo_scene(seed: int) -> SynthConfig:
     """A quiet street, at the rate of most cameras: what moves oddly is not hidden by a crowd."""
     from oddframe.data.synth import SynthConfig
@@ -65,6 +69,7 @@ def run(
     console = stderr()
     if (out / "run").exists():
         raise RunError(f"{out / 'run'} exists: choose another --out, or delete {out}.")
+    check_own(out)
     scene = demo_scene(seed)
     with frame_bar("drawing the scene") as tick:
         write_dataset(out / "scene", scene, tick)
@@ -94,6 +99,7 @@ def run(
     page = build_report(
         trained, detector, dataset, found,
         title="A made street scene", frames_per_s=speed, notes=[note],
+        shown=kinds_shown(out / "scene"),
         subtitle="cyclists, carts, runners, people who go the wrong way and suitcases left behind, "
         "found by a model that has only ever seen normal video of this street",
     )  # fmt: skip
@@ -101,6 +107,37 @@ def run(
     print(format_table(found.rows))
     print("\n" + details(found) + "\n" + note)
     print(f"\nreport: {out / 'report.html'}\nmetrics: {out / 'metrics.json'}")
+
+
+def check_own(out: Path) -> None:
+    """A demo makes its folder, or goes on in one that a demo has begun.
+
+    Raises:
+        RunError: something else lies there.
+    """
+    from oddframe.errors import RunError
+
+    try:
+        foreign = sorted(p.name for p in out.iterdir() if p.name not in MAKES)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RunError(f"{out} is no folder: {error.strerror}. Choose another --out.") from None
+    if foreign:
+        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        raise RunError(
+            f"{out} holds {foreign[0]}{more}, which no demo made: expected a folder that is empty "
+            "or does not exist. Choose another --out."
+        )
+
+
+def kinds_shown(root: Path) -> dict[str, list[str]]:
+    """Video -> per frame which kinds of anomaly are in the picture, in words."""
+    boxes = json.loads((root / "boxes.json").read_text(encoding="utf8"))
+    return {
+        name: [", ".join(sorted({box["kind"] for box in f})).replace("_", " ") for f in frames]
+        for name, frames in boxes.items()
+    }
 
 
 def kind_aucs(found: Evaluation, root: Path) -> dict[str, float]:

@@ -39,8 +39,12 @@ def build_report(
     subtitle: str = "",
     frames_per_s: float | None = None,
     notes: Sequence[str] = (),
+    shown: Mapping[str, Sequence[str]] | None = None,
 ) -> ReportData:
-    """Gather everything that the page shows; reads the shown frames again, with their heat."""
+    """Gather everything that the page shows; reads the shown frames again, with their heat.
+
+    shown: video -> per frame what is abnormal in it, in words, where that is known; "" nothing.
+    """
     inside = None if found.localisation is None else found.localisation.plain()["flagged"]["share"]
     threshold = run.threshold
     limit = threshold if found.causal else None  # it is one of the causal score
@@ -65,7 +69,7 @@ def build_report(
         ],
         paper_curve=detector.curve_name,
         rocs=found.rocs,
-        moments=_moments(detector, dataset, found.videos),
+        moments=_moments(detector, dataset, found.videos, shown or {}),
         rows=found.rows,
         notes=[*notes, *_notes(run, found)],
         localisation=inside,
@@ -142,7 +146,12 @@ def _notes(run: Run, found: Evaluation) -> list[str]:
     return notes
 
 
-def _moments(detector: Detector, dataset: Dataset, videos: Sequence[VideoScores]) -> list[Moment]:
+def _moments(
+    detector: Detector,
+    dataset: Dataset,
+    videos: Sequence[VideoScores],
+    shown: Mapping[str, Sequence[str]],
+) -> list[Moment]:
     """Best moments (one per video), the highest false alarm, the deepest miss."""
     paths = {v.name: v.path for v in dataset.test}
     masks = pixel_masks(dataset)
@@ -168,11 +177,14 @@ def _moments(detector: Detector, dataset: Dataset, videos: Sequence[VideoScores]
     for kind, title, v, i in picked:
         image, heat = look(detector, paths[v.name], i, flows.get(v.name))
         truth = masks[v.name][i] if masks is not None and v.name in masks else None
-        caption = f"{v.name}, frame {i}, {v.time_s[i]:.1f} s: score {v.score[i]:.2f}" + (
-            "" if np.isnan(v.level[i]) else f", level {v.level[i]:.2f}"
+        what = shown[v.name][i] if v.name in shown else ""
+        caption = (
+            f"{what[:1].upper()}{what[1:]}{' in ' if what else ''}{v.name}, frame {i}, "
+            f"{v.time_s[i]:.1f} s: score {v.score[i]:.2f}"
         )
-        shown = truth if truth is not None and truth.any() else None
-        moment = Moment(title, caption, image, heat, shown, kind, v.name, float(v.time_s[i]))
+        caption += "" if np.isnan(v.level[i]) else f", level {v.level[i]:.2f}"
+        outline = truth if truth is not None and truth.any() else None
+        moment = Moment(title, caption, image, heat, outline, kind, v.name, float(v.time_s[i]))
         moments.append(moment)
     return moments
 
