@@ -7,7 +7,7 @@ import pytest
 
 import oddframe
 from oddframe.data import open_dataset
-from oddframe.report.build import build_report
+from oddframe.report.build import Said, build_report
 from oddframe.runs import load_run
 from oddframe.runtime.evaluate import evaluate
 from oddframe.scoring.floors import FLOORS
@@ -28,7 +28,7 @@ def built(shared_run, labelled):
     def build(shown=None, **card):
         run = load_run(shared_run)
         run = dataclasses.replace(run, card={**run.card, **card})
-        made = build_report(run, detector, dataset, found, title="t", shown=shown)
+        made = build_report(run, detector, dataset, found, Said("t", shown=shown or {}))
         return made, found, detector
 
     return build

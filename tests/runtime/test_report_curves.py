@@ -7,7 +7,7 @@ import pytest
 
 import oddframe
 from oddframe.data import open_dataset
-from oddframe.report.build import build_report
+from oddframe.report.build import Said, build_report
 from oddframe.report.page import render
 from oddframe.runs import load_run
 from oddframe.runtime.evaluate import evaluate
@@ -18,7 +18,7 @@ def reported(run, root, names):
     loaded, dataset = load_run(run), open_dataset(root)
     detector = oddframe.load(loaded)
     found = evaluate(detector, dataset, parse_protocols(names), floors=[], regions=False)
-    return build_report(loaded, detector, dataset, found, title="t"), found
+    return build_report(loaded, detector, dataset, found, Said("t")), found
 
 
 def test_under_paper_the_curves_are_the_papers_score_as_judged(shared_run, labelled):

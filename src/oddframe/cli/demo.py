@@ -57,7 +57,7 @@ def run(
     from oddframe.data.synth import write_dataset, write_normal
     from oddframe.errors import RunError
     from oddframe.metrics.rows import format_table
-    from oddframe.report.build import build_report
+    from oddframe.report.build import Said, build_report
     from oddframe.report.page import write_report
     from oddframe.runs import load_run, write_calibration, write_json
     from oddframe.runtime.detector import load
@@ -96,14 +96,13 @@ def run(
     kinds = kind_aucs(found, out / "scene")
     write_json(out / "metrics.json", {**found.plain(), "kinds": kinds})
     note = kinds_text(kinds)
-    page = build_report(
-        trained, detector, dataset, found,
-        title="A made street scene", frames_per_s=speed, notes=[note],
-        shown=kinds_shown(out / "scene"),
-        subtitle="cyclists, carts, runners, people who go the wrong way and suitcases left behind, "
-        "found by a model that has only ever seen normal video of this street",
+    said = Said(
+        "A made street scene",
+        "cyclists, carts, runners, people who go the wrong way and suitcases left behind, found by "
+        "a model that has only ever seen normal video of this street",
+        speed, [note], kinds_shown(out / "scene"),
     )  # fmt: skip
-    write_report(out / "report.html", page)
+    write_report(out / "report.html", build_report(trained, detector, dataset, found, said))
     print(format_table(found.rows))
     print("\n" + details(found) + "\n" + note)
     print(f"\nreport: {out / 'report.html'}\nmetrics: {out / 'metrics.json'}")

@@ -95,14 +95,11 @@ def run(
     if report is not None and not found.rows:
         print("no page is made of one class alone")
     elif report is not None:
-        from oddframe.report.build import build_report
+        from oddframe.report.build import Said, build_report
         from oddframe.report.page import write_report
 
-        page = build_report(
-            loaded, detector, dataset, found, title=dataset.name, frames_per_s=speed,
-            subtitle=f"{detector.info.model} ({run})",
-        )  # fmt: skip
-        write_report(report, page)
+        said = Said(dataset.name, f"{detector.info.model} ({run})", speed)
+        write_report(report, build_report(loaded, detector, dataset, found, said))
         print(f"written to {report}")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,29 +30,30 @@ HITS = 3
 """Best moments shown, each of another video."""
 
 
-def build_report(
-    run: Run,
-    detector: Detector,
-    dataset: Dataset,
-    found: Evaluation,
-    *,
-    title: str,
-    subtitle: str = "",
-    frames_per_s: float | None = None,
-    notes: Sequence[str] = (),
-    shown: Mapping[str, Sequence[str]] | None = None,
-) -> ReportData:
-    """Gather everything that the page shows; reads the shown frames again, with their heat.
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the caller says of a page."""
 
-    shown: video -> per frame what is abnormal in it, in words, where that is known; "" nothing.
-    """
+    title: str
+    subtitle: str = ""
+    frames_per_s: float | None = None
+    """Frames scored per second, from file to scores."""
+    notes: Sequence[str] = ()
+    shown: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Video -> per frame what is abnormal in it, in words, where that is known; "" nothing."""
+
+
+def build_report(
+    run: Run, detector: Detector, dataset: Dataset, found: Evaluation, said: Said
+) -> ReportData:
+    """Gather everything that the page shows; reads the shown frames again, with their heat."""
     inside = None if found.localisation is None else found.localisation.plain()["flagged"]["share"]
     threshold = run.threshold
     limit = threshold if found.causal else None  # it is one of the causal score
     known = benchmark_of(dataset, {v.name: len(v.score) for v in found.videos})
     return ReportData(
-        title=title,
-        subtitle=subtitle,
+        title=said.title,
+        subtitle=said.subtitle,
         method=run.name,
         facts=_facts(run, detector),
         curves=curves(run.path / CURVE),
@@ -69,11 +71,11 @@ def build_report(
         ],
         paper_curve=detector.curve_name,
         rocs=found.rocs,
-        moments=_moments(detector, dataset, found.videos, shown or {}),
+        moments=_moments(detector, dataset, found.videos, said.shown),
         rows=found.rows,
-        notes=[*notes, *_notes(run, found)],
+        notes=[*said.notes, *_notes(run, found)],
         localisation=inside,
-        frames_per_s=frames_per_s,
+        frames_per_s=said.frames_per_s,
         speed_note=f"{detector.info.device}, {torch.get_num_threads()} threads, from file to "
         "scores, floors included",
         heat_range=None if threshold is None else (0.25 * threshold, 1.5 * threshold),
