@@ -36,8 +36,8 @@ test-all: setup
 	OMP_NUM_THREADS=1 $(V)/pytest -n 2 --dist loadfile -m 'slow or not slow'
 
 check: setup
-	$(V)/ruff check src tests setup.py
-	$(V)/ruff format --check src tests setup.py
+	$(V)/ruff check src tests setup.py docs/site
+	$(V)/ruff format --check src tests setup.py docs/site
 	$(V)/mypy
 
 # sdist and wheel of this platform, audited (what a Linux must have to run it); the wheel is then
@@ -54,8 +54,13 @@ bench: setup
 	$(V)/oddframe bench stream
 	$(V)/oddframe bench train
 
+# The docs as a site, with the API from the docstrings; its links are checked.
 docs: setup
-	@echo "The docs are plain Markdown: README.md, CONTRIBUTING.md and docs/*.md."
+	$(V)/pip install -q -c constraints.txt -e '.[docs]'
+	$(V)/python docs/site/assemble.py build/docs
+	cd build/docs && ../../$(V)/zensical build
+	$(V)/python docs/site/assemble.py --check build/docs/site
+	@echo "build/docs/site/index.html"
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache demo

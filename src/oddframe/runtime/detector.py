@@ -397,7 +397,7 @@ def load(
             model that reads none.
         DatasetError: `flow` is no such folder.
 
-    Example:
+    Examples:
         >>> detector = oddframe.load("RUN")                    # doctest: +SKIP
         >>> result = detector.score("clip.mp4")                # doctest: +SKIP
         >>> float(np.nanmax(result.level)), result.heat(100)   # doctest: +SKIP

@@ -138,7 +138,9 @@ def open_source(
 
     Args:
         spec: path, camera index (3 or "3") or URL (rtsp://, http://, …).
-        fps, allow_short, timeout_s: see `Reading`.
+        fps: frames per second of frame folders, which cannot say it.
+        allow_short: take video files that are cut short, up to where they end.
+        timeout_s: a camera or stream that says nothing for so long is an error.
 
     Raises:
         SourceError: nothing there, not a video, not answering; while iterating also for a file

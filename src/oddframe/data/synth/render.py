@@ -39,7 +39,7 @@ def render_clip(config: SynthConfig, clip_seed: int, kind: str | Sequence[str] |
         kind: the anomaly that happens, several to happen one after the other, None for normal.
         seconds: length of the clip.
 
-    Example:
+    Examples:
         >>> frames = list(render_clip(SynthConfig(seed=3), 0, "cyclist", 2.0))
         >>> len(frames), frames[0].image.shape
         (30, (240, 360, 3))
