@@ -1,6 +1,6 @@
 """Lay out the docs as a site: `make docs` builds it with zensical.
 
-    python docs/site/assemble.py FOLDER     # what zensical reads: FOLDER/zensical.toml, FOLDER/pages
+    python docs/site/assemble.py FOLDER     # what zensical reads: its settings, and pages
     python docs/site/assemble.py --check FOLDER/site
 
 The Markdown stays as it is read in the repository; pages keep their places, so links between them
