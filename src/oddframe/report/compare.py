@@ -18,7 +18,8 @@ from oddframe.report.page import document
 from oddframe.report.plot import Band, Line, chart, flag_spans, span_axis
 from oddframe.report.roc import roc_charts
 from oddframe.report.scores import ranks
-from oddframe.report.table import Row, percent, value_of
+from oddframe.report.table import Row, percent, scroll, value_of
+from oddframe.report.words import PROTOCOLS, glossary, method_in_words
 from oddframe.runtime.compare import Comparison, Disagreement
 from oddframe.runtime.methods import Method
 from oddframe.scoring.judge import judge
@@ -42,6 +43,7 @@ def render_comparison(found: Comparison, dataset: Dataset) -> str:
         ("protocols", "What the protocols do", _protocols(found.rows)),
         ("moments", "Where they disagree most", _disagreements(found, dataset)),
         ("scores", "Scores over one another", _curves(found)),
+        ("words", "What the words mean", glossary(found.rows)),
     ]
     subtitle = (
         f"{len(learned)} methods and {len(found.methods) - len(learned)} floors without learning "
@@ -62,18 +64,23 @@ def _table(rows: Sequence[Row]) -> str:
     protocols = list(dict.fromkeys(str(r["protocol"]) for r in rows))
     cells = {(str(r["method"]), str(r["protocol"])): r for r in rows}
     best = {p: max(value_of(r, "auc") or 0 for r in rows if r["protocol"] == p) for p in protocols}
-    head = "".join(f'<th scope="col">{escape(p)}</th>' for p in protocols)
+    head = "".join(
+        f'<th scope="col">{escape(p)}<small>{escape(PROTOCOLS.get(p, ""))}</small></th>'
+        for p in protocols
+    )
     body = []
     for name in methods:
         floor = any(r.get("floor") for r in rows if r["method"] == name)
         tag = ' <span class="tag">floor</span>' if floor else ""
+        said = f"<small>{escape(method_in_words(name, '', True))}</small>" if floor else ""
         line = "".join(_cell(cells.get((name, p)), best[p]) for p in protocols)
         kind = "floor" if floor else "model"
-        body.append(f'<tr class="{kind}"><th scope="row">{escape(name)}{tag}</th>{line}</tr>')
+        body.append(f'<tr class="{kind}"><th scope="row">{escape(name)}{tag}{said}</th>{line}</tr>')
     return (
         '<p class="hint">AUC in %, with its 95 % interval over videos below; the largest of each '
         "column is bold.</p>"
-        f'<div class="scroll"><table><thead><tr><th scope="col">method</th>{head}</tr></thead>'
+        f'{scroll("AUC by method and protocol")}<table><thead><tr><th scope="col">method</th>{head}'
+        "</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
 
@@ -112,7 +119,7 @@ def _differences(rows: Sequence[Row]) -> str:
     return (
         f'<p class="hint">Against {against}, on the same resampled videos: what makes a video hard '
         "for both cancels out.</p>"
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"{scroll('Differences')}<table><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
 

@@ -124,12 +124,17 @@ def results_table(rows: Sequence[Row]) -> str:
         body = "".join(_row(row, columns) for row in members)
         parts.append(
             f'<h3 class="protocol">{name} <span>{short}</span></h3>'
-            f'<div class="scroll" role="region" aria-label="Results under {name}" tabindex="0">'
+            f"{scroll(f'Results under {name}')}"
             f'<table><thead><tr><th scope="col">method</th>{head}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>"
             f'<p class="hint">{escape(_counted(members))}</p>{_texts(members)}'
         )
     return "".join(parts)
+
+
+def scroll(label: str) -> str:
+    """The opening tag of what scrolls sideways: reached by keys, and with a name."""
+    return f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">'
 
 
 def _texts(rows: Sequence[Row]) -> str:
