@@ -1,0 +1,85 @@
+"""A state as named tensors, and back: what `step` carries is a tree, what a graph carries is a list.
+
+    flat = flatten(state)              # {"frames.0": (16, 1, 32, 32, 64), "last": (1, 3, 256, 256)}
+    state = rebuild(like, flat)
+
+Trees are dataclasses, tuples, dicts and None around tensors. A tuple whose elements are all alike
+(the last k frames, say) is one tensor, its elements stacked: a ring of fixed shape. A tree is
+flattened once it is full, so nothing grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def flatten(tree: Any) -> dict[str, Tensor]:
+    """The tensors of a tree by their place in it; a lone tensor has the name "".
+
+    Raises:
+        TypeError: it holds something else than tensors, which a graph could not carry.
+    """
+    if isinstance(tree, Tensor):
+        return {"": tree}
+    if isinstance(tree, tuple) and _alike(tree):
+        parts = [flatten(part) for part in tree]
+        return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+    return {
+        _joined(name, below): tensor
+        for name, part in _children(tree)
+        for below, tensor in flatten(part).items()
+    }
+
+
+def rebuild(like: Any, flat: Mapping[str, Tensor]) -> Any:
+    """Undo `flatten`: a tree of the structure of `like`, with the tensors of `flat`."""
+    if isinstance(like, Tensor):
+        return flat[""]
+    if isinstance(like, tuple) and _alike(like):
+        return tuple(
+            rebuild(part, {name: x[i] for name, x in flat.items()}) for i, part in enumerate(like)
+        )
+    made = {name: rebuild(part, _below(flat, name)) for name, part in _children(like)}
+    if isinstance(like, tuple):
+        return tuple(made.values())
+    return made if isinstance(like, dict) else like if like is None else type(like)(**made)
+
+
+def _children(tree: Any) -> Sequence[tuple[str, Any]]:
+    """What a tree holds, by name."""
+    if tree is None:
+        return ()
+    if isinstance(tree, tuple):
+        return [(str(i), part) for i, part in enumerate(tree)]
+    if isinstance(tree, dict):
+        return list(tree.items())
+    if is_dataclass(tree):
+        return [(f.name, getattr(tree, f.name)) for f in fields(tree)]
+    raise TypeError(
+        f"A state of tensors in dataclasses, tuples and dicts can be exported; found a "
+        f"{type(tree).__name__} in it, which a graph would take for a constant."
+    )
+
+
+def _alike(tree: tuple[Any, ...]) -> bool:
+    """Whether the elements have the same tensors, of one shape each."""
+    shapes = [{name: (x.shape, x.dtype) for name, x in flatten(part).items()} for part in tree]
+    return bool(shapes) and bool(shapes[0]) and all(s == shapes[0] for s in shapes)
+
+
+def _joined(name: str, below: str) -> str:
+    return f"{name}.{below}" if below else name
+
+
+def _below(flat: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors below a name, by what remains of theirs."""
+    return {
+        "" if key == name else key[len(name) + 1 :]: x
+        for key, x in flat.items()
+        if key == name or key.startswith(f"{name}.")
+    }
