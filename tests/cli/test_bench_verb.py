@@ -58,7 +58,7 @@ def test_bench_stream_takes_models_by_name(tmp_path, capsys):
         (["stream", "--model", "mnads"], "Unknown model 'mnads'. Did you mean mnad?"),
         (["stream", "--model", "mnad", "--device", "cuda"], "Device cuda is not there"),
         (["stream", "--device", "tpu"], "Unknown device 'tpu'"),
-        (["scan", "--device", "cuda"], "bench scan takes no choice of models, device or clip"),
+        (["scan", "--device", "cuda"], "bench scan takes no choice of models, device, clip"),
     ],
 )
 def test_a_choice_that_cannot_be_had_is_one_paragraph(asked, said, capsys, monkeypatch):

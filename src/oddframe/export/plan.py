@@ -1,7 +1,7 @@
 """What is to be exported of a RUN or of a bare model, and what cannot be.
 
-    plan = plan_run(load_run("RUN"))
-    plan.graph, plan.card, plan.inputs()
+plan = plan_run(load_run("RUN"))
+plan.graph, plan.card, plan.inputs()
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from oddframe.scoring.settings import ScoreConfig, alpha_of
 
 Scan = Literal["unrolled", "linear-attention"]
 """A scan as plain operators, or as one node of ONNX (`ops.exported`)."""
+SCANS: dict[str, Scan] = {"unrolled": "unrolled", "linear-attention": "linear-attention"}
 OF_OPENCV = {
     "flow": "the speed of optical flow",
     "way": "which ways are rare at a place",
@@ -112,7 +113,8 @@ def ready(name: str, model: VADModel, scan: Scan) -> tuple[VADModel, FlowSource]
     Optical flow by OpenCV cannot be in a graph: it becomes channels of the frame, as of models that
     read it from files.
     """
-    copy, flow = deepcopy(model).cpu().eval().requires_grad_(False), FlowSource.__args__[0]
+    copy = deepcopy(model).cpu().eval().requires_grad_(False)
+    flow: FlowSource = "none"
     if isinstance(copy, FlowWindowed) and copy.flow != "rgbdiff":
         flow = copy.flow
         copy.set_flow("file")

@@ -1,4 +1,4 @@
-"""A state as named tensors, and back: what `step` carries is a tree, what a graph carries is a list.
+"""A state as named tensors, and back: `step` carries a tree, a graph a list.
 
     flat = flatten(state)              # {"frames.0": (16, 1, 32, 32, 64), "last": (1, 3, 256, 256)}
     state = rebuild(like, flat)

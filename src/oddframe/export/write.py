@@ -1,6 +1,6 @@
 """Graphs into files: ONNX and `torch.export`.
 
-    export_run(load_run("RUN"), Path("model.onnx"), "onnx")
+export_run(load_run("RUN"), Path("model.onnx"), "onnx")
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from oddframe.ops.exported import ATTENTION_OPSET
 from oddframe.runs import Run, write_atomic
 
 To = Literal["onnx", "torch"]
+TARGETS: dict[str, To] = {"onnx": "onnx", "torch": "torch"}
 OPSET = 20
 """Of ONNX: what torch's own translations are written in."""
 LEAST_PX, MOST_PX = 16, 16384
 """Rows and columns of pictures."""
 
 
-def export_run(
-    run: Run, file: Path, to: To, kind: Kind = "step", scan: Scan = "unrolled"
-) -> Plan:
+def export_run(run: Run, file: Path, to: To, kind: Kind = "step", scan: Scan = "unrolled") -> Plan:
     """Write a RUN's streaming step, or its clip, as one file.
 
     Raises:
