@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from made import picture
+from exporting import picture
 
 from oddframe.data.frames import to_model, to_picture
 from oddframe.export.picture import area, to_frames

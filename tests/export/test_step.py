@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from made import PLAIN, SCENE, TINY, by_scorer, flows, made, picture, planned
+from exporting import PLAIN, SCENE, TINY, by_scorer, flows, made, picture, planned
 
 from oddframe.errors import ConfigError
 from oddframe.export.plan import plan_model

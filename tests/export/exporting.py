@@ -2,14 +2,16 @@
 
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import torch
 
 from oddframe.export.plan import plan_model
 from oddframe.models import MODELS, build, entry
 from oddframe.models.flows import dis_pixels
+from oddframe.runs import save_run
 from oddframe.runtime.bench.tiny import tiny
-from oddframe.scoring.scene import StreamScene
+from oddframe.scoring.scene import SceneFit, StreamScene
 from oddframe.scoring.scorer import Scorer
 from oddframe.scoring.settings import ScoreConfig
 
@@ -64,3 +66,29 @@ def flows(net, pictures):
     ]
     first = torch.zeros(2, net.size, net.size)
     return [first, *(dis_pixels(a, b)[0] for a, b in pairwise(frames))]
+
+
+def write_run(folder, name, score=None, threshold=2.0):
+    """An untrained RUN of a tiny model with its scene; optical flow too, unless `score` says so."""
+    net, score = made(name), score or ScoreConfig()
+    scorer, fitting = Scorer(net, score), SceneFit()
+    state = scorer.init_state()
+    for index in range(24):
+        state, seen = scorer.observe(state, picture(index, 48, 64))
+        if seen is not None:
+            fitting.add(seen.local)
+    configs = {
+        "model": tiny(name).model_dump(mode="json"), "score": score.model_dump(mode="json"),
+        "train": {"average": 0},
+    }  # fmt: skip
+    calibration = None if threshold is None else {"threshold": threshold, "alarms_per_day": 1.0}
+    save_run(folder, name, net, configs, fitting.fit(), calibration, {"fps": 25.0})
+    return folder
+
+
+def write_video(folder, frames=18, height=48, width=64):
+    """A folder of pictures."""
+    folder.mkdir(parents=True)
+    for index in range(frames):
+        assert cv2.imwrite(str(folder / f"{index:03d}.png"), picture(index, height, width))
+    return folder
