@@ -5,6 +5,7 @@ export_run(load_run("RUN"), Path("model.onnx"), "onnx")
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import warnings
@@ -56,12 +57,7 @@ def write(plan: Plan, file: Path, to: To) -> None:
         RunError: the file cannot be written.
     """
     program = traced(plan)
-    if to == "torch":
-        extra = {EXTRA: json.dumps(plan.card.text(), indent=2)}
-        with _quiet():
-            write_atomic(file, lambda path: torch.export.save(program, path, extra_files=extra))
-        return
-    made = to_onnx(plan, program)
+    made = to_torch(plan, program) if to == "torch" else to_onnx(plan, program)
     write_atomic(file, lambda path: path.write_bytes(made))
 
 
@@ -72,24 +68,37 @@ def traced(plan: Plan) -> ExportedProgram:
     first = {0: rows, 1: columns} if plan.card.kind == "step" else {1: rows, 2: columns}
     fixed = tuple({name: {} for name in x} if isinstance(x, dict) else {} for x in inputs[1:])
     with torch.no_grad(), _quiet():
-        return torch.export.export(plan.graph, inputs, dynamic_shapes=(first, *fixed))
+        found = torch.export.export(plan.graph, inputs, dynamic_shapes=(first, *fixed))
+    for node in found.graph.nodes:
+        node.meta.pop("stack_trace", None)  # where in whose files it comes from
+    return found
+
+
+def to_torch(plan: Plan, program: ExportedProgram) -> bytes:
+    """A `.pt2` file."""
+    extra, buffer = {EXTRA: json.dumps(plan.card.text(), indent=2)}, io.BytesIO()
+    with _quiet():
+        torch.export.save(program, buffer, extra_files=extra)
+    return buffer.getvalue()
 
 
 def to_onnx(plan: Plan, program: ExportedProgram) -> bytes:
     """An ONNX file."""
     needs_onnx()
+    import onnxscript.optimizer
     from onnx_ir import serde
 
     with torch.no_grad():
         given, out = plan.inputs(), plan.graph(*plan.inputs())
     with _quiet():
         made: Any = torch.onnx.export(
-            program, dynamo=True, verbose=False, opset_version=OPSET,
+            program, dynamo=True, verbose=False, opset_version=OPSET, optimize=False,
             input_names=input_names(plan, given), output_names=list(output_names(out)),
         )  # fmt: skip
-    model = made.model
+        # Torch's own call goes round twice, which takes twice as long and finds nothing more.
+        model = onnxscript.optimizer.optimize(made.model, num_iterations=1)
     for node in model.graph.all_nodes():
-        node.metadata_props.clear()  # where in whose files it comes from
+        node.metadata_props.clear()
         node.doc_string = None
     if plan.card.scan == "linear-attention":
         model.opset_imports[""] = ATTENTION_OPSET
