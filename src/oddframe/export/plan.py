@@ -12,17 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from oddframe import __version__
 from oddframe.errors import ConfigError
 from oddframe.export.card import Card, FlowSource, Kind, fingerprint
 from oddframe.export.judge import Judge
-from oddframe.export.step import Clip, Step
+from oddframe.export.step import Clip, Step, scans
 from oddframe.models.base import VADModel
 from oddframe.models.flows import FlowWindowed
-from oddframe.models.temporal import TMB
-from oddframe.ops.ss2d import SS2D
 from oddframe.runs import Run
 from oddframe.scoring.fuse import OWN
 from oddframe.scoring.scene import StreamScene
@@ -126,11 +123,6 @@ def ready(name: str, model: VADModel, scan: Scan) -> tuple[VADModel, FlowSource]
     for module in scans(copy):
         module.backend = scan
     return copy, flow
-
-
-def scans(model: nn.Module) -> Sequence[SS2D | TMB]:
-    """The parts of a model that run a selective scan."""
-    return [module for module in model.modules() if isinstance(module, SS2D | TMB)]
 
 
 def _about(config: ScoreConfig, left_out: Sequence[str], kind: Kind) -> str:

@@ -7,6 +7,7 @@ Letters: h w rows and columns of a picture, s of the model, k history, c channel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from oddframe.export.judge import Judge, Seen
 from oddframe.export.picture import to_frames
 from oddframe.export.tree import flatten, rebuild
 from oddframe.models.base import Prediction, VADModel
+from oddframe.models.temporal import TMB
+from oddframe.ops.ss2d import SS2D
 from oddframe.scoring.settings import ScoreConfig
 
 State = dict[str, Tensor]
@@ -127,6 +130,8 @@ def remembered(
 def warm(model: VADModel, config: ScoreConfig) -> StreamState:
     """A full state, on the meta device: shapes, and no arithmetic."""
     plain = deepcopy(model).to("meta")
+    for module in scans(plain):
+        module.backend = "auto"
     frame = torch.empty(1, 3 + model.carried, model.size, model.size, device="meta")
     state, expected = plain.init_state(), None
     for _ in range(model.history):
@@ -135,6 +140,11 @@ def warm(model: VADModel, config: ScoreConfig) -> StreamState:
     count = torch.empty((), dtype=torch.int64, device="meta")
     smooth = torch.empty((), device="meta") if config.smooth else None
     return StreamState(count, *remembered(plain, frame, frame, state, expected), smooth)
+
+
+def scans(model: nn.Module) -> Sequence[SS2D | TMB]:
+    """The parts of a model that run a selective scan."""
+    return [module for module in model.modules() if isinstance(module, SS2D | TMB)]
 
 
 class Clip(Exported):

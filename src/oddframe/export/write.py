@@ -20,7 +20,7 @@ from torch.export import Dim, ExportedProgram
 from oddframe.errors import ConfigError
 from oddframe.export.card import EXTRA, NEXT, STATE, Kind
 from oddframe.export.plan import Plan, Scan, plan_run
-from oddframe.ops.exported import ATTENTION_OPSET
+from oddframe.ops.exported import ATTENTION_OPSET, DOMAIN
 from oddframe.runs import Run, write_atomic
 
 To = Literal["onnx", "torch"]
@@ -92,16 +92,25 @@ def to_onnx(plan: Plan, program: ExportedProgram) -> bytes:
         given, out = plan.inputs(), plan.graph(*plan.inputs())
     with _quiet():
         made: Any = torch.onnx.export(
-            program, dynamo=True, verbose=False, opset_version=OPSET, optimize=False,
-            input_names=input_names(plan, given), output_names=list(output_names(out)),
+            program, dynamo=True, verbose=False, opset_version=OPSET, optimize=False
         )  # fmt: skip
         # Torch's own call goes round twice, which takes twice as long and finds nothing more.
         model = onnxscript.optimizer.optimize(made.model, num_iterations=1)
+    # Named now: the optimiser joins outputs that are the same, and then gives names of its own.
+    for values, names in (
+        (model.graph.inputs, input_names(plan, given)),
+        (model.graph.outputs, output_names(out)),
+    ):
+        for value, name in zip(values, names, strict=True):
+            value.name = name
     for node in model.graph.all_nodes():
         node.metadata_props.clear()
         node.doc_string = None
-    if plan.card.scan == "linear-attention":
-        model.opset_imports[""] = ATTENTION_OPSET
+        if node.domain == DOMAIN:
+            node.domain, node.version = "", ATTENTION_OPSET
+            # The other operators that are here mean the same in both opsets.
+            model.opset_imports[""] = ATTENTION_OPSET
+    model.opset_imports.pop(DOMAIN, None)
     model.producer_name, model.producer_version = "oddframe", plan.card.oddframe
     model.metadata_props.clear()
     model.metadata_props.update(plan.card.text())

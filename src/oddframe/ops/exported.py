@@ -19,8 +19,11 @@ STEPS = 8
 """Steps of a chunk."""
 SHORT = 16
 """Sequences up to this are not cut up."""
-ATTENTION_OPSET = 27
-"""Opset of ONNX that `LinearAttention` came with."""
+ATTENTION, ATTENTION_OPSET = "LinearAttention", 27
+"""The operator of ONNX, and the opset that it came with."""
+DOMAIN = "oddframe"
+"""Where it stands while a graph is made: torch's translations are of an older opset and would be
+converted, which is not known for so new a one. `export.write` puts it into its own."""
 
 
 def scan_unrolled(
@@ -105,12 +108,12 @@ def scan_attention(
     parts = [x.flip(1) if reverse else x for x in (query, key, value, decay)]
     q, k, v, d = (x.reshape(b, length, -1).float() for x in parts)
     y, last = torch.onnx.ops.symbolic_multi_out(
-        "LinearAttention",
+        f"{DOMAIN}::{ATTENTION}",
         (q, k, v, None, d),
         {"update_rule": "gated", "q_num_heads": g * e, "kv_num_heads": g * e, "scale": 1.0},
         dtypes=(torch.float32, torch.float32),
         shapes=((b, length, g * e), (b, g * e, n, 1)),
-        version=ATTENTION_OPSET,
+        version=1,
     )
     y = y.unflatten(-1, (g, e))
     state: Tensor = last.view(b, g, e, n).mT
