@@ -1,7 +1,9 @@
 """What is to be exported of a RUN or of a bare model, and what cannot be.
 
-plan = plan_run(load_run("RUN"))
-plan.graph, plan.card, plan.inputs()
+    plan = plan_run(load_run("RUN"))
+    plan.graph, plan.card, plan.inputs()
+
+A graph is torch's own modules, on a copy of the model; what is written of it is `write`'s.
 """
 
 from __future__ import annotations

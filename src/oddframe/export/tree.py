@@ -68,8 +68,21 @@ def _children(tree: Any) -> Sequence[tuple[str, Any]]:
 
 def _alike(tree: tuple[Any, ...]) -> bool:
     """Whether the elements have the same tensors, of one shape each."""
-    shapes = [{name: (x.shape, x.dtype) for name, x in flatten(part).items()} for part in tree]
-    return bool(shapes) and bool(shapes[0]) and all(s == shapes[0] for s in shapes)
+    parts = [_shapes(part) for part in tree]
+    return bool(parts) and bool(parts[0]) and all(part == parts[0] for part in parts)
+
+
+def _shapes(tree: Any) -> dict[str, tuple[Any, ...]]:
+    """`flatten` without its tensors: while a graph is made every operation would be in it."""
+    if isinstance(tree, Tensor):
+        return {"": (tree.dtype, *tree.shape)}
+    if isinstance(tree, tuple) and _alike(tree):
+        return {name: (len(tree), *shape) for name, shape in _shapes(tree[0]).items()}
+    return {
+        _joined(name, below): shape
+        for name, part in _children(tree)
+        for below, shape in _shapes(part).items()
+    }
 
 
 def _joined(name: str, below: str) -> str:

@@ -1,6 +1,9 @@
-"""Graphs into files: ONNX and `torch.export`.
+"""Graphs into files: ONNX, and torch's own `.pt2`.
 
-export_run(load_run("RUN"), Path("model.onnx"), "onnx")
+    export_run(load_run("RUN"), Path("model.onnx"), "onnx")
+
+Both are made of one `torch.export` of the plan's module. Of the machine that made it a file tells
+nothing: what torch notes of its source files is taken out.
 """
 
 from __future__ import annotations
@@ -93,7 +96,7 @@ def to_onnx(plan: Plan, program: ExportedProgram) -> bytes:
     with _quiet():
         made: Any = torch.onnx.export(
             program, dynamo=True, verbose=False, opset_version=OPSET, optimize=False
-        )  # fmt: skip
+        )
         # Torch's own call goes round twice, which takes twice as long and finds nothing more.
         model = onnxscript.optimizer.optimize(made.model, num_iterations=1)
     # Named now: the optimiser joins outputs that are the same, and then gives names of its own.
