@@ -8,6 +8,7 @@ from exporting import PLAIN, SCENE, TINY, by_scorer, flows, made, picture, plann
 from oddframe.errors import ConfigError
 from oddframe.export.plan import plan_model
 from oddframe.export.step import Clip
+from oddframe.scoring.scorer import Scorer
 from oddframe.scoring.settings import ScoreConfig
 
 FRAMES = 5
@@ -87,6 +88,24 @@ def test_every_setting_of_the_score_counts(config):
     pictures = video(net)
     found = stepped(planned(net, config), pictures, flows(net, pictures))
     for out, (score, _) in zip(found, by_scorer(net, pictures, config), strict=True):
+        agree(out, score)
+
+
+def test_flow_from_files_goes_in_as_it_does_in_torch():
+    net = made("msti-net-128")
+    net.set_flow("file")
+    pictures = video(net, 3)
+    rng = np.random.default_rng(0)
+    moved = [rng.normal(0, 0.5, (2, net.size, net.size)).astype(np.float32) for _ in pictures]
+    plan = planned(net, name="msti-net-128")
+    assert plan.card.flow == "file"
+    scorer = Scorer(net, PLAIN, SCENE)
+    state = scorer.init_state()
+    for out, image, flow in zip(
+        stepped(plan, pictures, map(torch.from_numpy, moved)), pictures, moved, strict=True
+    ):
+        state, seen = scorer.observe(state, scorer.prepare(image, state.past, flow))
+        state, score = scorer.score(state, seen, 0.0)
         agree(out, score)
 
 

@@ -107,7 +107,7 @@ class Detector:
             compile_parts(model, where)
         usual = run.usual()
         back = max(model.history, FLOW_LAG, 0 if usual is None else usual.stay.memory)
-        self.scorer = (
+        self.scorer: Scorer = (
             Scorer(model, run.score_config, run.scene, run.threshold, where, precision, usual)
             if onnx is None
             else OnnxScorer(run, model, usual, step_of(Path(onnx), run))

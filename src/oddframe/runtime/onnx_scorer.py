@@ -206,7 +206,7 @@ class OnnxScorer(Scorer):
         if self.run.card.flow == "none":
             return None
         if self.run.card.flow == "file":
-            return frame[0, 3:].numpy()
+            return np.asarray(frame[0, 3:].numpy(), np.float32)
         if state.last is None:
             return np.zeros((2, *frame.shape[2:]), np.float32)
-        return np.ascontiguousarray(dis_pixels(state.last, frame)[0].numpy())
+        return np.ascontiguousarray(dis_pixels(state.last, frame)[0].numpy(), np.float32)
