@@ -34,7 +34,11 @@ NAV = {
         "What an AUC says": "docs/protocol.md",
         "Speed": "docs/speed.md",
     },
-    "A programmer": {"The API": "docs/api.md", "Contributing": "CONTRIBUTING.md"},
+    "A programmer": {
+        "The API": "docs/api.md",
+        "Export: ONNX, torch": "docs/export.md",
+        "Contributing": "CONTRIBUTING.md",
+    },
     "Changes": "CHANGELOG.md",
 }
 """Title -> page, or titles below it. Pages that no entry names are reached by links and search."""

@@ -58,7 +58,9 @@ def test_bench_stream_takes_models_by_name(tmp_path, capsys):
         (["stream", "--model", "mnads"], "Unknown model 'mnads'. Did you mean mnad?"),
         (["stream", "--model", "mnad", "--device", "cuda"], "Device cuda is not there"),
         (["stream", "--device", "tpu"], "Unknown device 'tpu'"),
-        (["scan", "--device", "cuda"], "bench scan takes no choice of models, device or clip"),
+        (["stream", "--runtime", "jax"], "bench stream --runtime is torch or onnx, found 'jax'"),
+        (["scan", "--device", "cuda"], "bench scan takes no choice of models, device, clip"),
+        (["scan", "--runtime", "onnx"], "bench scan takes no choice of models, device, clip"),
     ],
 )
 def test_a_choice_that_cannot_be_had_is_one_paragraph(asked, said, capsys, monkeypatch):
@@ -68,3 +70,18 @@ def test_a_choice_that_cannot_be_had_is_one_paragraph(asked, said, capsys, monke
     assert err.startswith(f"error: {said}")
     assert err.count("\n") == 1
     assert not out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_onnx_runtime_stands_beside_torch(tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    file = tmp_path / "stream.json"
+    asked = ["--model", "mnad-128", "--runtime", "onnx", "--json", str(file)]
+    assert main(["bench", "stream", "--quick", *asked]) == 0
+    (table,) = json.loads(file.read_text())["tables"]
+    rows = {row["name"]: row for row in table["rows"]}
+    assert rows["mnad-128, onnx"]["ms"] > 0
+    assert rows["mnad-128, onnx"].keys() <= rows["mnad-128, new frame"].keys()
+    assert any(note.startswith("onnx: the exported step") for note in table["notes"])

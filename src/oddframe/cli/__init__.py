@@ -34,6 +34,7 @@ VERBS = (
     "evaluate_scores",
     "compare",
     "selftest",
+    "export",
     "watch",
     "serve",
     "token",

@@ -30,6 +30,10 @@ def run(
     clip: bool = typer.Option(
         False, "--clip", help="stream: also the stateless clip of the models asked for, slow."
     ),
+    runtime: str = typer.Option(
+        "torch", "--runtime", metavar="torch|onnx",
+        help="stream: onnx times each model in ONNX Runtime too; exporting takes minutes.",
+    ),
 ) -> None:  # fmt: skip
     """Time things against each other on this machine; ratios, not promises.
 
@@ -44,7 +48,7 @@ def run(
         if file is not None:
             writable_folder(file.parent)
     with _progress() as tick:
-        found = bench(what, quick, tick, Choice(tuple(model or ()), device, clip))
+        found = bench(what, quick, tick, Choice(tuple(model or ()), device, clip, runtime))
     print(text(found))
     if json is not None:
         write_json(json, found)

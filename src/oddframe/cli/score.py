@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -13,6 +15,7 @@ from oddframe.cli.options import Machine, ReadAs
 
 if TYPE_CHECKING:
     from oddframe.report.maps import MapPictures, MapVideo
+    from oddframe.runs import Run
     from oddframe.runtime.detector import Detector
     from oddframe.runtime.result import Result
     from oddframe.scoring.scorer import Precision
@@ -64,6 +67,37 @@ class Exactness:
     compiled: bool = typer.Option(
         False, "--compile", help="Rewrite the model by torch.compile: slow to start, then faster."
     )
+    runtime: str = typer.Option(
+        "torch", "--runtime", metavar="torch|onnx",
+        help="onnx: ONNX Runtime computes the model; the scores are the same to 1e-4.",
+    )  # fmt: skip
+    onnx: Path | None = typer.Option(
+        None, "--onnx", metavar="FILE",
+        help="What `oddframe export` made of the RUN; without it that is made here, a minute.",
+    )  # fmt: skip
+
+    @contextmanager
+    def file(self, run: Run) -> Iterator[Path | None]:
+        """The ONNX file to score with; one that is made here is removed again. None: torch."""
+        if self.runtime not in ("torch", "onnx"):
+            raise typer.BadParameter(f"--runtime is torch or onnx, found {self.runtime!r}.")
+        if self.runtime == "torch":
+            if self.onnx is not None:
+                raise typer.BadParameter("--onnx FILE is for --runtime onnx.")
+            yield None
+        elif self.onnx is not None:
+            yield self.onnx
+        else:
+            from tempfile import TemporaryDirectory
+
+            from oddframe.cli.console import stderr
+            from oddframe.export.write import export_run
+
+            with TemporaryDirectory(prefix="oddframe-") as folder:
+                made = Path(folder) / "model.onnx"
+                with stderr().status(f"exporting {run.name}"):
+                    export_run(run, made, "onnx")
+                yield made
 
 
 def run(
@@ -93,10 +127,11 @@ def run(
     loaded = load_run(run).with_settings(settings)
     reading = read.reading(loaded.used)
     stems = _stems(videos, reading)
-    detector = load(
-        loaded, machine.device, precision=cast("Precision", exactness.precision),
-        compiled=exactness.compiled, flow=machine.flow,
-    )  # fmt: skip
+    with exactness.file(loaded) as onnx:
+        detector = load(
+            loaded, machine.device, precision=cast("Precision", exactness.precision),
+            compiled=exactness.compiled, flow=machine.flow, onnx=onnx,
+        )  # fmt: skip
     _check_frames(frames, detector)
     for spec in stems.values() if detector.info.carried else []:
         with open_as(spec, reading) as source:

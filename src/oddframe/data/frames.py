@@ -52,6 +52,12 @@ def from_store(frames_thwc: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.repeat(frames, 3, axis=1) if frames.shape[1] == 1 else frames
 
 
+def to_picture(frame_chw: NDArray[np.float32]) -> Image:
+    """Undo `to_model` at its size: (3, s, s) -> (s, s, 3) BGR, the same bits as were given."""
+    levels = np.rint((frame_chw[::-1] + np.float32(1)) * np.float32(127.5))
+    return np.ascontiguousarray(np.moveaxis(levels, 0, -1).astype(np.uint8))
+
+
 @dataclass(frozen=True, slots=True)
 class StoredVideo:
     """Frames of one video without a gap between: `start` to `stop` (excluded) in the store."""

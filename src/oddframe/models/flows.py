@@ -57,11 +57,7 @@ class FlowWindowed(Windowed):
         elif current.device.type == "meta":  # only shapes are asked for
             return current.new_empty(len(current), 2, *current.shape[2:])
         else:
-            from oddframe.ops.flow import dis_flow
-
-            pairs = zip(_grey(current), _grey(previous), strict=True)
-            both = np.stack([dis_flow(now, past) for now, past in pairs])
-            found = torch.from_numpy(both).movedim(-1, 1).to(current)
+            found = dis_pixels(previous, current)
         return (found / (FLOW_SPAN * self.size)).clamp(-1, 1)
 
     def moved_to_come(self, clip: Tensor) -> Tensor:
@@ -90,6 +86,15 @@ class FlowWindowed(Windowed):
         else:
             found = self.moved(last[:, :3], frame)
         return torch.cat((frame[:, :3], found), 1)
+
+
+def dis_pixels(previous: Tensor, current: Tensor) -> Tensor:
+    """DIS optical flow from frame to frame: (b, c, h, w) both -> (b, 2, h, w), x and y in px."""
+    from oddframe.ops.flow import dis_flow
+
+    pairs = zip(_grey(current[:, :3]), _grey(previous[:, :3]), strict=True)
+    both = np.stack([dis_flow(now, past) for now, past in pairs])
+    return torch.from_numpy(both).movedim(-1, 1).to(current)
 
 
 def _grey(frames: Tensor) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from oddframe.ops import native
-from oddframe.ops.backends import BACKENDS, choose
+from oddframe.ops.backends import choose, core
 from oddframe.ops.norm import LayerNorm
 from oddframe.ops.ss2d import a_log_init, delta_bias_init
 
@@ -75,11 +75,11 @@ class TMB(nn.Module):
             # differences; the scan itself multiplies its input by the delta that Eq. 5 has in B.
             A, B, C = torch.exp(F.softplus(self.delta_bias)) * A, F.silu(B), F.silu(C)
             delta = self.delta_bias.expand_as(x)
-            return BACKENDS[backend](x, delta, -A, B, C, True, False)[0]
+            return core(backend)(x, delta, -A, B, C, True, False)[0]
         low, up = self.to_delta[0](x), cast(Tensor, self.to_delta[1].weight)
         if backend != "native":
             delta = F.linear(low, up, self.delta_bias)  # the bias costs no pass of its own
-            return BACKENDS[backend](x, delta, -A, B, C, True, False)[0]
+            return core(backend)(x, delta, -A, B, C, True, False)[0]
         y, _ = native.scan(
             x.float(), low.float(), -A, B.float(), C.float(), bias=self.delta_bias[None],
             up=up.T[None], softplus=True,

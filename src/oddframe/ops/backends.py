@@ -3,9 +3,11 @@
 | backend | where | what |
 |---|---|---|
 | reference | anywhere | a loop over the steps; the slow twin |
-| chunked | anywhere | plain torch, chunks side by side; float64, and what exports |
+| chunked | anywhere | plain torch, chunks side by side; float64 |
 | native | CPU, float32 and half | C with OpenMP, if it was built |
 | triton | CUDA, float32 and half | Triton, where it is installed |
+
+Beside them, in `EXPORTED`, what only graphs for other runtimes are made of.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from torch import Tensor
 from oddframe.errors import ConfigError
 from oddframe.ops import native
 from oddframe.ops.chunked import scan_chunked
+from oddframe.ops.exported import scan_attention, scan_unrolled
 from oddframe.ops.loop import scan_loop
 from oddframe.ops.native import scan_native
 
@@ -41,6 +44,13 @@ BACKENDS: dict[str, Core] = {
     "triton": _scan_triton,
 }
 """Every way to run the recurrence; `choose` picks among them."""
+EXPORTED: dict[str, Core] = {"unrolled": scan_unrolled, "linear-attention": scan_attention}
+"""How graphs are made of it: as plain operators, or as one node of ONNX."""
+
+
+def core(backend: str) -> Core:
+    """The function behind a name that `choose` gave."""
+    return EXPORTED[backend] if backend in EXPORTED else BACKENDS[backend]
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -60,19 +70,23 @@ def unavailable(backend: str) -> str | None:
 def choose(backend: str, like: Tensor) -> str:
     """Resolve `auto` for inputs like `like`; a named backend is checked and returned.
 
-    Export takes the chunked form, which is made of plain operators; float64 too, for the compiled
-    kernels count in float32; a meta tensor as well, which only it can pass on.
+    Export takes the unrolled form, which is made of plain operators; float64 the chunked one, for
+    the compiled kernels count in float32; a meta tensor as well, which only it can pass on.
 
     Raises:
         ConfigError: unknown name, or a backend that cannot run here or on such a tensor.
     """
     wide, device = like.dtype == torch.float64, like.device.type
     if backend == "auto":
-        if wide or torch.compiler.is_exporting():
+        if torch.compiler.is_exporting():
+            return "unrolled"
+        if wide:
             return "chunked"
         if device == "cpu" and unavailable("native") is None:
             return "native"
         return "triton" if device == "cuda" and unavailable("triton") is None else "chunked"
+    if backend in EXPORTED:
+        return backend
     if backend not in BACKENDS:
         raise ConfigError(
             f"selective_scan has no backend {backend!r}; use auto, {', '.join(BACKENDS)}."

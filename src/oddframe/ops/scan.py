@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
-from oddframe.ops.backends import BACKENDS, choose
+from oddframe.ops.backends import choose, core
 
 
 def selective_scan(
@@ -59,7 +59,7 @@ def selective_scan(
     delta = delta.to(work)
     if delta_bias is not None:
         delta = delta + delta_bias.to(work)[:, None]
-    y, last = BACKENDS[choose(backend, u)](
+    y, last = core(choose(backend, u))(
         rearrange(u.to(work), "b (g e) l -> b l g e", g=groups),
         rearrange(delta, "b (g e) l -> b l g e", g=groups),
         rearrange(A.to(work), "(g e) n -> g n e", g=groups),

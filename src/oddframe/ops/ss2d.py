@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from oddframe.ops import native
-from oddframe.ops.backends import BACKENDS, Core, choose
+from oddframe.ops.backends import EXPORTED, Core, choose, core
 
 DIRECTIONS = 4
 ORDERS = (
@@ -65,7 +65,7 @@ class SS2D(nn.Module):
         backend = choose(self.backend, x)
         if backend == "native":
             return self._in_place(x)
-        return self._in_two_orders(x, BACKENDS[backend])
+        return self._in_two_orders(x, core(backend), at_once=backend in EXPORTED)
 
     def _in_place(self, x: Tensor) -> Tensor:
         """All four scans in one call that reads the map where it lies."""
@@ -85,8 +85,11 @@ class SS2D(nn.Module):
         )  # fmt: skip
         return y.view(x.shape).to(x.dtype)
 
-    def _in_two_orders(self, x: Tensor, run: Core) -> Tensor:
-        """The same with any backend of sequences, over the map laid out in two orders."""
+    def _in_two_orders(self, x: Tensor, run: Core, at_once: bool = False) -> Tensor:
+        """The same with any backend of sequences, over the map laid out in two orders.
+
+        at_once: as one scan of four groups, which makes a graph half as large.
+        """
         b, h, w, _ = x.shape
         # Both orders of the projections (b, l, 2, 4 (r + 2n)); order o serves directions o, o + 2.
         parts = two_orders(self.project(x)).unflatten(-1, (2, 2, -1))  # b l order back order' .
@@ -99,6 +102,9 @@ class SS2D(nn.Module):
         B, C = (rearrange(v, "k o b l n -> k b l o n") for v in (B, C))
         A = -torch.exp(self.A_log).unflatten(0, (2, 2))  # back order n c
         u = two_orders(x)
+        if at_once:
+            forth, back = _at_once(run, u, delta, A, B, C)
+            return merge_orders(forth + back, h, w) + self.D * x
         forth, _ = run(u, delta[0], A[0], B[0], C[0], True, False)
         back, _ = run(u, delta[1], A[1], B[1], C[1], True, True)
         return merge_orders(forth + back, h, w) + self.D * x
@@ -106,6 +112,22 @@ class SS2D(nn.Module):
     def scan_flops(self, places: int) -> int:
         """Operations of the scan itself for `places` map positions: 9 L D N (VMamba's count)."""
         return 9 * places * DIRECTIONS * self.A_log.shape[-1] * self.state
+
+
+def _at_once(
+    run: Core, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Forth and back (b, l, 2, c) of one run: a scan backwards is one of what is turned round.
+
+    u (b, l, 2, c); the others with a first axis for forth and back.
+    """
+
+    def four(forth: Tensor, back: Tensor) -> Tensor:
+        return torch.cat((forth, back.flip(1)), 2)
+
+    y, _ = run(four(u, u), four(*delta), A.flatten(0, 1), four(*B), four(*C), True, False)
+    forth, back = y.chunk(2, 2)
+    return forth, back.flip(1)
 
 
 def a_log_init(groups: int, state: int, channels: int) -> Tensor:

@@ -34,6 +34,7 @@ from oddframe.runtime.ahead import ahead
 from oddframe.runtime.compile import compile_parts
 from oddframe.runtime.device import pick_device
 from oddframe.runtime.looks import as_image, looks
+from oddframe.runtime.onnx_scorer import OnnxScorer, step_of
 from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.lag import Lag, frames_of
 from oddframe.scoring.look import FLOW_LAG
@@ -88,21 +89,28 @@ class Detector:
 
     def __init__(
         self, run: Run, device: str = "cpu", *, precision: Precision = "float32",
-        compiled: bool = False, flow: str | Path | None = None,
+        compiled: bool = False, flow: str | Path | None = None, onnx: str | Path | None = None,
     ) -> None:  # fmt: skip
         """Build the model and load its weights; see `load`."""
         if precision not in get_args(Precision):
             raise ConfigError(f"precision is float32 or bfloat16, found {precision!r}.")
         where = pick_device(device)
-        model = run.model()
+        if onnx is not None and (where.type != "cpu" or compiled or precision != "float32"):
+            raise ConfigError(
+                "An ONNX file runs in float32 on the CPU: leave --device, --precision and "
+                "--compile out, or score without ONNX."
+            )
+        model = run.model() if onnx is None else run.outline()
         self._flow = flow_folder(model.carried, flow, str(run.path))
         whole = run.score_config.smooth or run.score_config.lag_s
         if compiled:
             compile_parts(model, where)
         usual = run.usual()
         back = max(model.history, FLOW_LAG, 0 if usual is None else usual.stay.memory)
-        self.scorer = Scorer(
-            model, run.score_config, run.scene, run.threshold, where, precision, usual
+        self.scorer: Scorer = (
+            Scorer(model, run.score_config, run.scene, run.threshold, where, precision, usual)
+            if onnx is None
+            else OnnxScorer(run, model, usual, step_of(Path(onnx), run))
         )
         """What turns prepared frames into scores."""
         self.info = DetectorInfo(
@@ -376,7 +384,7 @@ class Detector:
 
 def load(
     run: str | Path | Run, device: str = "cpu", *, precision: Precision = "float32",
-    compiled: bool = False, flow: str | Path | None = None,
+    compiled: bool = False, flow: str | Path | None = None, onnx: str | Path | None = None,
 ) -> Detector:  # fmt: skip
     """Load a RUN folder as a detector.
 
@@ -390,11 +398,13 @@ def load(
             compiler, a minute or more; what it made is kept for the next time.
         flow: folder of flow files, as `oddframe data flow` writes it, for a RUN that takes its
             optical flow from files; those of a video are found by its name.
+        onnx: what `oddframe export RUN --to onnx` made of it: ONNX Runtime computes the model in
+            torch's place, in float32 on the CPU; all else is the same.
 
     Raises:
-        RunError: no RUN, unfinished, damaged, or of another version.
+        RunError: no RUN, unfinished, damaged, or of another version; an ONNX file of another RUN.
         ConfigError: the device is not there, an unknown precision, no C++ compiler; flow for a
-            model that reads none.
+            model that reads none; no onnxruntime.
         DatasetError: `flow` is no such folder.
 
     Examples:
@@ -403,7 +413,7 @@ def load(
         >>> float(np.nanmax(result.level)), result.heat(100)   # doctest: +SKIP
     """
     found = run if isinstance(run, Run) else load_run(run)
-    return Detector(found, device, precision=precision, compiled=compiled, flow=flow)
+    return Detector(found, device, precision=precision, compiled=compiled, flow=flow, onnx=onnx)
 
 
 @contextmanager

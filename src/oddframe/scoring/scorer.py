@@ -416,4 +416,9 @@ def psnr(error: Tensor) -> float:
 
     A perfect prediction is capped at 120 dB, not infinite.
     """
-    return float(10 * torch.log10(PEAK**2 / error.mean().clamp_min(PEAK**2 * 1e-12)))
+    return float(decibels(error))
+
+
+def decibels(error: Tensor) -> Tensor:
+    """`psnr` as a tensor (), which a graph can hold."""
+    return 10 * torch.log10(PEAK**2 / error.mean().clamp_min(PEAK**2 * 1e-12))

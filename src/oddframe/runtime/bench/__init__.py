@@ -38,6 +38,13 @@ class Choice:
     """cpu, cuda, cuda:N, or auto (cuda where there is one)."""
     clip: bool = False
     """Also the stateless clip of each model, which the bench's own selection has anyway."""
+    runtime: str = "torch"
+    """`onnx`: each model also in ONNX Runtime, beside torch."""
+
+    @property
+    def onnx(self) -> bool:
+        """Whether ONNX Runtime is timed too."""
+        return self.runtime == "onnx"
 
     def names(self) -> tuple[str, ...]:
         """The models, each once, in the order asked for.
@@ -74,8 +81,11 @@ def run(
     chosen = choice or Choice()
     if name != "stream" and chosen != Choice():
         raise ConfigError(
-            f"bench {name} takes no choice of models, device or clip: that is for bench stream."
+            f"bench {name} takes no choice of models, device, clip or runtime: that is for "
+            "bench stream."
         )
+    if chosen.runtime not in ("torch", "onnx"):
+        raise ConfigError(f"bench stream --runtime is torch or onnx, found {chosen.runtime!r}.")
     chosen.names()  # a name that is wrong is said before torch is loaded
     from oddframe.runtime.bench.timing import machine, silent
 

@@ -38,8 +38,12 @@ from oddframe.runtime.device import pick_device
 
 USUAL = ("m2s2l-edge", "m2s2l", "stnmamba")
 """What is timed where no models are asked for."""
-NEW, CLIP, HALF, CAMERAS = "new frame", "clip", "bf16", 4
+NEW, CLIP, HALF, ONNX, CAMERAS = "new frame", "clip", "bf16", "onnx", 4
 TOGETHER = f"{CAMERAS} cameras"
+ABOUT_ONNX = (
+    f"{ONNX}: the exported step in ONNX Runtime, float32, from an 8-bit picture of the model's "
+    "size to the score of the model's streams; optical flow is given"
+)
 EMULATED = 4.0
 """A CPU whose bfloat16 takes so many times longer than float32 only emulates it (AVX2 does): left
 out, since a call of a large model may then take minutes."""
@@ -99,7 +103,10 @@ def run(quick: bool, tick: Tick, choice: Choice | None = None) -> list[Table]:
     usual = not names
     names = names or (tuple(MODELS) if quick else USUAL)
     models = {name: tiny(name) if quick else None for name in names}
-    tables = [bench_models(models, there, tick, clip=asked.clip or usual, quick=quick)]
+    if asked.onnx and there.wait is not None:
+        raise ConfigError("bench stream --runtime onnx runs on the CPU: leave --device out.")
+    clip = asked.clip or usual
+    tables = [bench_models(models, there, tick, clip=clip, quick=quick, onnx=asked.onnx)]
     if usual and there.wait is None:
         config = tiny(USUAL[0]) if quick else None
         tables.append(bench_video(USUAL[0], config, tick, *((64, 48, 8) if quick else ())))
@@ -107,9 +114,10 @@ def run(quick: bool, tick: Tick, choice: Choice | None = None) -> list[Table]:
 
 
 def bench_models(
-    models: dict[str, Config | None], there: Place, tick: Tick, clip: bool, quick: bool
-) -> Table:
-    """Every model's new frame, with its clip if asked for, and the yardstick.
+    models: dict[str, Config | None], there: Place, tick: Tick, clip: bool, quick: bool,
+    onnx: bool = False,
+) -> Table:  # fmt: skip
+    """Every model's new frame, with its clip and in ONNX Runtime if asked for, and the yardstick.
 
     quick: few turns and a small yardstick.
     """
@@ -124,7 +132,12 @@ def bench_models(
         if key not in counted:
             counted[key] = model_gmac(name, config, clip)
         gmac |= {f"{name}, {what}": cost for what, cost in counted[key].items()}
-        found = model_jobs(build(name, config).eval(), there.device, clip, half)
+        net = build(name, config).eval()
+        found = model_jobs(net, there.device, clip, half)
+        if onnx:
+            from oddframe.runtime.bench.onnx_job import onnx_job
+
+            found[ONNX] = onnx_job(name, net)
         jobs |= {f"{name}, {what}": job for what, job in found.items()}
     jobs[YARDSTICK], gmac[YARDSTICK] = unet_job(size, there.device), unet_gmac(size)
     timed = _timed(jobs, there, tick, quick)
@@ -132,7 +145,7 @@ def bench_models(
         f"one prediction on {there.name}" if there.name else "one prediction",
         _columns(there, clip),
         _rows(timed, gmac),
-        notes=_notes(list(models), there, clip, half),
+        notes=_notes(list(models), there, clip, half) + ((ABOUT_ONNX,) if onnx else ()),
         device="cpu" if there.wait is None else "cuda",
     )
 
