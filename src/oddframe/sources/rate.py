@@ -33,9 +33,13 @@ class Pacer:
 
         The first of a video, and the first behind a gap, is never left out.
         """
-        if self._given is None or frame.gap:
-            self._start_s, self._given = frame.pts_s, -1
-        reached = self._reached(frame.pts_s)
+        return self.at(frame.pts_s, frame.gap)
+
+    def at(self, pts_s: float, gap: bool) -> int:
+        """`looks`, by stamp and gap alone."""
+        if self._given is None or gap:
+            self._start_s, self._given = pts_s, -1
+        reached = self._reached(pts_s)
         looks, self._given = max(reached - self._given, 0), max(reached, self._given)
         return min(looks, MOST)
 
