@@ -29,7 +29,7 @@ LAYERS = [
     {"__main__"},
 ]
 """Low to high: a package imports from below its own layer."""
-BESIDE = {("models", "losses"), ("data", "sources"), ("cli", "web")}
+BESIDE = {("models", "losses"), ("data", "sources"), ("archive", "runtime"), ("cli", "web")}
 """Importer and imported of one layer that may."""
 HEIGHT = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 

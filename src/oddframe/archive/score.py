@@ -89,8 +89,8 @@ class _Taker:
 
     def __init__(self, detector: Detector, source: Source, segment: Segment) -> None:
         self._segment, self._size = segment, detector.info.size
-        self._info = source.info
-        self._collector = Collector(source.info.name, (source.info.height, source.info.width), False)
+        self._info = info = source.info
+        self._collector = Collector(info.name, (info.height, info.width), heat=False)
         threshold = detector.info.threshold
         self._floor = math.inf if threshold is None else Rules().keep_level * threshold
         self._heat: Map | None = None

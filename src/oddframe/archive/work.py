@@ -120,6 +120,11 @@ class Worker:
                 "it. Every machine must see the same RUN at that path."
             )
         self.detector = load(run, job.device, precision=job.precision)
+        if self.detector.info.carried:
+            raise RunError(
+                f"{job.run} takes its optical flow from files, which an archive has none of. Score "
+                "single files with it: oddframe score RUN VIDEO --flow FOLDER."
+            )
         self.reading = replace(
             self.detector.reading, fps=job.fps, allow_short=job.allow_short
         )  # fmt: skip
