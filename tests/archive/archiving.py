@@ -1,6 +1,8 @@
 """Archives without the command line: an engine in this process, and what lies in the folder."""
 
+import contextlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -118,3 +120,20 @@ def same_as_one_pass(found, result):
     assert set(result.terms) <= set(found)
     for name, values in result.terms.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def children_of(pid):
+    """Ids of the processes that a process has started."""
+    found = []
+    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, tasks.read_text().split())
+    return found
+
+
+def alive(pid):
+    """Whether a process runs; one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

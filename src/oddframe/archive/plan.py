@@ -14,15 +14,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oddframe.runtime.detector import Detector
 from oddframe.sources import Source
 from oddframe.sources.rate import Pacer
 from oddframe.sources.table import Place, Since, Table
+
+if TYPE_CHECKING:  # torch is for workers alone
+    from oddframe.runtime.detector import Detector
 
 MORE = 2
 """Looks beyond the overlap: sums of float32 steps reach their limit a little later than it says."""

@@ -9,7 +9,7 @@ import hashlib
 import math
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from oddframe.archive.plan import Segment, stamps_hash
 from oddframe.events.rules import Rules
 from oddframe.events.where import places
-from oddframe.runtime.detector import Detector
 from oddframe.runtime.result import Collector, Result
 from oddframe.sources import Source
 from oddframe.sources.decode import Lost
 from oddframe.sources.table import Part
 from oddframe.types import Frame, Map, Score
+
+if TYPE_CHECKING:
+    from oddframe.runtime.detector import Detector
 
 NOWHERE = (-1, -1, 0, 0)
 """The box of a frame without a score."""

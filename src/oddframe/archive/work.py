@@ -15,13 +15,15 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from oddframe.archive.files import File
 from oddframe.archive.plan import Plan, Segment, plan_of
 from oddframe.archive.remote import at_hand, sweep
 from oddframe.errors import OddframeError, OddframeWarning, RunError
-from oddframe.scoring.scorer import Precision
+
+if TYPE_CHECKING:
+    from oddframe.scoring.scorer import Precision
 
 DEATHS = 3
 """A task that so many workers died of is given up."""
