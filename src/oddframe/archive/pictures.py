@@ -22,8 +22,8 @@ from oddframe.sources import Reading, open_as
 from oddframe.sources.stamps import DEFAULT_FPS
 from oddframe.types import Image
 
-WIDEST = 480
-"""Pixels across."""
+NARROWEST, WIDEST = 320, 480
+"""Pixels across; small pictures are enlarged, for marks that can be seen."""
 QUALITY = 82
 MARK_BGR = (0, 190, 255)
 MARGIN = 0.15
@@ -67,18 +67,19 @@ def write_pictures(
 
 
 def marked(image: Image, box: Box | None) -> Image:
-    """A picture (h, w, 3) no wider than `WIDEST`, with a box of the whole picture's pixels."""
+    """A picture (h, w, 3) between `NARROWEST` and `WIDEST`, with a box of its own pixels."""
     h, w = image.shape[:2]
-    scale = min(1.0, WIDEST / w)
+    scale = min(max(1.0, NARROWEST / w), WIDEST / w)
     size = (max(1, round(w * scale)), max(1, round(h * scale)))
-    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8).copy()
+    how = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    small = np.asarray(cv2.resize(image, size, interpolation=how), np.uint8).copy()
     if box is None:
         return small
     room = MARGIN * max(box.w, box.h)
     corners = np.array([[box.x - room, box.y - room], [box.x + box.w + room, box.y + box.h + room]])
     (left, top), (right, bottom) = np.rint(corners * scale).astype(int).clip(1, None).tolist()
     right, bottom = min(right, size[0] - 2), min(bottom, size[1] - 2)
-    thick = max(1, round(size[0] / 240))
+    thick = 2
     for colour, width in (((0, 0, 0), thick + 2), (MARK_BGR, thick)):
         cv2.rectangle(small, (left, top), (right, bottom), colour, width, cv2.LINE_AA)
     return small

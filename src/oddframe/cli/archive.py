@@ -79,6 +79,8 @@ def run(
         _device(workers), cast("Precision", workers.precision), read.fps, read.allow_short,
         None if workers.cache is None else str(workers.cache.absolute()),
     )  # fmt: skip
+    if loaded.threshold is None:
+        print("the run is not calibrated for these scores: levels stay empty, no alarm is raised")
     asked = manifest_of(loaded, job, files)
     job = _keyed(job, asked.key)
     writable_folder(out)
