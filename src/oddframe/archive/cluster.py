@@ -14,9 +14,12 @@ word. So it is a process of its own, and this one says it.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import pickle
+import socket
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -31,6 +34,9 @@ from oddframe.errors import ConfigError, OddframeError, RunError
 POLL_S = 0.2
 AHEAD = 2
 """Tasks for each actor that are on their way."""
+REACH_S, ANSWER_S = 10.0, 180.0
+"""How long the head may take to accept a connection, and to let this program in: Ray itself tries
+for many minutes where nobody is."""
 
 
 class Cluster:
@@ -76,7 +82,7 @@ class Cluster:
     def run(self, tasks: Iterator[Task]) -> Iterator[Done]:
         """As `Engine.run`."""
         if not self.actors:
-            self.actors = int(self._hear())
+            self.actors = int(self._hear(ANSWER_S))
         given, more = 0, True
         while True:
             while more and given < AHEAD * self.actors:
@@ -94,11 +100,14 @@ class Cluster:
         with suppress(OSError):  # it is gone, which is heard of next
             self._pipe.send(task)
 
-    def _hear(self) -> Any:
+    def _hear(self, within_s: float = math.inf) -> Any:
+        until = time.monotonic() + within_s
         try:
             while not self._pipe.poll(POLL_S):
                 if self._stopped():
                     raise KeyboardInterrupt
+                if time.monotonic() > until:
+                    raise RunError(_nobody(self._address, f"no answer in {within_s:.0f} s"))
             said = self._pipe.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             raise RunError(
@@ -118,13 +127,10 @@ def _serve(
     import ray
 
     try:
+        _reach(address)
         ray.init(address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-        pipe.send(
-            f"There is no Ray cluster at {address} ({str(error).splitlines()[0]}). Start one (ray "
-            "start --head, and on every other machine ray start --address=HEAD:6379), give its "
-            "address, and the same command again: what was scored is kept."
-        )
+        pipe.send(_nobody(address, str(error).splitlines()[0]))
         return
     try:
         _Actors(ray, job, workers, pipe).serve()
@@ -132,6 +138,21 @@ def _serve(
         pipe.send(str(error))
     except (EOFError, OSError):
         pass  # nobody wants more
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in address:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+
+
+def _nobody(address: str, why: str) -> str:
+    return (
+        f"There is no Ray cluster at {address} ({why}). Start one (ray start --head, and on every "
+        "other machine ray start --address=HEAD:6379), give its address, and the same command "
+        "again: what was scored is kept."
+    )
 
 
 class _Actors:

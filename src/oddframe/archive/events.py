@@ -13,6 +13,7 @@ import csv
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -147,11 +148,12 @@ def _of_file(
     curves = [_columns(path, ("frame", "time_s", "score")) for path in paths]
     frame, time_s, score = (np.concatenate([c[i] for c in curves]) for i in range(3))
     stops = np.cumsum([len(c[0]) for c in curves])
+    rows = lru_cache(maxsize=1)(_read)  # events come in order, often several of one segment
     for first, last, peak in _peaks(score, time_s, threshold, rules):
         piece = int(np.searchsorted(stops, peak, "right"))
         row = peak - (int(stops[piece - 1]) if piece else 0)
         facts = entry.facts[names[piece]]
-        about = _about(paths[piece], row, (facts["size"][0], facts["size"][1]))
+        about = _about(rows(paths[piece]), row, (facts["size"][0], facts["size"][1]))
         yield Found(
             0, entry.file.shown, entry.file.id, float(time_s[first]), float(time_s[last]),
             float(time_s[peak]), int(frame[peak]),
@@ -175,11 +177,10 @@ def _peaks(
 
 
 def _about(
-    path: Path, row: int, size: tuple[int, int]
+    table: Any, row: int, size: tuple[int, int]
 ) -> tuple[Box | None, tuple[int, int], tuple[str, ...]]:
     """Where the hottest place of a frame is, the size of its picture, and the reasons."""
-    table = _read(path).slice(row, 1)
-    values = {name: table[name][0].as_py() for name in table.column_names}
+    values = {name: table[name][row].as_py() for name in table.column_names}
     x, y, w, h = (values[name] for name in BOX)
     box = None if x is None else Box(x, y, w, h)
     streams = {

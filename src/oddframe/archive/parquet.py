@@ -55,6 +55,7 @@ def table_of(rows: Rows, file: str) -> pa.Table:
     def real(values: Any) -> Any:
         return pa.array(np.asarray(values, np.float64), mask=np.isnan(values))
 
+    file = file.encode("utf-8", "replace").decode()  # names of files may be any bytes
     nowhere = rows.box[:, 2] == 0
     columns = {
         "file": pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), [file]),

@@ -99,12 +99,13 @@ def run(
 
 
 def _device(workers: Workers) -> str:
-    """As every worker takes it: of a cluster nobody here knows the GPUs."""
+    """As every worker takes it; of a cluster nobody here knows the GPUs."""
     from oddframe.runtime.device import pick_device
 
     if workers.ray is not None and workers.device.startswith("cuda"):
         return "cuda"
-    return workers.device if workers.device == "cuda" else str(pick_device(workers.device))
+    found = str(pick_device(workers.device))
+    return found if ":" in workers.device else found.partition(":")[0]
 
 
 def _keyed(job: Job, key: str) -> Job:
