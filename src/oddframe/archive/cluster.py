@@ -14,6 +14,7 @@ word. So it is a process of its own, and this one says it.
 
 from __future__ import annotations
 
+import logging
 import math
 import multiprocessing
 import os
@@ -128,7 +129,7 @@ def _serve(
 
     try:
         _reach(address)
-        ray.init(address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         pipe.send(_nobody(address, str(error).splitlines()[0]))
         return

@@ -22,8 +22,6 @@ from oddframe.runs import write_atomic
 from oddframe.runtime.result import column_of
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     import pyarrow as pa
 
 FACTS = b"oddframe"
@@ -31,7 +29,7 @@ FACTS = b"oddframe"
 BOX = ("box_x", "box_y", "box_w", "box_h")
 
 
-def arrow() -> ModuleType:
+def arrow() -> Any:
     """pyarrow.
 
     Raises:

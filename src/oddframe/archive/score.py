@@ -105,10 +105,10 @@ class _Taker:
         """The next frame, of those read early too."""
         segment = self._segment
         if frame.index < segment.start:
-            self._before.update(frame.at(self._size))
+            self._before.update(np.ascontiguousarray(frame.at(self._size)).data)
             return
         if segment.tail is not None and frame.index >= segment.tail:
-            self._behind.update(frame.at(self._size))
+            self._behind.update(np.ascontiguousarray(frame.at(self._size)).data)
         self._collector.add(score)
         self._gaps.append(frame.gap)
         self._boxes.append(self._hottest(score))

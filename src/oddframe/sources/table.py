@@ -108,9 +108,9 @@ def table_of(opened: Opened, step_s: float, zero_s: float) -> Table | None:
     base, known = float(opened.stream.time_base or 0), np.unique(np.array(stamps, np.int64))
     if not base or len(known) < len(stamps):
         return None
-    seconds = known * base
+    seconds = np.asarray(known * base, np.float64)
     shown = seconds >= zero_s  # before the first key frame nothing can be had
-    time_s = seconds[shown] - zero_s
+    time_s = np.asarray(seconds[shown] - zero_s, np.float64)
     gap = np.zeros(len(time_s), bool)
     gap[1:] = is_pause(np.diff(time_s), step_s)
     return Table(time_s, gap, known[shown], tuple(sorted(keys)))
