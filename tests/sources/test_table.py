@@ -1,5 +1,8 @@
 """Tables of frames: what the packets say is what decoding gives, and parts are of the whole."""
 
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
 
@@ -59,6 +62,33 @@ def test_folders_have_tables(tmp_path, make_frames):
         part = list(Part(source, table.place(4), None))
     assert [f.index for f in part] == [4, 5, 6, 7, 8]
     assert not any(f.gap for f in part)
+
+
+def edited(tmp_path):
+    """An mp4 cut off a longer one without encoding it anew: its edit list hides the frames between
+    the key frame and the cut."""
+    long, short = encode(tmp_path / "long.mp4", 90, gop=20), tmp_path / "short.mp4"
+    with av.open(str(long)) as source, av.open(str(short), "w") as out:
+        theirs = source.streams.video[0]
+        ours = out.add_stream_from_template(theirs)
+        for packet in source.demux(theirs):
+            if packet.size and packet.pts * packet.time_base >= Fraction(20, 25):
+                packet.pts -= round(Fraction(27, 25) / packet.time_base)
+                packet.dts -= round(Fraction(27, 25) / packet.time_base)
+                packet.stream = ours
+                out.mux(packet)
+    return short
+
+
+def test_frames_that_an_edit_list_hides_are_not_counted(tmp_path):
+    with open_source(edited(tmp_path)) as source:
+        table, frames = source.table(), list(source)
+        assert 55 < len(frames) < 70
+        assert table.time_s.tolist() == [f.pts_s for f in frames]
+        for first in (1, 12, 14, 30):
+            part = list(Part(source, table.place(first), None))
+            assert [f.pts_s for f in part] == [f.pts_s for f in frames[first:]]
+            np.testing.assert_array_equal(part[0].at(32), frames[first].at(32))
 
 
 def cut_short(path):

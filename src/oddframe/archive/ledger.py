@@ -17,7 +17,7 @@ from typing import Any
 from oddframe.archive.files import File
 from oddframe.archive.manifest import FILES
 from oddframe.archive.parquet import read_facts
-from oddframe.archive.plan import Plan
+from oddframe.archive.plan import OTHERWISE, Plan
 from oddframe.runs import write_atomic, write_json
 
 PLAN, TABLE, FAILED = "plan.json", "files.csv", "failed.csv"
@@ -96,7 +96,7 @@ def broken_seams(entry: Entry) -> str | None:
     if entry.plan is None:
         return None
     if not all(facts["exact"] for facts in entry.facts.values()):
-        return "its frames are not as its packets say"
+        return OTHERWISE
     for one, other in pairwise(entry.plan.segments):
         left, right = entry.facts.get(one.name), entry.facts.get(other.name)
         if left is not None and right is not None and left["seams"][1] != right["seams"][0]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -67,6 +68,9 @@ class Segment:
 
 
 WHOLE = Segment()
+OTHERWISE = "its frames are not as its packets say"
+PROBED = 32
+"""Frames that are decoded before a file is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +111,18 @@ def plan_of(detector: Detector, source: Source, segment_s: float) -> Plan:
     table = source.table()
     if table is None:
         return Plan((WHOLE,), length_s, "its packets do not say where every frame is")
+    if not _begins_as(table, source):
+        return Plan((WHOLE,), length_s, OTHERWISE)
     frames = round(segment_s * source.info.fps)
     return Plan(tuple(cut(table, frames, needs + MORE, detector.pacer(source.info))), length_s)
+
+
+def _begins_as(table: Table, source: Source) -> bool:
+    """Whether the first frames are as the packets say: where they are not, hardly any is, and all
+    segments would be scored for nothing."""
+    found = [(frame.pts_s, frame.gap) for frame in islice(source, PROBED)]
+    said = zip(table.time_s[:PROBED].tolist(), table.gap[:PROBED].tolist(), strict=True)
+    return found == list(said)
 
 
 def cut(table: Table, frames: int, needs: int, pace: Pacer | None) -> list[Segment]:

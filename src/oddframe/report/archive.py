@@ -18,6 +18,7 @@ from oddframe.archive.ledger import FAILED, Entry
 from oddframe.archive.manifest import Manifest
 from oddframe.report.page import document, write_page
 from oddframe.report.sections import tile
+from oddframe.sources.stamps import duration
 
 PAGE = "events.html"
 MOST_FILES = 500
@@ -98,13 +99,14 @@ def _asset(name: str) -> str:
 
 
 def _tiles(shown: Shown) -> str:
-    hours = sum(_seconds(entry) for entry in shown.entries) / 3600
+    seconds = sum(_seconds(entry) for entry in shown.entries)
+    number, _, unit = duration(seconds).partition(" ")
     frames = sum(facts["frames"] for e in shown.entries for facts in e.facts.values())
     whole = sum(entry.whole for entry in shown.entries)
     level = shown.events[0].level if shown.events else None
     tiles = [
-        tile("Events", f"{shown.count:,}", "", _rate(shown.count, hours)),
-        tile("Footage", f"{hours:.3g}", " h", f"{frames:,} frames scored"),
+        tile("Events", f"{shown.count:,}", "", _rate(shown.count, seconds / 3600)),
+        tile("Footage", number, f" {unit}", f"{frames:,} frames scored"),
         tile("Files", f"{whole:,}", f" of {len(shown.entries):,}", "scored from end to end",
              "weak" if whole < len(shown.entries) else ""),
     ]  # fmt: skip
@@ -114,7 +116,8 @@ def _tiles(shown: Shown) -> str:
 
 
 def _rate(count: int, hours: float) -> str:
-    return f"{24 * count / hours:.3g} for 24 h of footage" if hours else ""
+    """Of less than an hour nothing follows for a day."""
+    return f"{24 * count / hours:.3g} for 24 h of footage" if hours >= 1 else ""
 
 
 def _seconds(entry: Entry) -> float:

@@ -96,13 +96,14 @@ def table_of(opened: Opened, step_s: float, zero_s: float) -> Table | None:
     stamps, keys = list[int](), list[int]()
     before: int | None = None
     for packet in opened.watched(step_s):
-        if packet is None or packet.pts is None or packet.is_discard or packet.is_corrupt:
+        if packet is None or packet.pts is None or packet.is_corrupt:
             return None
         if packet.dts is not None:
             if before is not None and packet.dts <= before:
                 return None
             before = packet.dts
-        stamps.append(packet.pts)
+        if not packet.is_discard:  # an edit list hides it, though others are built on it
+            stamps.append(packet.pts)
         if packet.is_keyframe:
             keys.append(packet.pts)
     base, known = float(opened.stream.time_base or 0), np.unique(np.array(stamps, np.int64))
