@@ -222,8 +222,9 @@ class _Actors:
             self._stillborn += 1
             if self._stillborn >= DEATHS * self._count:
                 raise RunError(
-                    f"Workers die before they have loaded the RUN ({why}): is oddframe installed "
-                    "on every machine, and memory enough? Then give the same command again."
+                    f"Workers die before they have loaded the RUN ({why}): has every "
+                    "machine this version of it all, and memory enough? Then give the same command "
+                    "again."
                 )
             return
         self._deaths[task] += 1
