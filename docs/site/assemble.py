@@ -25,6 +25,7 @@ NAV = {
         "From a camera to an alarm": "docs/live.md",
         "The dashboard": "docs/dashboard.md",
         "Footage": "docs/footage.md",
+        "An archive": "docs/archive.md",
     },
     "A researcher": {
         "How it works": "docs/how-it-works.md",

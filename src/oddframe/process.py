@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import signal
 import sys
+from collections.abc import Iterator
 
 # From <malloc.h>: numbers of glibc's mallopt parameters.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
@@ -42,3 +45,34 @@ def keep_freed_memory() -> None:
     mallopt(_MMAP_THRESHOLD, _NEVER)
     mallopt(_TRIM_THRESHOLD, _NEVER)
     mallopt(_TOP_PAD, 1 << 28)
+
+
+_THREADS = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+
+
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Processes that start inside have one thread; they read these variables as they start."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def end_with(parent: int) -> None:
+    """Let this process end with the one that started it, however that ends; Ctrl-C is for that
+    one to hand on.
+
+    parent: its id.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)

@@ -30,6 +30,8 @@ VERBS = (
     "fit",
     "calibrate",
     "score",
+    "archive",
+    "archive_events",
     "evaluate",
     "evaluate_scores",
     "compare",
@@ -47,6 +49,8 @@ VERBS = (
     "doctor",
 )
 """Verbs, each the function `run` of oddframe.cli.VERB; `_` is written `-`."""
+PAIRS = {"archive events": "archive_events"}
+"""Verbs that are two words, and their names in `VERBS`."""
 GROUPS = {"data": "Make a data set, or check one."}
 """Groups of verbs and their help: each the table `COMMANDS` of oddframe.cli.GROUP."""
 
@@ -63,6 +67,8 @@ def main(args: Sequence[str] | None = None) -> int:
     process.prepare()
     words = list(sys.argv[1:] if args is None else args)
     debug = _take_debug(words)
+    if " ".join(words[:2]) in PAIRS:
+        words[:2] = [" ".join(words[:2])]
     try:
         build_app(debug)(words, prog_name="oddframe")
     except SystemExit as end:
@@ -90,9 +96,10 @@ def build_app(debug: bool = False) -> typer.Typer:
         epilog="--debug, anywhere, shows the traceback of an error.",
     )
     app.callback()(_root)
+    typed = {verb: words for words, verb in PAIRS.items()}
     for verb in VERBS:
         run = import_module(f"oddframe.cli.{verb}").run
-        app.command(verb.replace("_", "-"))(_guarded(grouped(run), debug))
+        app.command(typed.get(verb, verb.replace("_", "-")))(_guarded(grouped(run), debug))
     for group, text in GROUPS.items():
         part = typer.Typer(help=text, no_args_is_help=True)
         for name, run in import_module(f"oddframe.cli.{group}").COMMANDS.items():

@@ -46,14 +46,14 @@ def stderr() -> Console:
 
 
 @contextmanager
-def frame_bar(title: str) -> Iterator[Tick]:
-    """A progress bar over frames with the remaining time; where stderr is no terminal, a line now
-    and then."""
+def frame_bar(title: str, unit: str = "frames") -> Iterator[Tick]:
+    """A progress bar over frames (`unit`) with the remaining time; where stderr is no terminal, a
+    line now and then."""
     with _bar(title) as show:
 
         def tick(done: int, total: int | None) -> None:
             of = "" if total is None else f" of {total:,}"
-            show(done, total, f"{done:,}{of} frames")
+            show(done, total, f"{done:,}{of} {unit}")
 
         yield tick
 

@@ -30,7 +30,8 @@ _SMOOTH_FROM = 150
 # ---- summary strip ---------------------------------------------------------------------------
 
 
-def _tile(label: str, value: str, unit: str, note: str, css: str = "") -> str:
+def tile(label: str, value: str, unit: str, note: str, css: str = "") -> str:
+    """A headline number with what it is above and a remark below."""
     return (
         f'<div class="tile {css}"><p class="label">{escape(label)}</p>'
         f'<p class="value">{escape(value)}<small>{escape(unit)}</small></p>'
@@ -49,14 +50,14 @@ def _auc_tiles(data: ReportData) -> list[str]:
     text = text if row.get("protocol_text") else "protocol text missing: do not compare it"
     label = f"AUC under {protocol}"
     if floor is None:
-        return [_tile(label, percent(auc), "\u202f%", f"{text}. No floor beside it.")]
+        return [tile(label, percent(auc), "\u202f%", f"{text}. No floor beside it.")]
     bar = value_of(floor, "auc") or 0.0
     gap = 100 * (auc - bar)
     name = str(floor.get("method"))
     side = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'} it"
     return [
-        _tile(label, percent(auc), "\u202f%", text, "good" if gap > 0 else "weak"),
-        _tile(
+        tile(label, percent(auc), "\u202f%", text, "good" if gap > 0 else "weak"),
+        tile(
             "Best that learns nothing",
             percent(bar),
             "\u202f%",
@@ -70,10 +71,10 @@ def tiles(data: ReportData) -> str:
     shown = _auc_tiles(data)
     if data.localisation is not None and np.isfinite(data.localisation):
         note = "of flagged abnormal frames have their highest heat inside the anomaly"
-        shown.append(_tile("Localisation", percent(data.localisation), "\u202f%", note))
+        shown.append(tile("Localisation", percent(data.localisation), "\u202f%", note))
     if data.frames_per_s is not None and np.isfinite(data.frames_per_s):
         note = data.speed_note or "frames scored per second"
-        shown.append(_tile("Speed", f"{data.frames_per_s:.3g}", " frames/s", note))
+        shown.append(tile("Speed", f"{data.frames_per_s:.3g}", " frames/s", note))
     return (
         f'<section class="tiles" aria-label="Summary">{"".join(shown)}</section>' if shown else ""
     )

@@ -11,19 +11,17 @@ Letters: n frames of one video.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import math
 import multiprocessing
 import os
 import shutil
-import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
@@ -31,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from oddframe import process
 from oddframe.data.dataset import Video
 from oddframe.data.manifest import videos_hash
 from oddframe.errors import OddframeWarning
@@ -226,7 +225,7 @@ def _in_processes(
             known.add(i)
             done(i)
 
-    with _one_thread_each():
+    with process.one_thread_each():
         workers = ProcessPoolExecutor(
             processes, context, _begin, (str(run.path), os.getpid(), work, place, told)
         )
@@ -242,27 +241,9 @@ def _in_processes(
                 if time.monotonic() >= until and place.value:  # somebody has begun
                     place.value = STOPPED
         finally:
-            for process in list((workers._processes or {}).values()):
-                process.terminate()
+            for worker in list((workers._processes or {}).values()):
+                worker.terminate()
             workers.shutdown(wait=False, cancel_futures=True)
-
-
-_THREADS = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes that start inside have one thread; they read these variables as they start."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +262,7 @@ _worker: _Worker | None = None
 def _begin(run: str, parent: int, work: _Work, place: Any, told: Any) -> None:
     """In each process: load the run, once; end with the parent, however it ends."""
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to hand on
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)
+    process.end_with(parent)
     warnings.simplefilter("ignore", OddframeWarning)  # the parent has said it
     _worker = _Worker(load(load_run(run)), work, place, told)
 

@@ -319,7 +319,10 @@ class Detector:
         RUN's rate asks for; nothing where the frame keeps the score before it.
         """
         files = flow or self.flow_of(source)
-        return looks(self.scorer, source, files, self.pacer(source.info))
+        pace = self.pacer(source.info)
+        if pace is not None and source.since is not None:
+            pace.resume(source.since)
+        return looks(self.scorer, source, files, pace)
 
     def pacer(self, source: SourceInfo) -> Pacer | None:
         """What brings a source to the rate of the RUN, None where nothing has to; says so once."""

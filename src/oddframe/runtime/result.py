@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def write_csv(path: Path, result: Result, paper_curve: Floats | None = None) -> 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
-            terms = {_column(name): values for name, values in result.terms.items()}
+            terms = {column_of(name): values for name, values in result.terms.items()}
             if paper_curve is not None:
                 terms[PAPER_COLUMN] = paper_curve
             table.writerow([*COLUMNS, *terms])
@@ -151,9 +152,9 @@ def write_csv(path: Path, result: Result, paper_curve: Floats | None = None) -> 
     write_atomic(path, write)
 
 
-def _column(term: str) -> str:
+def column_of(term: str, others: Sequence[str] = ()) -> str:
     """The column of a raw term; none may be called as another column is."""
-    return f"term_{term}" if term in (*COLUMNS, PAPER_COLUMN) else term
+    return f"term_{term}" if term in (*COLUMNS, PAPER_COLUMN, *others) else term
 
 
 def _cell(value: float) -> str:

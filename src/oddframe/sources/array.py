@@ -22,6 +22,7 @@ from oddframe.errors import SourceError
 from oddframe.pictures import Plain
 from oddframe.sources.base import Source
 from oddframe.sources.stamps import DEFAULT_FPS, valid_fps
+from oddframe.sources.table import Place, Table
 from oddframe.types import Frame, SourceInfo
 
 SUFFIX = ".npy"
@@ -67,6 +68,15 @@ class ArrayFile(Source):
         first = min(max(0, math.ceil(start_s * self.info.fps - 1e-6)), len(self._data))
         for frame in self._read(first):
             yield replace(frame, index=frame.index - first, gap=frame.index == first)
+
+    def table(self) -> Table:
+        """As `Source.table`."""
+        count = len(self._data)
+        return Table(np.arange(count) / self.info.fps, np.zeros(count, bool))
+
+    def frames_at(self, place: Place) -> Iterator[Frame]:
+        """As `Source.frames_at`, without reading those before."""
+        return self._read(place.frame)
 
     def _frames(self) -> Iterator[Frame]:
         return self._read(0)

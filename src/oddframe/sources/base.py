@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import cv2
 
@@ -19,6 +19,9 @@ from oddframe.sources.decode import Lost
 from oddframe.sources.depth import Range
 from oddframe.sources.names import entries, is_junk, naturally
 from oddframe.types import Frame, SourceInfo
+
+if TYPE_CHECKING:
+    from oddframe.sources.table import Place, Since, Table
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 # fmt: off
@@ -45,6 +48,8 @@ class Source(ABC):
     """What could not be decoded: of files, by the iteration that ended last."""
     used: Range | None = None
     """How values of more than 8 bits are scaled; None where there are none."""
+    since: Since | None = None
+    """Of a part of a file, what was before it."""
 
     def __init__(self, info: SourceInfo) -> None:
         self.info = info
@@ -73,6 +78,19 @@ class Source(ABC):
         frames = (frame for frame in self if frame.pts_s >= start_s)
         for index, frame in enumerate(frames):
             yield replace(frame, index=index, gap=frame.gap or index == 0)
+
+    def table(self) -> Table | None:
+        """Where every frame lies, without decoding any; None where that cannot be said: live
+        sources, files without stamps, and whatever looks damaged."""
+        return None
+
+    def frames_at(self, place: Place) -> Iterator[Frame]:
+        """The frames of a file or folder from a place of its `table` on, with the numbers and
+        stamps that they have in the whole; the first never has `gap`.
+
+        None at all where the file is not as its table says.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no table of its frames")
 
     def __iter__(self) -> Iterator[Frame]:
         if self._closed:

@@ -76,12 +76,15 @@ Stamp = tuple[int, int]
 class Decoder:
     """The pictures of one stream in order; `lost` counts what was not to be had."""
 
-    def __init__(self, opened: Opened, step_s: float, zero_s: float | None = None) -> None:
+    def __init__(
+        self, opened: Opened, step_s: float, zero_s: float | None = None, key: int | None = None
+    ) -> None:
         """opened: at its beginning, or after a seek. step_s: the typical step between stamps.
 
         zero_s: the stamp that seconds count from, by default that of the first picture.
+        key: stamp of the packet to begin with; those before it are passed over.
         """
-        self._opened = opened
+        self._opened, self._key = opened, key
         self._usual = Usual(step_s)
         self._clock = _Clock(float(opened.stream.time_base or 0), step_s, zero_s)
         self._waiting: set[Stamp] = set()
@@ -108,6 +111,10 @@ class Decoder:
             if packet is None:
                 self._suspect = self.packets
                 continue
+            if self._key is not None:
+                if packet.pts != self._key:
+                    continue
+                self._key = None
             self.packets += 1
             if self._stamped and packet.pts is not None and not packet.is_discard:
                 self._waiting.add((self._clock_of(packet), packet.pts))

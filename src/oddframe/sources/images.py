@@ -30,6 +30,7 @@ from oddframe.sources.depth import (
 )
 from oddframe.sources.names import entries, is_file, is_junk
 from oddframe.sources.stamps import DEFAULT_FPS, valid_fps
+from oddframe.sources.table import Place, Table
 from oddframe.types import Frame, Image, SourceInfo
 
 
@@ -108,6 +109,15 @@ class ImageFolder(Source):
         first = min(max(0, math.ceil(start_s * self.info.fps - 1e-6)), len(self._paths))
         for frame in self._read(first):
             yield replace(frame, index=frame.index - first, gap=frame.index == first)
+
+    def table(self) -> Table:
+        """As `Source.table`."""
+        count = len(self._paths)
+        return Table(np.arange(count) / self.info.fps, np.zeros(count, bool))
+
+    def frames_at(self, place: Place) -> Iterator[Frame]:
+        """As `Source.frames_at`, without reading those before."""
+        return self._read(place.frame)
 
     def _frames(self) -> Iterator[Frame]:
         return self._read(0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from oddframe.sources.table import Since
 from oddframe.types import Frame, SourceInfo
 
 NEAR = 1.25
@@ -32,12 +33,25 @@ class Pacer:
 
         The first of a video, and the first behind a gap, is never left out.
         """
-        if self._given is None or frame.gap:
-            self._start_s, self._given = frame.pts_s, -1
-        # Half a usual step further on, the frame to come would be nearer.
-        reached = math.floor((frame.pts_s + self._half_s - self._start_s) * self.fps + 1e-6)
+        return self.at(frame.pts_s, frame.gap)
+
+    def at(self, pts_s: float, gap: bool) -> int:
+        """`looks`, by stamp and gap alone."""
+        if self._given is None or gap:
+            self._start_s, self._given = pts_s, -1
+        reached = self._reached(pts_s)
         looks, self._given = max(reached - self._given, 0), max(reached, self._given)
         return min(looks, MOST)
+
+    def resume(self, since: Since) -> None:
+        """Go on in the middle of a video, as if all before had been counted."""
+        self._start_s = since.begun_s
+        self._given = self._reached(since.last_s)
+
+    def _reached(self, pts_s: float) -> int:
+        """The last tick that belongs to a frame or to one before it."""
+        # Half a usual step further on, the frame to come would be nearer.
+        return math.floor((pts_s + self._half_s - self._start_s) * self.fps + 1e-6)
 
 
 def pacer(fps: float | None, info: SourceInfo) -> Pacer | None:

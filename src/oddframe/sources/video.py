@@ -21,6 +21,7 @@ from oddframe.sources.decode import NOTHING_S, Decoder, Found, Lost
 from oddframe.sources.depth import SAMPLES, Deep, Range, range_of, say_outside
 from oddframe.sources.packets import Opened, decoding_threads, open_stream
 from oddframe.sources.stamps import is_steady, typical_step, valid_fps
+from oddframe.sources.table import Place, Table, table_of
 from oddframe.types import Frame, SourceInfo
 
 LOOK = 2000
@@ -157,6 +158,42 @@ class VideoFile(Source):
         if not self._closed:
             count = round(end_s / self._step_s)
             self._check_length(count, end_s, count)
+
+    def table(self) -> Table | None:
+        """As `Source.table`: reads the file once. None where bytes are missing, too."""
+        if missing_bytes(self._path):
+            return None
+        with self._opened() as opened:
+            return table_of(opened, self._step_s, self._zero_s)
+
+    def frames_at(self, place: Place) -> Iterator[Frame]:
+        """As `Source.frames_at`, from the key frame before it on."""
+        by = Converter(self.info.width, self.info.height, self.used)
+        index: int | None = None
+        with closing(self._behind(place.key)) as found:
+            for frame, pts_s, gap in found:
+                if index is None and frame.pts != place.stamp:
+                    continue
+                index = place.frame if index is None else index + 1
+                yield Frame(index, pts_s, Decoded(frame, by), gap and index > place.frame)
+
+    def _behind(self, key: int | None) -> Generator[Found, None, None]:
+        """Decoded frames from that of a key packet on."""
+        for back_s in SEEK_BACK_S:
+            with self._opened() as opened:
+                at_s = 0.0 if key is None else key * float(opened.stream.time_base or 0)
+                begun = self._seek(opened, at_s - self._zero_s - back_s)
+                decoder = Decoder(opened, self._step_s, self._zero_s, key)
+                try:
+                    for found in decoder:
+                        begun = False
+                        if self._closed:
+                            return
+                        yield found
+                finally:
+                    self.lost = decoder.lost
+                if not begun:  # it came, or it was looked for from the beginning
+                    return
 
     def _sought(self, start_s: float) -> Generator[Found, None, None]:
         """Decoded frames from one before `start_s` on."""

@@ -1,0 +1,165 @@
+"""What lies in the folder of results: of every file its plan, and which segments are done.
+
+entry = find(out, key, file)         # what is not of this archive, or was cut off, is deleted
+broken_seams(entry)                  # why its segments are not those of one pass, or None
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from oddframe.archive.files import File
+from oddframe.archive.manifest import FILES
+from oddframe.archive.parquet import read_facts
+from oddframe.archive.plan import OTHERWISE, Plan
+from oddframe.runs import write_atomic, write_json
+
+PLAN, TABLE, FAILED = "plan.json", "files.csv", "failed.csv"
+COLUMNS = (
+    "file", "id", "state", "frames", "length_s", "segments", "done", "top_score", "top_level",
+    "top_time_s", "lost", "why_whole",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Entry:
+    """A file, as far as it is."""
+
+    file: File
+    plan: Plan | None = None
+    """None: nobody has looked at it."""
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of the segments that are done, by their names."""
+
+    @property
+    def whole(self) -> bool:
+        """All of it is done."""
+        return self.plan is not None and len(self.facts) == len(self.plan.segments)
+
+    @property
+    def top(self) -> dict[str, Any] | None:
+        """The frame with the highest score."""
+        known = [facts["top"] for facts in self.facts.values() if facts["top"] is not None]
+        return max(known, key=lambda top: float(top["score"]), default=None)
+
+
+def folder_of(out: Path, file: File) -> Path:
+    """Where the results of a file lie."""
+    return out / FILES / file.id
+
+
+def find(out: Path, key: str, file: File) -> Entry:
+    """What there is of a file; whatever else lies in its folder is deleted: files that a kill left
+    half-written, or that are of a plan of before."""
+    folder = folder_of(out, file)
+    entry = Entry(file, _plan(folder / PLAN, key, file))
+    known = {} if entry.plan is None else {s.name: s for s in entry.plan.segments}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.name == PLAN and entry.plan is not None:
+            continue
+        segment = known.get(path.stem) if path.suffix == ".parquet" else None
+        facts = None if segment is None else read_facts(path)
+        if facts is None or segment is None or not _of(facts, key, file, segment.plain()):
+            path.unlink()
+        else:
+            entry.facts[segment.name] = facts
+    return entry
+
+
+def enter_plan(out: Path, key: str, file: File, plan: Plan) -> Plan:
+    """Keep a plan; segments of another are deleted. Gives it back.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    folder = folder_of(out, file)
+    values = {"key": key, "file": file.path, "mark": file.mark, **plan.plain()}
+    write_json(folder / PLAN, values)
+    names = {segment.name for segment in plan.segments}
+    for path in folder.glob("*.parquet"):
+        if path.stem not in names:
+            path.unlink()
+    return plan
+
+
+def broken_seams(entry: Entry) -> str | None:
+    """Why segments are not those of one pass of the file; None: they are, as far as they are done.
+
+    At every seam the pictures that both sides read have to be the same.
+    """
+    if entry.plan is None:
+        return None
+    if not all(facts["exact"] for facts in entry.facts.values()):
+        return OTHERWISE
+    for one, other in pairwise(entry.plan.segments):
+        left, right = entry.facts.get(one.name), entry.facts.get(other.name)
+        if left is not None and right is not None and left["seams"][1] != right["seams"][0]:
+            return f"before frame {other.start} other pictures come where decoding begins late"
+    return None
+
+
+def write_tables(
+    out: Path, entries: Sequence[Entry], failures: Sequence[tuple[File, int | None, str]]
+) -> None:
+    """Write `files.csv` and `failed.csv`; no `failed.csv` where nothing failed.
+
+    Raises:
+        RunError: they cannot be written.
+    """
+    failed = {file for file, _, _ in failures}
+    rows = [_row(entry, entry.file in failed) for entry in entries]
+    _write(out / TABLE, COLUMNS, rows)
+    if not failures:
+        (out / FAILED).unlink(missing_ok=True)
+        return
+    ordered = sorted(failures, key=lambda f: (f[0].path, f[1] or 0))
+    named = [
+        (file.shown, "" if start is None else start, why.replace("\n", " "))
+        for file, start, why in ordered
+    ]
+    _write(out / FAILED, ("file", "from_frame", "why"), named)
+
+
+def _row(entry: Entry, failed: bool) -> tuple[Any, ...]:
+    plan, top = entry.plan, entry.top or {}
+    state = "done" if entry.whole else "failed" if failed else "missing"
+    lost = "; ".join(facts["lost"] for facts in entry.facts.values() if facts["lost"])
+    values = (
+        entry.file.shown, entry.file.id, state,
+        sum(facts["frames"] for facts in entry.facts.values()),
+        None if plan is None or plan.length_s is None else round(plan.length_s, 3),
+        None if plan is None else len(plan.segments), len(entry.facts),
+        top.get("score"), top.get("level"), top.get("time_s"), lost or None,
+        None if plan is None else plan.whole,
+    )  # fmt: skip
+    return tuple("" if value is None else value for value in values)
+
+
+def _write(path: Path, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def save(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8", errors="replace") as file:
+            csv.writer(file, lineterminator="\n").writerows([head, *rows])
+
+    write_atomic(path, save)
+
+
+def _plan(path: Path, key: str, file: File) -> Plan | None:
+    try:
+        found = json.loads(path.read_text("utf8"))
+        if (found["key"], found["file"], found["mark"]) != (key, file.path, file.mark):
+            return None
+        return Plan.read(found)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _of(facts: dict[str, Any], key: str, file: File, segment: dict[str, Any]) -> bool:
+    """Whether results are of this archive, file and segment."""
+    found = (facts.get("key"), facts.get("file"), facts.get("mark"), facts.get("segment"))
+    return found == (key, file.path, file.mark, segment)

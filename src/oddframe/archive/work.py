@@ -1,0 +1,173 @@
+"""What a worker does, whoever runs it: look at a file, or score a segment and write it down.
+
+    worker = Worker(job)                  # loads the RUN, once
+    done = worker(Task(file))             # a plan
+    done = worker(Task(file, segment))    # a Parquet file
+
+An engine runs workers. It is an iterator of what is done over an iterator of what is to be done, in
+any order, each once: processes here (`pool`), actors of a cluster (`cluster`).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from oddframe.archive.files import File
+from oddframe.archive.plan import Plan, Segment, plan_of
+from oddframe.archive.remote import at_hand, sweep
+from oddframe.errors import OddframeError, OddframeWarning, RunError
+
+if TYPE_CHECKING:
+    from oddframe.scoring.scorer import Precision
+
+DEATHS = 3
+"""A task that so many workers died of is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every worker has to know."""
+
+    run: str
+    out: str
+    settings: tuple[str, ...] = ()
+    """Score settings changed after training."""
+    segment_s: float = 300.0
+    device: str = "cpu"
+    precision: Precision = "float32"
+    fps: float | None = None
+    """Of folders of frames."""
+    allow_short: bool = False
+    cache: str | None = None
+    """Folder for copies of files from elsewhere."""
+    key: str = ""
+    """Of the archive (`Manifest.key`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something to do."""
+
+    file: File
+    segment: Segment | None = None
+    """None: look where the file can be cut."""
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        if self.segment is None or self.segment.place is None:
+            return self.file.shown
+        return f"{self.file.shown}, frames {self.segment.start} to {self.segment.stop}"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How it went."""
+
+    task: Task
+    plan: Plan | None = None
+    """Of a file that was looked at."""
+    facts: dict[str, Any] | None = None
+    """Of a segment that was scored, as they stand in its file."""
+    failed: str | None = None
+    """Why this task cannot be done; others can."""
+    fatal: str | None = None
+    """Why no task can be done: no disk, no RUN."""
+
+
+class Engine(Protocol):
+    """Runs workers."""
+
+    def __enter__(self) -> Self:
+        """Ready to run; workers may start later."""
+
+    def __exit__(self, *_: object) -> None:
+        """Ends all workers, whatever they do."""
+
+    def run(self, tasks: Iterator[Task]) -> Iterator[Done]:
+        """Each task once.
+
+        Raises:
+            RunError: there is nobody who could work.
+            KeyboardInterrupt: stopped on request.
+        """
+
+
+class Worker:
+    """A loaded RUN, in one process of one thread."""
+
+    def __init__(self, job: Job) -> None:
+        """Raises RunError where the RUN is not there, or not that of the archive."""
+        os.environ["OMP_NUM_THREADS"] = "1"  # decoders ask for it
+        import cv2
+        import torch
+
+        from oddframe.archive.manifest import manifest_of
+        from oddframe.runs import load_run
+        from oddframe.runtime.detector import load
+
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        self.job = job
+        warnings.simplefilter("ignore", OddframeWarning)  # of each file anew, of nothing new
+        run = load_run(job.run).with_settings(job.settings)
+        if manifest_of(run, job, ()).key != job.key:
+            raise RunError(
+                f"{job.run} is not the RUN that the archive was begun with, as this worker sees "
+                "it. Every machine must see the same RUN at that path."
+            )
+        self.detector = load(run, job.device, precision=job.precision)
+        if self.detector.info.carried:
+            raise RunError(
+                f"{job.run} takes its optical flow from files, which an archive has none of. Score "
+                "single files with it: oddframe score RUN VIDEO --flow FOLDER."
+            )
+        self.reading = replace(
+            self.detector.reading, fps=job.fps, allow_short=job.allow_short
+        )  # fmt: skip
+        self._cache = None if job.cache is None else Path(job.cache)
+        sweep(self._cache)
+
+    def __call__(self, task: Task) -> Done:
+        """Do it; what goes wrong is said and not raised."""
+        try:
+            with at_hand(task.file.path, self._cache) as path:
+                return self._look(task, path) if task.segment is None else self._score(task, path)
+        except RunError as error:
+            return Done(task, fatal=str(error))
+        except OddframeError as error:
+            return Done(task, failed=str(error))
+        except Exception as error:  # a file that nobody thought of must not cost all others
+            return Done(task, failed=f"something unexpected: {type(error).__name__}: {error}")
+
+    def _look(self, task: Task, path: Path) -> Done:
+        from oddframe.sources import open_as
+
+        with open_as(path, self.reading) as source:
+            return Done(task, plan=plan_of(self.detector, source, self.job.segment_s))
+
+    def _score(self, task: Task, path: Path) -> Done:
+        from oddframe.archive import parquet
+        from oddframe.archive.score import score_segment
+        from oddframe.sources import open_as
+
+        assert task.segment is not None
+        with open_as(path, self.reading) as source:
+            rows, info = score_segment(self.detector, source, task.segment), source.info
+        frames, times = len(rows.result), rows.result.time_s
+        facts = {
+            "key": self.job.key, "file": task.file.path, "mark": task.file.mark,
+            "segment": task.segment.plain(), "frames": frames,
+            "time_s": [float(times[0]), float(times[-1])] if frames else None,
+            "size": [info.width, info.height], "fps": info.fps, "top": rows.top,
+            "seams": list(rows.seams), "exact": rows.exact,
+            "lost": str(rows.lost) if rows.lost.places else None,
+        }  # fmt: skip
+        target = Path(self.job.out) / "files" / task.file.id / f"{task.segment.name}.parquet"
+        parquet.write(target, rows, task.file.path, facts)
+        return Done(task, facts=facts)

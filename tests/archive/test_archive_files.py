@@ -1,0 +1,146 @@
+"""What sources name: files, folders, globs, lists, addresses."""
+
+import os
+
+import pytest
+
+from oddframe.archive.files import listed
+from oddframe.archive.remote import FOLDER, at_hand, own_folder, sweep
+from oddframe.errors import RunError, SourceError
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture
+def tree(tmp_path, make_frames):
+    """Videos at two depths, a folder of frames, and what is none of it."""
+    for name in ("cam/2.mp4", "cam/10.mp4", "cam/day/x.mkv", "cam/notes.doc", "cam/.hidden.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    make_frames(tmp_path / "cam" / "frames", frames=3)
+    return tmp_path / "cam"
+
+
+def names(files, root):
+    return [os.path.relpath(f.path, root) for f in files]
+
+
+def test_folders_at_any_depth_as_people_count(tree):
+    found = listed([str(tree)])
+    assert names(found, tree) == ["2.mp4", "10.mp4", "day/x.mkv", "frames"]
+    assert [f.stem for f in found] == ["2", "10", "x", "frames"]
+
+
+def test_globs_and_files_each_once(tree):
+    assert names(listed([str(tree / "**" / "*.m*")]), tree) == ["2.mp4", "10.mp4", "day/x.mkv"]
+    both = listed([str(tree / "10.mp4"), str(tree / "*.mp4")])
+    assert names(both, tree) == ["10.mp4", "2.mp4"]
+    assert names(listed([str(tree / "*")]), tree) == ["2.mp4", "10.mp4", "frames"]
+
+
+def test_lists_name_paths_from_here_or_from_beside_them(tree, monkeypatch):
+    text = f"# a comment\n\n2.mp4\n{tree / '10.mp4'}\nday\ngone.mp4\n"
+    (tree / "list.txt").write_text(text)
+    monkeypatch.chdir(tree.parent)
+    found = listed(["cam/list.txt"])
+    assert names(found, tree)[:3] == ["2.mp4", "10.mp4", "day/x.mkv"]
+    assert found[3].mark == "absent"
+
+
+def test_a_file_is_another_when_it_was_changed(tree):
+    [before] = listed([str(tree / "2.mp4")])
+    (tree / "2.mp4").write_bytes(b"longer than it was")
+    [after] = listed([str(tree / "2.mp4")])
+    assert (before.path, before.id) == (after.path, after.id)
+    assert before.mark != after.mark
+
+
+def test_what_names_nothing_is_refused(tree, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.txt").write_text("\n# nothing\n")
+    for source, said in (
+        (tmp_path / "gone.mp4", "does not exist"),
+        (tmp_path / "empty", "holds no video"),
+        (tmp_path / "empty.txt", "names no file"),
+        (tree / "*.doc", "no video or folder of frames"),
+        ("rtsp://camera/stream", "live stream"),
+        ("s3://key:secret@bucket/a.mp4", "password"),
+        ("nosuch://bucket/a.mp4", "no kind of address"),
+    ):
+        with pytest.raises(SourceError, match=said) as raised:
+            listed([str(source)])
+        assert "secret" not in str(raised.value)
+
+
+@pytest.fixture
+def store():
+    """Files in memory, which fsspec keeps for this process."""
+    memory = fsspec.filesystem("memory")
+    for name in ("/rec/a.mp4", "/rec/day/b.mkv", "/rec/c.txt"):
+        memory.pipe(name, name.encode())
+    yield memory
+    memory.rm("/rec", recursive=True)
+
+
+def test_addresses_folders_and_globs_of_them(store):
+    for source in ("memory://rec", "memory://rec/**"):
+        found = listed([source])
+        assert [f.path for f in found] == ["memory:///rec/a.mp4", "memory:///rec/day/b.mkv"]
+    [one] = listed(["memory://rec/a.mp4"])
+    assert one.remote
+    assert one.stem == "a"
+    assert one.mark.startswith("10-")
+    with pytest.raises(SourceError, match="cannot be listed"):
+        listed(["memory://rec/gone.mp4"])
+
+
+def test_a_copy_is_there_while_it_is_needed(store, tmp_path):
+    with at_hand("memory://rec/a.mp4", tmp_path) as path:
+        assert path.read_bytes() == b"/rec/a.mp4"
+        assert path.name == "a.mp4"
+        assert own_folder(tmp_path) in path.parents
+    assert not path.exists()
+    assert list(own_folder(tmp_path).iterdir()) == []
+    with pytest.raises(SourceError, match="cannot be fetched"), at_hand("memory://no", tmp_path):
+        pass
+
+
+def test_no_room_for_a_copy_is_said_before_it_is_fetched(store, tmp_path, monkeypatch):
+    import oddframe.archive.remote as remote
+
+    monkeypatch.setattr(remote, "SPARE", 1e18)
+    with (
+        pytest.raises(RunError, match="no room for a copy"),
+        at_hand("memory://rec/a.mp4", tmp_path),
+    ):
+        pass
+
+
+def test_copies_of_killed_processes_are_deleted(tmp_path):
+    gone, mine = (tmp_path / FOLDER / str(pid) for pid in (2**22 + 1, os.getpid()))
+    for folder in (gone, mine):
+        folder.mkdir(parents=True)
+    sweep(tmp_path)
+    assert not gone.exists()
+    assert mine.exists()
+
+
+def test_what_lies_elsewhere_is_scored_as_what_lies_here(archived, light, footage, tmp_path):
+    """One segment each; by an address in memory, and by one of files."""
+    from archiving import same_as_one_pass
+
+    import oddframe
+
+    video = footage(tmp_path / "a.mp4", 40)
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/far/a.mp4", video.read_bytes())
+    addresses = ["memory://far/a.mp4", f"file://{video}"]
+    outcome = archived(light, addresses, cache=str(tmp_path / "cache"))
+    assert outcome.failures == []
+    result = oddframe.load(light).score(video, heat=False)
+    for address in addresses:
+        assert [p.stem for p in archived.files(address)] == ["whole"]
+        same_as_one_pass(archived.table(address), result)
+    assert not list((tmp_path / "cache").rglob("*.mp4"))
+    memory.rm("/far", recursive=True)
