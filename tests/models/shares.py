@@ -1,6 +1,6 @@
 """What is written in training, of a whole batch by one process or of shares of it by two.
 
-    python shares.py RANK PORT FILE        # one of the two; leaves what came of every case
+python shares.py RANK PORT FILE        # one of the two; leaves what came of every case
 """
 
 from __future__ import annotations

@@ -4,10 +4,13 @@ What makes several equal to one, apart from the batches (`module.Batches`) and w
 (`ops.together`):
 
 - DDP averages gradients over processes of equal shares, and losses are means over the batch.
-- DDP would also copy rank 0's buffers to all before every step (`broadcast_buffers`). They are the
-  same everywhere without, which is checked whenever a state is saved.
-- Parameters that a loss does not reach are found anew each step: some rows of ablations have such,
-  and buckets of gradients then stay as they are, so that a resumed run adds up in the same order.
+- All start from the same weights and memories (`follow`). DDP would copy rank 0's buffers to all
+  before every step (`broadcast_buffers`); they stay the same without, which is checked whenever a
+  state is saved.
+- Parameters that no loss reaches are looked for each step (`find_unused_parameters`): rows of
+  ablations have such. DDP also leaves its buckets of gradients as they are then, where it else
+  sorts them anew after the first step: a resumed run of three and more would add up in another
+  order. It complains where it finds none, so there is always one (`FitModule.unreached`).
 - BatchNorm takes the statistics of all shares.
 """
 
@@ -27,6 +30,7 @@ import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from oddframe.config import Config
@@ -72,6 +76,8 @@ def drive(job: Job, net: VADModel, ranks: Ranks, began: Clocks, console: Console
     config, batches, place = job.train, job.batches, ranks.place
     batches.part = place.part(config.batch)
     module = FitModule(_shared(net, ranks, job.device), config, batches, job.budget.epochs)
+    if not ranks.alone:
+        module.unreached = nn.Parameter(torch.zeros(()))
     # Past the last of its epochs a cosine's rate is 0, whatever time is left.
     endless = job.budget.timed and config.schedule != "cosine"
     epochs = job.budget.epochs or (None if endless else config.epochs)
@@ -202,7 +208,6 @@ def _quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             warnings.filterwarnings("ignore", message=".*dataloader.*")
-            warnings.filterwarnings("ignore", message=".*find_unused_parameters.*")
             yield
     finally:
         for log, level in zip(loggers, levels, strict=True):

@@ -50,7 +50,7 @@ def lead(job: Job, net: VADModel, ranks: Ranks, began: Clocks, console: Console)
         ranks.say(START, device.encode())
         _all_there(ranks)
         ranks.form(device)
-        ranks.share(job)
+        ranks.share((job, net.state_dict()))
         facts = drive(job, net, ranks, began, console)
         ranks.part()
         crew.end(LEAVE_S)
@@ -82,8 +82,8 @@ def follow(place: Place, until_over: bool = True) -> None:
             crew = Crew.start(place)
         ranks.say(f"here/{place.rank}", READY)
         ranks.form(told.decode())
-        job = _job(ranks)
-        drive(job, build(job.name, job.model), ranks, Clocks(0.0, 0.0), Console(quiet=True))
+        job, net = _handed_over(ranks)
+        drive(job, net, ranks, Clocks(0.0, 0.0), Console(quiet=True))
         ranks.part()
         crew.end(LEAVE_S)
         if until_over and ranks.hear(OVER) == FAILED:
@@ -104,10 +104,10 @@ def _all_there(ranks: Ranks) -> None:
         time.sleep(ASK_EVERY_S)
 
 
-def _job(ranks: Ranks) -> Job:
-    """What rank 0 hands over; the frames are read from its store."""
+def _handed_over(ranks: Ranks) -> tuple[Job, VADModel]:
+    """The job and the weights to start from; the frames are read from rank 0's store."""
     try:
-        job: Job = ranks.share(None)
+        job, weights = ranks.share(None)
     except RunError as error:
         if ranks.place.nodes == 1:
             raise
@@ -115,4 +115,6 @@ def _job(ranks: Ranks) -> Job:
             f"Machine {ranks.place.node} of {ranks.place.nodes} does not see what rank 0 has "
             f"decoded: --out must lie on a disk that all machines share. ({error})"
         ) from None
-    return job
+    net = build(job.name, job.model)
+    net.load_state_dict(weights)
+    return job, net

@@ -29,7 +29,7 @@ import lightning as L
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from oddframe.config import Config
@@ -145,6 +145,9 @@ class Batches:
 class FitModule(L.LightningModule):
     """Trains a `VADModel` and keeps the running average of its weights."""
 
+    unreached: nn.Parameter | None
+    """Of several processes, a parameter that no loss reaches (`drive`); no state holds it."""
+
     def __init__(
         self, model: VADModel, config: TrainConfig, batches: Batches, epochs: int | None = None
     ) -> None:
@@ -156,6 +159,7 @@ class FitModule(L.LightningModule):
         # Targets are drawn at random; an epoch is as many as there are.
         self.epoch_steps = math.ceil(batches.runs / (config.batch * config.targets))
         self.parts: dict[str, float] = {}
+        self.register_parameter("unreached", None)
 
     def _average(self, kept: Any, current: Any, count: Any) -> None:
         """Running average whose memory grows with the steps: the start is forgotten early."""
@@ -207,8 +211,14 @@ class FitModule(L.LightningModule):
             share = 0.5 * (1 + math.cos(math.pi * done))
         return share * math.sqrt(calm / step) if calm and step > calm else share
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The state of any number of processes is the same."""
+        checkpoint["state_dict"].pop("unreached", None)
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the batch after the last one that counted."""
+        if self.unreached is not None:
+            checkpoint["state_dict"]["unreached"] = self.unreached.detach()
         self.batches.first_step = checkpoint["global_step"]
 
     def train_dataloader(self) -> Batches:

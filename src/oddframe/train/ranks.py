@@ -137,7 +137,7 @@ class Ranks:
     def check_alike(self, module: nn.Module) -> None:
         """See that weights and memories are the same bits in all processes.
 
-        They are by construction: all start at rank 0's, gradients are averaged, and what is
+        They are by construction: all start from the same, gradients are averaged, and what is
         written into memories is summed over all.
 
         Raises:
