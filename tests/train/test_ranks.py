@@ -257,6 +257,28 @@ def test_a_budget_of_time_ends_all_at_one_step(normal, tmp_path, option):
     assert run.card["training"]["steps"] == len(curve(run.path)) > 1
 
 
+BLOCKED = """
+import sys, time
+from oddframe.train import crew
+from oddframe.train.devices import Place
+crew.LOOK_EVERY_S = crew.GRACE_S = 0.1
+sys.executable = "/bin/false"
+crew.Crew.start(Place(ranks=2, here=2))
+time.sleep(120)
+"""
+
+
+@pytest.mark.ranks
+def test_a_process_that_cannot_come_to_know_of_a_loss_is_ended():
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=False, timeout=110
+    )
+    assert done.returncode == 1
+    assert "error: A process of this training was lost (process 1 ended by exit code 1)" in (
+        done.stderr
+    )
+
+
 def test_what_cannot_be_shared_is_refused_before_anything_is_made(normal, tmp_path):
     with pytest.raises(ConfigError, match=r"train\.batch=4 cannot be shared .* train\.batch=6"):
         tiny_fit(normal, tmp_path / "run", devices=3)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import IO
@@ -21,6 +22,11 @@ from oddframe.train.devices import Place
 
 LEAVE_S = 30.0
 """How long a process that has done its part may take to end."""
+LOOK_EVERY_S, GRACE_S = 1.0, 60.0
+LOST = (
+    "A process of this training was lost ({why}). The state saved last is whole: go on with "
+    "--resume."
+)
 LAST = 400
 """Characters of what a process said last that are told."""
 
@@ -30,6 +36,7 @@ class Crew:
     """The processes, by rank."""
 
     members: dict[int, tuple[subprocess.Popen[bytes], IO[bytes]]] = field(default_factory=dict)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def start(cls, place: Place) -> Crew:
@@ -47,15 +54,16 @@ class Crew:
                 start_new_session=True,  # Ctrl-C is for the one that leads
             )  # fmt: skip
             crew.members[other.rank] = process, said
+        threading.Thread(target=crew._guard, daemon=True).start()
         return crew
 
     def lost(self) -> str | None:
         """Which process has ended by itself, and how; None while all are there."""
-        ended = [(p.poll(), rank) for rank, (p, _) in self.members.items() if p.poll() is not None]
+        codes = ((p.poll(), rank) for rank, (p, _) in self.members.items())
+        ended = [(code, rank) for code, rank in codes if code]
         if not ended:
             return None
         code, rank = min(ended)  # what a signal ended first: the rest may have ended of that
-        assert code is not None
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         said = self.members[rank][1]
         said.seek(0)
@@ -64,6 +72,7 @@ class Crew:
 
     def end(self, patience_s: float = 0.0) -> None:
         """Wait so long for them to end, then end them."""
+        self.ended.set()
         until = time.monotonic() + patience_s
         for process, said in self.members.values():
             assert process.stdin is not None
@@ -74,3 +83,14 @@ class Crew:
             process.stdin.close()
             said.close()
         self.members.clear()
+
+    def _guard(self) -> None:
+        """End this process where one of the others is lost and it does not come to know of it.
+
+        With gloo it does at once. A GPU may wait for a message of NCCL for as long as NCCL waits.
+        """
+        while not self.ended.wait(LOOK_EVERY_S):
+            why = self.lost()
+            if why is not None and not self.ended.wait(GRACE_S):
+                print(f"error: {LOST.format(why=why)}", file=sys.stderr, flush=True)
+                os._exit(1)

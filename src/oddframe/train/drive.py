@@ -131,13 +131,10 @@ class _Started(ClusterEnvironment):
     """Tells Lightning that all processes are there, and which one this is."""
 
     creates_processes_externally = True
+    main_address, main_port = "", 0  # asked for by no one: the group is formed before
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self.main_address, self.main_port = place.address, place.port
-
-    main_address = ""
-    main_port = 0
 
     @staticmethod
     def detect() -> bool:

@@ -21,6 +21,7 @@ from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 from oddframe import errors
 from oddframe.errors import OddframeError, RunError
+from oddframe.train.crew import LOST
 from oddframe.train.devices import Place
 
 CONNECT_S = 600.0
@@ -166,7 +167,7 @@ class Ranks:
         Of one process's error the others see that it is gone. Rank 0 says what it was; the others
         end without a word.
         """
-        if self.alone:
+        if self.alone or self._store is None:  # nobody was met yet
             return error
         gone = _is_gone(error)
         if not self.leads:
@@ -175,10 +176,7 @@ class Ranks:
             return SystemExit(1)
         if not gone:
             return error
-        return self._reason() or RunError(
-            f"A process of this training was lost ({self.why_lost() or _line(error)}). The state "
-            "saved last is whole: go on with --resume."
-        )
+        return self._reason() or RunError(LOST.format(why=self.why_lost() or _line(error)))
 
     def _tell(self, error: BaseException) -> None:
         kind = type(error).__name__
