@@ -61,6 +61,7 @@ def lead(job: Job, net: VADModel, ranks: Ranks, began: Clocks, console: Console)
             raise
         raise other from error
     finally:
+        ranks.part()  # of a group that is broken too: what comes next is alone
         crew.end()
 
 
