@@ -65,7 +65,10 @@ def _both_runs(block: Block) -> tuple[AbstractContextManager[None], AbstractCont
 def _statistics_stay(block: Block) -> Iterator[None]:
     norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     with ExitStack() as stack:
-        for norm in norms:  # in training it normalises by the batch either way
-            norm.track_running_stats = False
-            stack.callback(setattr, norm, "track_running_stats", True)
+        for norm in norms:
+            stack.callback(setattr, norm, "momentum", norm.momentum)
+            norm.momentum = 0.0  # means and variances stay what they are
+            if norm.num_batches_tracked is not None:
+                count = norm.num_batches_tracked
+                stack.callback(count.copy_, count.clone())
         yield
