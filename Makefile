@@ -6,7 +6,7 @@ V := .venv/bin
 export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 2000
 
-.PHONY: setup demo test browser test-all check wheel bench docs clean
+.PHONY: setup demo test browser ranks test-all check wheel bench docs clean
 
 setup: .venv/ready
 
@@ -31,6 +31,10 @@ test: setup
 # The dashboard in a real browser: needs node, npm and chromium, else it skips and says so.
 browser: setup
 	OMP_NUM_THREADS=1 $(V)/pytest -m browser tests/web
+
+# Several processes that train together: fifty steps equal to those of one, kills and resumes.
+ranks: setup
+	OMP_NUM_THREADS=1 $(V)/pytest -m ranks tests/train
 
 test-all: setup
 	OMP_NUM_THREADS=1 $(V)/pytest -n 2 --dist loadfile -m 'slow or not slow'

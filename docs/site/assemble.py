@@ -32,6 +32,7 @@ NAV = {
         "The models": "docs/models.md",
         "Measured results": "docs/results.md",
         "The papers' tables": "docs/reproduce.md",
+        "Training on several devices": "docs/training.md",
         "What an AUC says": "docs/protocol.md",
         "Speed": "docs/speed.md",
     },

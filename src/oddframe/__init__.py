@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _WHERE = {
-    "Budget": "oddframe.train.progress",
+    "Budget": "oddframe.train.budget",
     "Detector": "oddframe.runtime.detector",
     "Footage": "oddframe.train.take",
     "Frame": "oddframe.types",

@@ -18,8 +18,8 @@ from safetensors.torch import load, save
 
 from oddframe.models import build, default_config
 from oddframe.models.base import extremes
+from oddframe.models.in_use import items_in_use
 from oddframe.models.info import count
-from oddframe.models.memory import items_in_use
 
 EXTRA = 2
 """Frames of a test clip beyond the history: so many windows more than one."""

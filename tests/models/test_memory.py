@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from m2s2l_plain import made, video, weights
 
-from oddframe.models.memory import MOVES, Memory, MemoryConfig, far_apart, items_in_use
+from oddframe.models.in_use import items_in_use
+from oddframe.models.memory import MOVES, Memory, MemoryConfig, far_apart
 
 READS = ["replace", "add", "concat"]
 

@@ -17,7 +17,7 @@ from oddframe.errors import ConfigError, OddframeWarning, RunError
 from oddframe.runs import locked
 from oddframe.scoring.selftest import clip_frames
 from oddframe.train import take
-from oddframe.train.progress import Budget
+from oddframe.train.budget import Budget
 from oddframe.train.take import Footage, Speed, Taken, plan
 
 MANY = 1400

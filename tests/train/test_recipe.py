@@ -20,8 +20,9 @@ from test_fit import TINY, curve, tiny_fit
 from oddframe.errors import ConfigError, RunError
 from oddframe.models import memory
 from oddframe.models.memory import Memory
+from oddframe.train.budget import Budget
 from oddframe.train.module import Batches, FitModule, TrainConfig
-from oddframe.train.progress import Budget, Watch
+from oddframe.train.progress import Watch
 from oddframe.train.run import configs
 from oddframe.train.split import Span, hold_out
 from oddframe.train.started import differences

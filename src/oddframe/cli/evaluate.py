@@ -119,7 +119,7 @@ def memory_text(effect: dict[str, Any] | None) -> str:
     """What the memories do, as lines."""
     if effect is None:
         return "memories: the model has none that could be taken out"
-    from oddframe.models.memory import in_use_text
+    from oddframe.models.in_use import in_use_text
 
     lines = [f"memories, items in use: {in_use_text(effect['memories'])}"]
     for way in ("with", "constant", "without"):

@@ -59,6 +59,21 @@ class Taken:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class On:
+    """What it is trained on."""
+
+    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda.")
+    devices: str | None = typer.Option(
+        None, "--devices", metavar="N",
+        help="GPUs, or processes on a CPU, that train together (default: 1); auto: all GPUs. "
+        "train.batch is shared among them.",
+    )  # fmt: skip
+    nodes: int | None = typer.Option(
+        None, "--nodes", help="Machines with --devices each; see docs/training.md, or use torchrun."
+    )
+
+
 def run(
     model: str = typer.Option(
         ..., "--model", help="m2s2l-edge (for a CPU), m2s2l (the paper's), …: oddframe models."
@@ -68,23 +83,29 @@ def run(
     ),
     out: Path = typer.Option(..., "--out", help="RUN folder to make."),
     resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in --out."),
-    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
     *,
     time: Time,
     asked: Asked,
     taken: Taken,
+    on: On,
 ) -> None:
     """Learn what is normal from unlabelled footage; labels are not read."""
     from oddframe.cli.console import stderr
-    from oddframe.models.memory import in_use_text
+    from oddframe.models.in_use import in_use_text
     from oddframe.runs import SELFTEST
     from oddframe.scoring.selftest import words
-    from oddframe.train.run import Budget, Footage, Wanted, fit
+    from oddframe.train.run import Budget, Devices, Footage, Wanted, fit, leads
 
     wanted = Wanted(model, asked.settings, asked.seed, asked.ablation, asked.recipe)
     footage = Footage(data, taken.flow, taken.fps, taken.cache, taken.allow_short)
     budget = Budget(time.epochs, time.minutes, time.core_minutes)
-    run = fit(wanted, footage, out, budget, resume=resume, device=device, console=stderr())
+    devices = Devices(on.devices, on.nodes)
+    run = fit(
+        wanted, footage, out, budget, resume=resume, device=on.device, devices=devices,
+        console=stderr(),
+    )  # fmt: skip
+    if not leads():
+        return
     facts = run.card.get("training", {})
     row = run.card.get("ablation")
     named = run.name + (f" {row}" if row else "")

@@ -56,6 +56,7 @@ from oddframe.models.base import Floats, Prediction, Ranges, Terms, minmax, minm
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
 from oddframe.models.memory import ItemMemory, far_apart
 from oddframe.models.unet import SHRINKS, UNet
+from oddframe.ops import together
 
 IDLE = 0.1
 """An item that wins less than this part of its fair share of the queries starts anew."""
@@ -141,7 +142,7 @@ class Pool(ItemMemory):
     def start(self, query: Tensor) -> None:
         """Items far from each other; all win their fair share of the first queries (q, d)."""
         self.items.copy_(far_apart(query, len(self.items)))
-        self.count.fill_(len(query) / len(self.items))
+        self.count.fill_(len(query) * together.processes() / len(self.items))
         self.started.fill_(1)
 
     @torch.no_grad()
@@ -152,18 +153,20 @@ class Pool(ItemMemory):
         """
         won = torch.zeros_like(self.count).index_add_(0, nearest, query.new_ones(len(query)))
         total = torch.zeros_like(self.items).index_add_(0, nearest, query)
+        won, total = together.summed(won, total)
         past = self.decay * self.count
         count = past + (1 - self.decay) * won
         moved = past[:, None] * self.items + (1 - self.decay) * total
         # In place: the buffers stay the same tensors for DDP and for the averaged copy.
         self.items.copy_(moved / count[:, None])
         self.count.copy_(count)
-        fair = len(query) / len(count)
+        queries = len(query) * together.processes()
+        fair = queries / len(count)
         idle = count < IDLE * fair
         missing = int(idle.sum())
         # Spread over the batch, not drawn: a run that is resumed goes the same way.
-        spread = torch.arange(missing, device=query.device) * len(query) // max(missing, 1)
-        self.items[idle] = query[spread]
+        spread = torch.arange(missing, device=query.device) * queries // max(missing, 1)
+        self.items[idle] = together.rows_at(spread, query)
         self.count[idle] = fair
 
 

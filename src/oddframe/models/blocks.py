@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from oddframe.models.recompute import Block
 from oddframe.ops.norm import LayerNorm
 from oddframe.ops.ss2d import SS2D
 
@@ -85,7 +86,7 @@ class PatchEmbed(nn.Module):
         return rearrange(x, "b c (h p) (w q) -> b h w (c p q)", p=self.patch, q=self.patch)
 
 
-class VSSB(nn.Module):
+class VSSB(Block):
     """Visual state space block (M2S2L Fig. 2c; VMamba): gated SS2D with a residual.
 
     Two linear branches; one goes through DWConv 3x3, SiLU, SS2D and LayerNorm and is gated by the
@@ -146,7 +147,7 @@ class MultiScaleConv(nn.Module):
         return depthwise(x, *self.kernel())
 
 
-class MSVSSB(nn.Module):
+class MSVSSB(Block):
     """Multi-scale VSSB (M2S2L Fig. 2b, Eq. 1, 2): VSSB(x + sum of depth-wise convolutions)."""
 
     def __init__(

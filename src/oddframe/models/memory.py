@@ -12,13 +12,14 @@ DEVIATION (3): items start at queries of the first batch that lie far apart, and
     chooses them any more; MNAD's start at random, of which only a handful is ever chosen.
 DEVIATION (4): a read is added to its feature; MNAD joins the two.
 
+What several processes that train together write is made of the queries of all (`ops.together`), the
+same in each.
+
 Letters: q queries, m items, d width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -28,6 +29,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from oddframe.config import PaperConfig
+from oddframe.ops import together
 
 Read = Literal["replace", "add", "concat"]
 Write = Literal["mean", "nearest", "all"]
@@ -71,7 +73,7 @@ class MemoryConfig(PaperConfig):
 
 
 class ItemMemory(nn.Module):
-    """A module with items that its input is compared with; `items_in_use` counts through it."""
+    """A module with items that its input is compared with (`in_use` counts through it)."""
 
     def which(self, x: Tensor) -> Tensor:
         """The item nearest to each query of an input of `forward` (..., d): (q,) int64.
@@ -165,7 +167,8 @@ class Memory(ItemMemory):
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
         """Take a batch into the running mean; the first is taken whole."""
-        now = x.detach().flatten(0, -2).mean(0).to(self.mean)
+        total = together.summed(x.detach().flatten(0, -2).mean(0).to(self.mean))[0]
+        now = total / together.processes()
         self.mean.lerp_(now, 1 - FORGET if self.mean.any() else 1.0)
 
     def _unit(self) -> Tensor:
@@ -185,7 +188,8 @@ class Memory(ItemMemory):
             moved = written(self.items, query_qd, similarity_qm, nearest=how == "nearest")
         # In place: the buffer stays the same tensor for DDP and for the averaged copy.
         self.items.copy_(moved)
-        share = torch.bincount(nearest, minlength=len(self)).to(self.use) / len(query_qd)
+        won = torch.bincount(nearest, minlength=len(self)).to(self.use)
+        share = together.summed(won)[0] / (len(query_qd) * together.processes())
         self.use.lerp_(share, 1 - FORGET)
         if self.config.memory_revive:
             self._revive(query_qd, similarity_qm)
@@ -195,6 +199,7 @@ class Memory(ItemMemory):
         weight = similarity_qm.gather(-1, nearest[:, None]).clamp_min(0) + 1e-6  # q 1
         total = torch.zeros_like(self.items).index_add_(0, nearest, query_qd * weight)
         mass = self.items.new_zeros(len(self), 1).index_add_(0, nearest, weight)
+        total, mass = together.summed(total, mass)
         keep = self.config.memory_momentum
         moved = keep * self.items + (1 - keep) * total / mass.clamp_min(1e-6)
         return torch.where(mass > 0, F.normalize(moved, dim=-1), self.items)
@@ -207,47 +212,10 @@ class Memory(ItemMemory):
             return
         alike = similarity_qm.index_fill(1, idle, -1.0).amax(1)  # q, to those that stay
         for i in idle.tolist():
-            worst = query_qd[alike.argmin()]
+            worst = together.least(alike, query_qd)
             self.items[i] = worst
             self.use[i] = 1 / len(self)
             alike = torch.maximum(alike, query_qd @ worst)
-
-
-@contextmanager
-def items_in_use(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """While open, counts the queries that each item of every memory of a model wins.
-
-    Gives {name of the memory: counts (m,) int64}, which grow with every call of the model; an item
-    is in use that wins at least one.
-    """
-    memories = {n: m for n, m in model.named_modules() if isinstance(m, ItemMemory)}
-    counts = {n: torch.zeros(len(m), dtype=torch.int64) for n, m in memories.items()}
-
-    def count(name: str, memory: ItemMemory, x: Tensor) -> None:
-        counts[name] += torch.bincount(memory.which(x).cpu(), minlength=len(memory))
-
-    hooks = [
-        m.register_forward_pre_hook(lambda m, args, n=n: count(n, m, args[0]))
-        for n, m in memories.items()
-    ]
-    try:
-        yield counts
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def in_use(counts: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
-    """Of each memory its `items`, and how many of them won any query (`items_in_use`): `in_use`."""
-    return {
-        name.removeprefix("memory."): {"items": len(wins), "in_use": int((wins > 0).sum())}
-        for name, wins in counts.items()
-    }
-
-
-def in_use_text(memories: Mapping[str, Mapping[str, int]]) -> str:
-    """`in_use` in words."""
-    return ", ".join(f"{name} {m['in_use']:,} of {m['items']:,}" for name, m in memories.items())
 
 
 @torch.no_grad()
@@ -262,9 +230,10 @@ def written(items_md: Tensor, query_qd: Tensor, likeness_qm: Tensor, *, nearest:
     if nearest:
         chosen = F.one_hot(likeness_qm.argmax(-1), likeness_qm.shape[-1]).bool()
         likeness_qm = likeness_qm.masked_fill(~chosen, -torch.inf)
-    v = likeness_qm.softmax(0).nan_to_num(0.0)  # a column of -inf has no softmax
-    moved = F.normalize(items_md + (v.T @ query_qd).to(items_md), dim=-1)
-    return torch.where(v.any(0)[:, None], moved, items_md)
+    v = together.softmax_over_all(likeness_qm).nan_to_num(0.0)  # a column of -inf has no softmax
+    taken, mass = together.summed((v.T @ query_qd).to(items_md), v.sum(0).to(items_md))
+    moved = F.normalize(items_md + taken, dim=-1)
+    return torch.where(mass[:, None] > 0, moved, items_md)
 
 
 def far_apart(query: Tensor, count: int) -> Tensor:
@@ -273,10 +242,10 @@ def far_apart(query: Tensor, count: int) -> Tensor:
     The first, then each time the one that is least like all before it; some of them again where
     there are fewer than `count`. What a memory starts from, so that its items do not collapse.
     """
-    chosen = [query[0]]
-    alike = query @ query[0]  # to the likest of those chosen
+    chosen = [together.first(query)]
+    alike = query @ chosen[0]  # to the likest of those chosen
     while len(chosen) < count:
-        chosen.append(query[alike.argmin()])
+        chosen.append(together.least(alike, query))
         alike = torch.maximum(alike, query @ chosen[-1])
     return torch.stack(chosen)
 

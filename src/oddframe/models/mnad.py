@@ -28,6 +28,7 @@ from oddframe.models.base import Floats, Prediction, Ranges, Terms, minmax, minm
 from oddframe.models.memory import ItemMemory
 from oddframe.models.unet import SHRINKS, UNet, pair
 from oddframe.models.windowed import Windowed
+from oddframe.ops import together
 
 
 class MNADConfig(Config):
@@ -87,10 +88,11 @@ class Items(ItemMemory):
         """Add to each item the queries nearest to it (Eq. 3-5): query (q, d), alike (q, m)."""
         query, alike = query.to(self.items), alike.to(self.items)
         chosen = F.one_hot(alike.argmax(-1), len(self.items)).to(self.items)  # U_m as q m
-        weight = alike.softmax(0) * chosen
-        weight = weight / weight.amax(0).clamp_min(1e-12)
+        weight = together.softmax_over_all(alike) * chosen
+        weight = weight / together.largest(weight.amax(0)).clamp_min(1e-12)
+        taken = together.summed(weight.T @ query)[0]
         # In place: the buffer stays the same tensor for DDP and for the averaged copy.
-        self.items.copy_(F.normalize(self.items + weight.T @ query, dim=-1))
+        self.items.copy_(F.normalize(self.items + taken, dim=-1))
 
 
 class MNAD(Windowed):

@@ -64,6 +64,7 @@ from oddframe.models.base import Floats, Prediction, Ranges, Terms, minmax
 from oddframe.models.blocks import modules
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
 from oddframe.models.memory import ItemMemory, far_apart, written
+from oddframe.models.recompute import Layers
 
 LEVELS = 3
 GROUP = 8
@@ -142,13 +143,13 @@ def ablation(name: str, base: MSTIConfig) -> MSTIConfig:
     return MSTIConfig.read(base.model_dump() | ABLATIONS[name])
 
 
-def conv(c_in: int, c_out: int, stride: int = 1, act: bool = True) -> nn.Sequential:
+def conv(c_in: int, c_out: int, stride: int = 1, act: bool = True) -> Layers:
     """3x3 convolution, group norm, ReLU (not with `act` off)."""
     layers = [
         nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False),
         nn.GroupNorm(c_out // GROUP, c_out),
     ]
-    return nn.Sequential(*layers, *([nn.ReLU()] if act else []))
+    return Layers(*layers, *([nn.ReLU()] if act else []))
 
 
 def pointwise(c_in: int, hidden: int, c_out: int) -> nn.Sequential:

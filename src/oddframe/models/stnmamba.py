@@ -78,6 +78,7 @@ from oddframe.models.blocks import (
     scan_flops,
 )
 from oddframe.models.memory import ItemMemory, far_apart, kth_largest, two_nearest, written
+from oddframe.models.recompute import Block
 from oddframe.models.windowed import Windowed
 from oddframe.ops.beside import beside
 from oddframe.ops.norm import LayerNorm
@@ -191,7 +192,7 @@ def vssb(width: int, expand: int, state: int) -> VSSB:
     return VSSB(width, expand=expand, state=state, rank=_rank(width))
 
 
-class ScaleVSSB(nn.Module):
+class ScaleVSSB(Block):
     """MS-VSSB (Fig. 3c, Eq. 2): linear, GELU, sum of depth-wise convolutions, linear, VSSB (Eq. 1).
 
     The three convolutions, kernels 1, 3 and 5, run as one.
@@ -210,7 +211,7 @@ class ScaleVSSB(nn.Module):
         return out
 
 
-class ChannelVSSB(nn.Module):
+class ChannelVSSB(Block):
     """CA-VSSB (Fig. 3d, Eq. 3): y sigmoid(MLP(avg y) + MLP(max y)), y = VSSB(x)."""
 
     def __init__(self, width: int, *, expand: int, state: int) -> None:
@@ -225,7 +226,7 @@ class ChannelVSSB(nn.Module):
         return y * gate[:, None, None]
 
 
-class STFB(nn.Module):
+class STFB(Block):
     """Spatial-temporal fusion block (Fig. 4, Eq. 4-6) of the features S and T of one level.
 
     Eq. 4: s = DWConv(Linear(S)), u = DWConv(Linear(T)), mix = s u. Eq. 5: y = SS2D(mix), gated as
@@ -277,8 +278,7 @@ class Join(nn.Module):
 class MemoryBank(ItemMemory):
     """Items of normal features (Eq. 7-11): read always, written in training, without gradient.
 
-    At test time nothing is written, so scores do not depend on the order of the videos.
-    """
+    At test time nothing is written: scores do not depend on the order of the videos."""
 
     items: Tensor
     started: Tensor

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from oddframe.models.recompute import Layers
+
 LEVELS = 4
 SHRINKS = 2 ** (LEVELS - 1)
 """Rows and columns of the input over those of the bottleneck."""
@@ -51,7 +53,7 @@ class UNet(nn.Module):
         return torch.tanh(self.picture(x).float())
 
 
-def pair(c_in: int, c_out: int, *, bare: bool = False) -> nn.Sequential:
+def pair(c_in: int, c_out: int, *, bare: bool = False) -> Layers:
     """Two 3 x 3 convolutions, each with norm and ReLU (bare: the second without).
 
     A norm takes any constant out again, so convolutions before one have no bias.
@@ -59,7 +61,7 @@ def pair(c_in: int, c_out: int, *, bare: bool = False) -> nn.Sequential:
     first = [nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()]
     second = [nn.Conv2d(c_out, c_out, 3, padding=1, bias=bare)]
     after = [] if bare else [nn.BatchNorm2d(c_out), nn.ReLU()]
-    return nn.Sequential(*first, *second, *after)
+    return Layers(*first, *second, *after)
 
 
 def _up(c_in: int, c_out: int) -> nn.Sequential:

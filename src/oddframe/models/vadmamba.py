@@ -60,6 +60,8 @@ from oddframe.models.blocks import (
 )
 from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
 from oddframe.models.memory import ItemMemory
+from oddframe.models.recompute import Block
+from oddframe.ops import together
 from oddframe.ops.norm import LayerNorm
 from oddframe.ops.ss2d import SS2D
 
@@ -116,7 +118,7 @@ SIZES: dict[str, dict[str, object]] = {"vadmamba": {}, "vadmamba-128": _CPU}
 """Differences of each size from `VADMambaConfig`'s defaults; -128 is for training on a CPU."""
 
 
-class NVSS(nn.Module):
+class NVSS(Block):
     """Non-negative visual state space block: x + scan(LN x) + convolution(LN x).
 
     The scan is VSSB's (`blocks.VSSB`) with ReLU for SiLU; see DEVIATION (2) and (3).
@@ -207,6 +209,7 @@ class Quantiser(ItemMemory):
         # In place: the buffers stay the same tensors for DDP and for the averaged copy.
         count = torch.bincount(chosen, minlength=len(self.codes)).to(self.use)
         total = torch.zeros_like(self.codes).index_add_(0, chosen, query)
+        count, total = together.summed(count, total)
         self.use.lerp_(count, 1 - self.decay)
         step = (1 - self.decay) / self.use.clamp_min(1e-12)
         self.codes.add_(step[:, None] * (total - count[:, None] * self.codes))
@@ -217,13 +220,13 @@ class Quantiser(ItemMemory):
 
         Without chance, for a resumed training must do the same.
         """
-        share = len(query) / len(self.codes)
+        share = len(query) * together.processes() / len(self.codes)
         idle = self.use < IDLE * share
         if not idle.any():
             return
         apart = torch.cdist(query, self.codes).masked_fill_(idle, torch.inf).amin(1)  # q
         for i in idle.nonzero().flatten()[:MOVES]:
-            worst = query[apart.argmax()]
+            worst = together.least(-apart, query)
             self.codes[i] = worst
             self.use[i] = share
             apart = torch.minimum(apart, (query - worst).norm(dim=1))

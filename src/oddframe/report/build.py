@@ -17,7 +17,7 @@ import torch
 from oddframe.data import Dataset, pixel_masks
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.official import benchmark_of
-from oddframe.models.memory import in_use_text
+from oddframe.models.in_use import in_use_text
 from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
 from oddframe.runs import CURVE, Run
 from oddframe.runtime.detector import Detector

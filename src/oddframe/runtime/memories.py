@@ -24,8 +24,9 @@ from oddframe.data.official import benchmark_of
 from oddframe.errors import ConfigError
 from oddframe.metrics import frame_auc
 from oddframe.models.base import Prediction, motion
+from oddframe.models.in_use import in_use, items_in_use
 from oddframe.models.m2s2l import M2S2L
-from oddframe.models.memory import Memory, in_use, items_in_use
+from oddframe.models.memory import Memory
 from oddframe.runtime.detector import Detector
 from oddframe.runtime.scored import VideoScores
 from oddframe.scoring.scorer import Scorer, psnr

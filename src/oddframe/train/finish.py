@@ -24,7 +24,7 @@ from oddframe.data.frames import FrameStore
 from oddframe.data.made.cuts import Cuts, cut_out
 from oddframe.errors import RunError
 from oddframe.models.base import VADModel
-from oddframe.models.memory import in_use, items_in_use
+from oddframe.models.in_use import in_use, items_in_use
 from oddframe.pictures import resize_bgr
 from oddframe.scoring.calibrate import calibrate
 from oddframe.scoring.lag import centred_median, frames_of

@@ -1,6 +1,7 @@
 """The one adapter between plain models and Lightning, and the batches it is fed.
 
-A batch is a pure function of (seed, step), so a resumed run sees what an uninterrupted one would.
+A batch is a pure function of (seed, step), so a resumed run sees what an uninterrupted one would,
+and several processes share what one would see.
 Letters: b runs, t frames of a run (history + targets), c h w colour, rows, columns.
 
 Every model is trained by this, whatever its paper says beyond Adam:
@@ -28,7 +29,7 @@ import lightning as L
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from oddframe.config import Config
@@ -66,7 +67,7 @@ class TrainConfig(Config):
     """Passes over the training targets, where neither --epochs nor a time is given; those of a
     cosine also where a time is."""
     batch: int = Field(2, ge=1)
-    """Runs of frames per step."""
+    """Runs of frames per step, of all devices together: the training is the same on any number."""
     targets: int = Field(4, ge=1)
     """Targets per run: each frame is encoded once for all of them."""
     detach_context: bool = False
@@ -79,14 +80,23 @@ class TrainConfig(Config):
     """Share of the training video kept aside for the scene's normal range and the threshold.
 
     0: all of it trains, and both come from an eighth of what training saw too."""
+    checkpoint_gradients: bool = False
+    """Keep the inputs of the blocks alone and run these again in the backward pass: less memory for
+    about a third more time, and the same numbers."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Lightning's precision: 32-true, or bf16-mixed on a GPU.
 
     Not all in bf16: the running average moves by thousandths, and would stand still."""
 
 
+SAME_NUMBERS = {"checkpoint_gradients"}
+"""Settings of `TrainConfig` that change no number: a resumed run may have others."""
+
+
 class Batches:
     """Endless runs of consecutive frames from the training spans, drawn by (seed, step).
+
+    Of several processes each reads its `part` of what one would draw, rank by rank.
 
     flow: of the store's frames, for a model whose frames carry it as two more channels.
     """
@@ -100,6 +110,8 @@ class Batches:
         self.spans = [s for s in spans if len(s) >= length]
         self.starts = np.cumsum([0] + [len(s) - length + 1 for s in self.spans])
         self.first_step = 0
+        self.part = slice(None)
+        """Which of a step's runs this process takes."""
 
     @property
     def runs(self) -> int:
@@ -107,9 +119,12 @@ class Batches:
         return int(self.starts[-1])
 
     def at(self, step: int) -> Tensor:
-        """The batch of one step: (b, t, c, h, w) float32, RGB in [-1, 1], flow in pixels."""
+        """This process's part of the batch of one step: (b, t, c, h, w) float32.
+
+        RGB in [-1, 1], flow in pixels.
+        """
         drawn = np.random.default_rng([self.seed, step]).integers(0, self.runs, self.batch)
-        return torch.stack([self._run(int(i)) for i in drawn])
+        return torch.stack([self._run(int(i)) for i in drawn[self.part]])
 
     def _run(self, i: int) -> Tensor:
         s = int(np.searchsorted(self.starts, i, side="right")) - 1
@@ -130,6 +145,9 @@ class Batches:
 class FitModule(L.LightningModule):
     """Trains a `VADModel` and keeps the running average of its weights."""
 
+    unreached: nn.Parameter | None
+    """Of several processes, a parameter that no loss reaches (`drive`); no state holds it."""
+
     def __init__(
         self, model: VADModel, config: TrainConfig, batches: Batches, epochs: int | None = None
     ) -> None:
@@ -141,6 +159,7 @@ class FitModule(L.LightningModule):
         # Targets are drawn at random; an epoch is as many as there are.
         self.epoch_steps = math.ceil(batches.runs / (config.batch * config.targets))
         self.parts: dict[str, float] = {}
+        self.register_parameter("unreached", None)
 
     def _average(self, kept: Any, current: Any, count: Any) -> None:
         """Running average whose memory grows with the steps: the start is forgotten early."""
@@ -192,8 +211,14 @@ class FitModule(L.LightningModule):
             share = 0.5 * (1 + math.cos(math.pi * done))
         return share * math.sqrt(calm / step) if calm and step > calm else share
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The state of any number of processes is the same."""
+        checkpoint["state_dict"].pop("unreached", None)
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the batch after the last one that counted."""
+        if self.unreached is not None:
+            checkpoint["state_dict"]["unreached"] = self.unreached.detach()
         self.batches.first_step = checkpoint["global_step"]
 
     def train_dataloader(self) -> Batches:

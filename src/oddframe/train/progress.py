@@ -1,17 +1,17 @@
-"""What happens beside the steps: the loss curve, the clock, the bar, the state for resuming."""
+"""What happens beside the steps: the loss curve, the clock, the bar, the state for resuming.
+
+Of several processes each has a `Watch`; rank 0's has the clock, the bar and the files, and what it
+decides holds for all from the next step on.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import math
-import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,12 @@ import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from oddframe.errors import ConfigError, RunError
+from oddframe.errors import RunError
+from oddframe.train.budget import Budget, Clocks
+from oddframe.train.curve import Curve
+from oddframe.train.devices import Place
 from oddframe.train.module import FitModule
+from oddframe.train.ranks import Ranks
 
 STATE = "state.ckpt"
 SAVE_EVERY_S = 60.0
@@ -29,109 +33,23 @@ PRINT_EVERY_S = 30.0
 """Where the output is not a terminal, a line takes the place of the bar."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Two clocks at one moment."""
-
-    wall_s: float
-    core_s: float
-    """Processor time of this process, all its threads."""
-
-    @classmethod
-    def now(cls) -> Clocks:
-        """What they show."""
-        return cls(time.monotonic(), time.process_time())
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """When training ends: None sets no limit; of several, what comes first."""
-
-    epochs: int | None = None
-    """Passes over the training targets (default: `train.epochs`)."""
-    minutes: float | None = None
-    """Of the clock for the whole `fit`, the time before a resume included."""
-    core_minutes: float | None = None
-    """Of processor time: about as many steps whatever else the machine does.
-
-    Not quite as many: what a step takes of it depends on shared caches and on the clock rate."""
-
-    def check(self) -> None:
-        """Raise ConfigError for a limit that is not above 0."""
-        limits = {
-            "--minutes": self.minutes, "--core-minutes": self.core_minutes, "--epochs": self.epochs,
-        }  # fmt: skip
-        for option, value in limits.items():
-            if value is not None and value <= 0:
-                raise ConfigError(f"{option} must be above 0, found {value}.")
-
-    def used(self, elapsed_s: float, core_s: float) -> float:
-        """Share of the time that is used up; 0 where there is no limit."""
-        shares = [
-            spent / (60 * limit)
-            for spent, limit in ((elapsed_s, self.minutes), (core_s, self.core_minutes))
-            if limit is not None
-        ]
-        return max(shares, default=0.0)
-
-    @property
-    def timed(self) -> bool:
-        """Whether a clock ends it."""
-        return self.minutes is not None or self.core_minutes is not None
-
-
-class Curve:
-    """train.csv: one row per step. After a kill the rows past the saved state are cut off."""
-
-    def __init__(self, path: Path, resume_step: int) -> None:
-        kept = _rows_before(path, resume_step)
-        with path.open("w", newline="") as file:
-            file.write(kept)
-        self._file = path.open("a", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self._header = bool(kept)
-
-    def write(self, step: int, epoch: float, elapsed_s: float, lr: float, parts: Any) -> None:
-        """Append one step."""
-        if not self._header:
-            self._writer.writerow(["step", "epoch", "elapsed_s", "lr", *parts])
-            self._header = True
-        values = [f"{v:.7g}" for v in parts.values()]
-        self._writer.writerow([step, f"{epoch:.3f}", f"{elapsed_s:.1f}", f"{lr:.6g}", *values])
-
-    def flush(self) -> None:
-        """Bring everything to the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Flush and close; on a full disk what cannot be written is lost, and was reported."""
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-
-def _rows_before(path: Path, step: int) -> str:
-    """Header and rows of the steps below `step`; a half-written last line is dropped."""
-    if not step or not path.exists():
-        return ""
-    lines = path.read_text("utf8").splitlines(keepends=True)
-    kept = io.StringIO()
-    for i, line in enumerate(lines):
-        if not line.endswith("\n") or (i and int(line.split(",", 1)[0]) >= step):
-            break
-        kept.write(line)
-    return kept.getvalue()
-
-
 class Watch(L.Callback):
     """Stops on time or on request, writes the curve, saves the state, shows the progress."""
 
     def __init__(
-        self, out: Path, budget: Budget, max_steps: int | None, started: Clocks, console: Console
-    ) -> None:
+        self, out: Path, budget: Budget, max_steps: int | None, started: Clocks, console: Console,
+        ranks: Ranks | None = None,
+    ) -> None:  # fmt: skip
         self.out, self.budget, self.max_steps, self.console = out, budget, max_steps, console
         self.started, self.before = started, Clocks(0.0, 0.0)
+        self.ranks = ranks or Ranks(Place())
+        self.asked = False
+        """A signal asked this process to stop."""
         self.interrupted = False
+        """All processes stop because one was asked to."""
+        self._over = self._save_now = False
+        self._core_elsewhere_s = 0.0
+        self._ranks_before: int | None = None
         self._saved = self._printed = time.monotonic()
         self._curve: Curve | None = None
         self._progress = Progress(
@@ -150,49 +68,91 @@ class Watch(L.Callback):
 
     @property
     def core_s(self) -> float:
-        """Seconds of processor time that fitting took, likewise."""
-        return self.before.core_s + time.process_time() - self.started.core_s
+        """Seconds of processor time that fitting took in all processes, likewise."""
+        return self.before.core_s + self._core_here_s + self._core_elsewhere_s
+
+    @property
+    def _core_here_s(self) -> float:
+        return time.process_time() - self.started.core_s
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run has to know."""
-        return {"elapsed_s": self.elapsed_s, "core_s": self.core_s}
+        ranks = self.ranks.place.ranks
+        return {"elapsed_s": self.elapsed_s, "core_s": self.core_s, "ranks": ranks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Count the time before the resume as well."""
         self.before = Clocks(state["elapsed_s"], state.get("core_s", 0.0))
+        self._ranks_before = state.get("ranks", 1)
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Open the curve where the state stands."""
-        self._curve = Curve(self.out / "train.csv", trainer.global_step)
-        self._progress.start()
+        if not self.ranks.alone:
+            _listen(self)  # Lightning's own handler broadcasts, whatever the others are at
+        if self.ranks.leads:
+            self._say_ranks()
+            self._curve = Curve(self.out / "train.csv", trainer.global_step)
+            self._progress.start()
         self.save(trainer)  # so that a run killed at any moment can be resumed
         # One that was over is not trained on; a new one makes a step, however long decoding took.
-        if trainer.global_step and self._done(trainer.global_step) >= 1:
+        over = bool(trainer.global_step) and self._done(trainer.global_step) >= 1
+        if self.ranks.agree([float(self.ranks.leads and over)])[0]:
             trainer.should_stop = True
+
+    def _say_ranks(self) -> None:
+        now = self.ranks.place.ranks
+        if self._ranks_before not in (None, now):
+            self.console.print(
+                f"begun by {self._ranks_before} processes, goes on with {now}: the same batches "
+                "and steps, but sums are added up in another order, so not the same bits",
+                highlight=False,
+            )
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Any, *_: Any) -> None:
         """After each step."""
         assert isinstance(module, FitModule)
-        assert self._curve is not None
         step, elapsed = trainer.global_step - 1, self.elapsed_s
-        lr = trainer.optimizers[0].param_groups[0]["lr"]
-        with self._writing():
-            self._curve.write(step, step / module.epoch_steps, elapsed, lr, module.parts)
-        if time.monotonic() - self._saved > SAVE_EVERY_S and not module.finite():
+        if self._curve is not None:
+            lr = trainer.optimizers[0].param_groups[0]["lr"]
+            with self._writing():
+                self._curve.write(step, step / module.epoch_steps, elapsed, lr, module.parts)
+        if self.ranks.alone:
+            self._decide()
+        if self._save_now and not module.finite():
             raise self._diverged(module, step)  # the next loss would show it, and this be saved
         loss = module.parts["loss"]
         self._loss = loss if self._loss != self._loss else 0.98 * self._loss + 0.02 * loss
-        done = self._done(step + 1)
-        self._show(step + 1, done, elapsed)
-        if done >= 1 or self.interrupted:
+        if self.ranks.leads:
+            self._show(step + 1, self._done(step + 1), elapsed)
+        if self._over or self.interrupted or self._by_step(step + 1) >= 1:
             trainer.should_stop = True
-        if trainer.should_stop or time.monotonic() - self._saved > SAVE_EVERY_S:
+        if trainer.should_stop or self._save_now:
             self.save(trainer)
 
     def on_before_backward(self, trainer: L.Trainer, module: Any, loss: Any) -> None:
         """A loss that is not finite spoils the weights with its first step."""
-        if not math.isfinite(float(loss.detach())):
+        own = float(loss.detach())
+        if not self.ranks.alone:
+            self._agree(module)
+        if not math.isfinite(own) or not math.isfinite(module.parts["loss"]):
             raise self._diverged(module, trainer.global_step)
+
+    def _decide(self) -> None:
+        """What this process would do after the step."""
+        self._over = self.budget.used(self.elapsed_s, self.core_s) >= 1
+        self.interrupted = self.asked
+        self._save_now = time.monotonic() - self._saved > SAVE_EVERY_S
+
+    def _agree(self, module: FitModule) -> None:
+        """The same in all processes: rank 0's clock, anyone's signal, the mean of the losses."""
+        self._decide()
+        leads, here = self.ranks.leads, self._core_here_s
+        own = [float(leads and self._over), float(self.asked), float(leads and self._save_now)]
+        means = [value / self.ranks.place.ranks for value in module.parts.values()]
+        *parts, over, asked, save, core = self.ranks.agree([*means, *own, here])
+        module.parts = dict(zip(module.parts, parts, strict=True))
+        self._over, self.interrupted, self._save_now = over > 0, asked > 0, save > 0
+        self._core_elsewhere_s = core - here
 
     def _diverged(self, module: FitModule, step: int) -> RunError:
         parts = ", ".join(f"{name} {value:.3g}" for name, value in module.parts.items())
@@ -207,8 +167,10 @@ class Watch(L.Callback):
 
     def _done(self, steps: int) -> float:
         """Share of the training that is done after so many steps: 1 once a limit is reached."""
-        by_step = steps / self.max_steps if self.max_steps else 0.0
-        return min(1.0, max(self.budget.used(self.elapsed_s, self.core_s), by_step))
+        return min(1.0, max(self.budget.used(self.elapsed_s, self.core_s), self._by_step(steps)))
+
+    def _by_step(self, steps: int) -> float:
+        return steps / self.max_steps if self.max_steps else 0.0
 
     def _show(self, step: int, done: float, elapsed: float) -> None:
         self._progress.update(self._task, completed=done, step=step, loss=self._loss)
@@ -221,11 +183,17 @@ class Watch(L.Callback):
             )
 
     def save(self, trainer: L.Trainer) -> None:
-        """Save everything that a resume needs, atomically; the curve first."""
-        assert self._curve is not None
+        """Save everything that a resume needs, atomically; the curve first.
+
+        Rank 0 writes; the others see that theirs are the same bits, and wait for it.
+        """
         path = self.out / "resume" / STATE
         temporary = path.with_suffix(".tmp")
+        self.ranks.check_alike(trainer.lightning_module)
         with self._writing():
+            if self._curve is None:
+                trainer.save_checkpoint(temporary)
+                return
             self._curve.flush()
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -256,19 +224,23 @@ class Watch(L.Callback):
 @contextlib.contextmanager
 def stop_on_interrupt(watch: Watch) -> Iterator[None]:
     """First Ctrl-C (or SIGTERM): finish the step, save, stop. Second: at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ask(number: int, _: Any) -> None:
-        if watch.interrupted:
-            raise KeyboardInterrupt
-        watch.interrupted = True
-        watch.console.print("stopping after this step (once more to stop at once)")
-
-    old = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
+    old = _listen(watch)
     try:
         yield
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def _listen(watch: Watch) -> dict[int, Any]:
+    """Hear signals; what stood there before, where this is the thread that may."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+
+    def ask(number: int, _: Any) -> None:
+        if watch.asked:
+            raise KeyboardInterrupt
+        watch.asked = True
+        watch.console.print("stopping after this step (once more to stop at once)")
+
+    return {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}

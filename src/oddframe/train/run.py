@@ -5,18 +5,14 @@ look at the footage -> plan -> decode -> train -> scene range and threshold -> R
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import platform
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 from rich.console import Console
 from rich.progress import Progress
@@ -34,15 +30,19 @@ from oddframe.scoring.selftest import clip_frames
 from oddframe.scoring.selftest_picture import png
 from oddframe.sources import Reading
 from oddframe.train import take
+from oddframe.train.budget import Budget, Clocks
+from oddframe.train.devices import Devices, find_place, launched_place, leads
+from oddframe.train.drive import Job
 from oddframe.train.finish import Finished, Spent, finish, frame_seconds
-from oddframe.train.module import Batches, FitModule
-from oddframe.train.progress import STATE, Budget, Clocks, Watch, stop_on_interrupt
+from oddframe.train.follow import follow, lead, led
+from oddframe.train.module import Batches
+from oddframe.train.ranks import Ranks
 from oddframe.train.split import Span, Split, hold_out
 from oddframe.train.started import check_out, started
 from oddframe.train.take import Footage, Speed, Taken
 from oddframe.train.wanted import Configs, Wanted, configs
 
-__all__ = ["Budget", "Footage", "Wanted", "configs", "fit"]
+__all__ = ["Budget", "Devices", "Footage", "Wanted", "configs", "fit", "leads"]
 
 FINISH = 1.15
 """What the end takes, by what a frame takes."""
@@ -56,6 +56,7 @@ def fit(
     *,
     resume: bool = False,
     device: str = "auto",
+    devices: int | str | Devices | None = None,
     console: Console | None = None,
 ) -> Run:
     """Train a model on normal video and leave a RUN folder.
@@ -68,10 +69,12 @@ def fit(
         budget: when to stop; the whole time, from looking at the footage to the threshold.
         resume: go on where an interrupted run in `out` stopped; the same footage and settings.
         device: auto, cpu or cuda.
+        devices: GPUs, or processes on a CPU, that train together: a number, auto (all GPUs), or
+            that with a number of machines. Under torchrun, what it has started.
         console: where progress goes (stderr by default).
 
     Returns:
-        The finished run.
+        The finished run; under torchrun in every process.
 
     Raises:
         OddframeError: bad data, settings or folder; a loss that is not finite; what was written so
@@ -80,56 +83,24 @@ def fit(
     """
     began = Clocks.now()
     keep_freed_memory()
+    if not leads():
+        follow(launched_place())
+        return load_run(out)
     wanted = model if isinstance(model, Wanted) else Wanted(model)
     footage = data if isinstance(data, Footage) else Footage(data)
+    asked = devices if isinstance(devices, Devices) else Devices(devices)
+    chosen = wanted.configs()
+    place = find_place(asked, device, chosen.train.batch)
+    if place.rank:  # of a second machine
+        follow(place)
+        return load_run(out)
+    ranks = Ranks(place)
     work = _Work(
-        wanted, footage, wanted.configs(), Path(out), budget or Budget(), resume, device,
-        console or Console(stderr=True), began,
+        wanted, footage, chosen, Path(out), budget or Budget(), resume, device,
+        console or Console(stderr=True), began, ranks,
     )  # fmt: skip
-    work.budget.check()
-    footage.check()
-    takes = carried(wanted.model, work.chosen.model)
-    folder = flow_folder(takes, footage.flow, wanted.model)
-    if takes and folder is None:
-        raise needs_flow(wanted.model)
-    check_out(work.out, resume)
-    dataset = open_dataset(
-        footage.data, reading=Reading(fps=footage.fps, allow_short=footage.allow_short)
-    )
-    if not dataset.train:
-        raise DatasetError(f"{footage.data} holds no training video (layout {dataset.layout}).")
-    if dataset.left_out_text:
-        work.console.print(dataset.left_out_text, highlight=False)
-    hashes = footage_hashes(dataset)
-    flows = None if folder is None else folder.videos(dataset, "train")
-    origin = {} if folder is None else {"flow": folder.origin}
-    plan = {
-        "model": wanted.model, "config": work.chosen.plain(), "seed": wanted.seed,
-        "data": hashes["manifest"], "ablation": wanted.row, "fps": footage.fps,
-        "cache": footage.cache_gb, **origin,
-    }  # fmt: skip
-    if work.chosen.train.schedule == "cosine":
-        plan["epochs"] = work.budget.epochs  # the rate falls over them
-    with started(work.out, plan, resume):
-        learned = work.learn(dataset, flows)
-        card = {
-            "seed": wanted.seed, "ablation": wanted.row, "recipe": wanted.recipe,
-            "fps": learned.taken.fps, "used": learned.taken.used,
-            "training": {**learned.facts, **learned.split.frames(), **learned.end.learned()},
-            "data": {"name": dataset.name, "layout": dataset.layout, **hashes,
-                     "videos": len(dataset.train), "taken": learned.taken.text, **origin},
-            "versions": _versions(),
-        }  # fmt: skip
-        save_run(
-            work.out, wanted.model, learned.net, work.chosen.plain(), learned.end.scene,
-            learned.end.calibration, card, learned.end.usual,
-        )  # fmt: skip
-        tested = learned.end.selftest
-        if tested is not None:
-            write_atomic(work.out / SELFTEST, lambda p: p.write_bytes(png(tested)))
-        # Large, and quick to make again.
-        shutil.rmtree(work.out / RESUME / "frames", ignore_errors=True)
-    return load_run(work.out)
+    with led(ranks):
+        return work.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +127,55 @@ class _Work:
     device: str
     console: Console
     began: Clocks
+    ranks: Ranks
+
+    def run(self) -> Run:
+        """All of it; errors as `fit`."""
+        wanted, footage = self.wanted, self.footage
+        self.budget.check()
+        footage.check()
+        takes = carried(wanted.model, self.chosen.model)
+        folder = flow_folder(takes, footage.flow, wanted.model)
+        if takes and folder is None:
+            raise needs_flow(wanted.model)
+        check_out(self.out, self.resume)
+        dataset = open_dataset(
+            footage.data, reading=Reading(fps=footage.fps, allow_short=footage.allow_short)
+        )
+        if not dataset.train:
+            raise DatasetError(f"{footage.data} holds no training video (layout {dataset.layout}).")
+        if dataset.left_out_text:
+            self.console.print(dataset.left_out_text, highlight=False)
+        hashes = footage_hashes(dataset)
+        flows = None if folder is None else folder.videos(dataset, "train")
+        origin = {} if folder is None else {"flow": folder.origin}
+        plan = {
+            "model": wanted.model, "config": self.chosen.plain(), "seed": wanted.seed,
+            "data": hashes["manifest"], "ablation": wanted.row, "fps": footage.fps,
+            "cache": footage.cache_gb, **origin,
+        }  # fmt: skip
+        if self.chosen.train.schedule == "cosine":
+            plan["epochs"] = self.budget.epochs  # the rate falls over them
+        with started(self.out, plan, self.resume):
+            learned = self.learn(dataset, flows)
+            card = {
+                "seed": wanted.seed, "ablation": wanted.row, "recipe": wanted.recipe,
+                "fps": learned.taken.fps, "used": learned.taken.used,
+                "training": {**learned.facts, **learned.split.frames(), **learned.end.learned()},
+                "data": {"name": dataset.name, "layout": dataset.layout, **hashes,
+                         "videos": len(dataset.train), "taken": learned.taken.text, **origin},
+                "versions": _versions(),
+            }  # fmt: skip
+            save_run(
+                self.out, wanted.model, learned.net, self.chosen.plain(), learned.end.scene,
+                learned.end.calibration, card, learned.end.usual,
+            )  # fmt: skip
+            tested = learned.end.selftest
+            if tested is not None:
+                write_atomic(self.out / SELFTEST, lambda p: p.write_bytes(png(tested)))
+            # Large, and quick to make again.
+            shutil.rmtree(self.out / RESUME / "frames", ignore_errors=True)
+        return load_run(self.out)
 
     def learn(self, dataset: Dataset, flows: Mapping[str, VideoFlow] | None) -> _Learned:
         """Plan, decode, keep a part aside, train, and look at that part."""
@@ -178,7 +198,11 @@ class _Work:
         batches = Batches(store, spans, shortest, train.batch, seed, flow)
         net.prepare(_still(batches))
         budget, spent = self._ends(frame_s, split)
-        facts = self._train(net, batches, budget)
+        job = Job(
+            self.wanted.model, self.chosen.model, train, batches, budget, self.out, self.resume,
+            self.device,
+        )  # fmt: skip
+        facts = lead(job, net, self.ranks, self.began, self.console)
         score = self.chosen.score
         end = finish(net, score, batches, split, self.device, self.console, spent)
         return _Learned(net, facts, split, taken, end)
@@ -232,39 +256,6 @@ class _Work:
             take.write_table(self.out, store)
             self.console.print(f"which stretches of which video: {self.out / take.TABLE}")
 
-    def _train(self, net: VADModel, batches: Batches, budget: Budget) -> dict[str, Any]:
-        """Train in place; afterwards `net` holds the averaged weights."""
-        config = self.chosen.train
-        module = FitModule(net, config, batches, budget.epochs)
-        # Past the last of its epochs a cosine's rate is 0, whatever time is left.
-        endless = budget.timed and config.schedule != "cosine"
-        epochs = budget.epochs or (None if endless else config.epochs)
-        steps = None if epochs is None else epochs * module.epoch_steps
-        watch = Watch(self.out, budget, steps, self.began, self.console)
-        device = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}.get(self.device, self.device)
-        with _quiet_lightning(), stop_on_interrupt(watch):
-            trainer = L.Trainer(
-                accelerator=device, devices=1, precision=config.precision, max_epochs=-1,
-                logger=False, gradient_clip_val=config.clip_gradient, enable_checkpointing=False,
-                enable_progress_bar=False, enable_model_summary=False, callbacks=[watch],
-            )  # fmt: skip
-            state = self.out / RESUME / STATE
-            trainer.fit(module, ckpt_path=state if self.resume else None)
-        if watch.interrupted:
-            self.console.print(f"stopped at step {trainer.global_step}; go on with --resume")
-            raise KeyboardInterrupt
-        net.load_state_dict(module.averaged.module.state_dict())
-        net.requires_grad_(True)
-        return {
-            "steps": trainer.global_step,
-            "epochs": round(trainer.global_step / module.epoch_steps, 3),
-            "targets_seen": trainer.global_step * config.batch * config.targets,
-            "minutes": round(watch.elapsed_s / 60, 2),
-            "core_minutes": round(watch.core_s / 60, 3),
-            "device": str(trainer.strategy.root_device),
-            "threads": torch.get_num_threads(),
-        }
-
 
 def _split(store: FrameStore, share: float, shortest: int, taken: Taken) -> Split:
     """What trains and what is kept aside: as planned, and by `hold_out` where there is no plan."""
@@ -280,23 +271,6 @@ def _still(batches: Batches) -> torch.Tensor:
     """What stands still: the median of 64 frames spread over the training footage, (3, h, w)."""
     steps = torch.linspace(0, batches.runs - 1, 64).long().tolist()
     return torch.stack([batches._run(i)[0, :3] for i in steps]).median(0).values
-
-
-@contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Lightning's banners and hints are not for our users."""
-    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
-    levels = [log.level for log in loggers]
-    for log in loggers:
-        log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", message=".*dataloader.*")
-            yield
-    finally:
-        for log, level in zip(loggers, levels, strict=True):
-            log.setLevel(level)
 
 
 def _versions() -> dict[str, str]:

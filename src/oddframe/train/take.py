@@ -33,7 +33,7 @@ from oddframe.data.frames import FrameStore, Take
 from oddframe.errors import ConfigError, RunError
 from oddframe.runs import write_atomic, write_json
 from oddframe.sources.stamps import DEFAULT_FPS
-from oddframe.train.progress import Budget
+from oddframe.train.budget import Budget
 from oddframe.train.split import MOST_HELD
 
 PLAN = "footage.json"

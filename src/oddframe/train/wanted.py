@@ -12,7 +12,7 @@ from oddframe.config import Config, parsed
 from oddframe.errors import ConfigError
 from oddframe.models import ablated, ablation_name, default_config, entry, recipe
 from oddframe.scoring.settings import ScoreConfig
-from oddframe.train.module import TrainConfig
+from oddframe.train.module import SAME_NUMBERS, TrainConfig
 
 RECIPES = ("size", "paper")
 """What `--recipe` takes: the size's own settings, or how the model's paper trains."""
@@ -54,9 +54,11 @@ class Configs:
     score: ScoreConfig
 
     def plain(self) -> dict[str, Any]:
-        """Plain values for model.json."""
-        groups = {"model": self.model, "train": self.train, "score": self.score}
-        return {name: group.model_dump(mode="json") for name, group in groups.items()}
+        """Plain values for model.json, without what changes no number (`SAME_NUMBERS`)."""
+        train = self.train.model_dump(mode="json", exclude=SAME_NUMBERS)
+        groups = {"model": self.model, "score": self.score}
+        dumped = {name: group.model_dump(mode="json") for name, group in groups.items()}
+        return {"model": dumped["model"], "train": train, "score": dumped["score"]}
 
 
 def configs(
