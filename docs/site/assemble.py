@@ -26,6 +26,7 @@ NAV = {
         "The dashboard": "docs/dashboard.md",
         "Footage": "docs/footage.md",
         "An archive": "docs/archive.md",
+        "Beyond one box": "docs/scale.md",
     },
     "A researcher": {
         "How it works": "docs/how-it-works.md",
