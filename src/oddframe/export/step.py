@@ -86,6 +86,7 @@ class Step(Exported):
         past: StreamState = rebuild(self.like, state)
         frame = self.frames(picture[None], None if flow is None else flow[None])
         known, expected = self.model.step(past.model, frame)
+        assert expected is not None  # the state is full, if only with zeros
         shown = past.last if self.model.reconstructs else frame
         assert shown is not None
         moved = past.moved

@@ -69,7 +69,9 @@ def traced(plan: Plan) -> ExportedProgram:
     inputs = plan.inputs()
     rows, columns = (Dim(name, min=LEAST_PX, max=MOST_PX) for name in ("height", "width"))
     first = {0: rows, 1: columns} if plan.card.kind == "step" else {1: rows, 2: columns}
-    fixed = tuple({name: {} for name in x} if isinstance(x, dict) else {} for x in inputs[1:])
+    fixed: tuple[dict[str, Any], ...] = tuple(
+        {name: {} for name in x} if isinstance(x, dict) else {} for x in inputs[1:]
+    )
     with torch.no_grad(), _quiet():
         found = torch.export.export(plan.graph, inputs, dynamic_shapes=(first, *fixed))
     for node in found.graph.nodes:
