@@ -119,7 +119,7 @@ def read_manifest(out: Path) -> Manifest:
         if found["format"] != FORMAT:
             raise RunError(
                 f"{path} is of format {found['format']}, this oddframe reads {FORMAT}. Use the "
-                "oddframe of its `versions`, or score into another folder."
+                "version that its `versions` name, or score into another folder."
             )
         files = tuple(File(f["path"], f["mark"]) for f in found["files"])
         return Manifest(found["run"], found["settings"], found["versions"], files)

@@ -111,7 +111,7 @@ def plan_of(detector: Detector, source: Source, segment_s: float) -> Plan:
     table = source.table()
     if table is None:
         return Plan((WHOLE,), length_s, "its packets do not say where every frame is")
-    if not _begins_as(table, source):
+    if table.stamps is not None and not _begins_as(table, source):
         return Plan((WHOLE,), length_s, OTHERWISE)
     frames = round(segment_s * source.info.fps)
     return Plan(tuple(cut(table, frames, needs + MORE, detector.pacer(source.info))), length_s)
