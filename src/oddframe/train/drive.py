@@ -186,8 +186,11 @@ def _running_again(net: VADModel, config: TrainConfig, name: str) -> Iterator[No
 def _threads(place: Place) -> Iterator[None]:
     """A machine's threads, shared out among its processes; torchrun has done so."""
     before = torch.get_num_threads()
-    if place.here > 1 and not place.launched:
-        torch.set_num_threads(max(1, before // place.here))
+    each = before if place.launched else max(1, before // place.here)
+    if each == before:  # not even set: that is not nothing to the libraries below torch
+        yield
+        return
+    torch.set_num_threads(each)
     try:
         yield
     finally:
