@@ -163,11 +163,11 @@ ALONE = """
 import json, sys
 import numpy as np, torch
 sys.modules["oddframe"] = None  # what is imported nevertheless fails
-extra = {"oddframe.json": ""}
+extra = {"card.json": ""}
 program = torch.export.load(sys.argv[1], extra_files=extra)
 step, state, scores = program.module(), program.example_inputs[0][1], []
 pictures = np.load(sys.argv[2])
-card = json.loads(extra["oddframe.json"])
+card = json.loads(extra["card.json"])
 for picture in pictures:
     out = step(torch.from_numpy(picture), state)
     state = out["state"]
@@ -194,7 +194,7 @@ def test_torch_runs_its_file_without_oddframe(run, tmp_path):
         want.append(score.terms.get("own", np.nan))
     np.testing.assert_allclose(found["scores"], want, atol=WITHIN)
     assert found["model"] == "mnad-128"
-    assert EXTRA == "oddframe.json"
+    assert EXTRA == "card.json"
     with zipfile.ZipFile(tmp_path / "model.pt2") as parts:
         for name in parts.namelist():
             assert str(REPO).encode() not in parts.read(name), name

@@ -1,7 +1,7 @@
 """What a graph says of itself: its RUN, its score, the names of what goes in and comes out.
 
 Of an ONNX file the card is its metadata (`metadata_props`), a text under each name; of a `.pt2`
-file the same as JSON, in the extra file `oddframe.json`.
+file the same as JSON, in the extra file `card.json`.
 
 | goes in | comes out |
 |---|---|
@@ -27,7 +27,7 @@ Kind = Literal["step", "clip"]
 FlowSource = Literal["none", "dis", "file"]
 STATE, NEXT = "state.", "next."
 """What the names of a state's tensors begin with, going in and coming out."""
-EXTRA = "oddframe.json"
+EXTRA = "card.json"
 """The extra file of a `.pt2`."""
 
 
