@@ -34,8 +34,6 @@ BESIDE = {
     ("cli", "web"),
 }  # fmt: skip
 """Importer and imported of one layer that may."""
-NAMED = re.compile(r"oddframe(\.(?!json$)\w+)+")
-"""A module by its name; oddframe.json is a file."""
 HEIGHT = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -61,7 +59,7 @@ def imported(path):
                 (node.lineno, f"{base}.{a.name}" if base == "oddframe" else base)
                 for a in node.names
             )
-        elif isinstance(node, ast.Constant) and NAMED.fullmatch(str(node.value)):
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"oddframe(\.\w+)+", str(node.value)):
             yield node.lineno, str(node.value)  # tables of modules by name
 
 
