@@ -137,6 +137,21 @@ test("modules import what others export", () => {
   }
 });
 
+test("an answer that nobody waits for any more is no empty answer", async () => {
+  const real = globalThis.fetch;
+  try {
+    for (const [name, wanted] of [["AbortError", "rejected"], ["SyntaxError", "null"]]) {
+      globalThis.fetch = async () => ({
+        ok: true, status: 200, json: async () => { throw Object.assign(new Error("broken off"), { name }); },
+      });
+      const found = await api.get("/api/scores").then((said) => String(said), (error) => (error.name === name ? "rejected" : "another"));
+      assert.equal(found, wanted, name);
+    }
+  } finally {
+    globalThis.fetch = real;
+  }
+});
+
 test("nothing is made of strings of markup or run from strings", () => {
   for (const [name, text] of sources) assert.doesNotMatch(text, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\("style"/, name);
   const page = readFileSync(new URL("index.html", STATIC), "utf8");

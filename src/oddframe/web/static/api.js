@@ -29,7 +29,10 @@ export async function ask(method, path, body, signal) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "The server cannot be reached.");
   }
-  const said = await answer.json().catch(() => null);
+  const said = await answer.json().catch((error) => {
+    if (error.name === "AbortError") throw error; // amid the answer: nobody waits for it any more
+    return null;
+  });
   if (answer.ok) return said;
   // A wrong token is answered by the form itself.
   if (answer.status === 401 && path !== "/api/session") onLocked();
