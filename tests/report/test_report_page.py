@@ -15,9 +15,10 @@ from oddframe.errors import RunError
 from oddframe.report import page, table
 from oddframe.report.page import Curve, Moment, ReportData, VideoTimeline, render, write_report
 from oddframe.report.timeline import share_text
-from oddframe.report.words import STREAMS
 from oddframe.scoring.floors import FLOORS
+from oddframe.scoring.fuse import STREAMS
 from oddframe.scoring.judge import Roc
+from oddframe.scoring.protocols import PROTOCOLS
 
 NAN = float("nan")
 EVIL = "<script>alert('x')</script>\"&"
@@ -342,8 +343,8 @@ def test_every_name_in_a_table_is_explained():
     rows += [
         {"method": f"net{part}", "protocol": protocol, "auc": 0.9, "protocol_text": text}
         for protocol, text, parts in (
-            ("deploy", "causal score; no", ["", ":own", *(f":{s}" for s in STREAMS)]),
-            ("paper", "score of the model's paper; per", [""]),
+            ("deploy", PROTOCOLS["deploy"].text, ["", ":own", *(f":{s}" for s in STREAMS)]),
+            ("paper", PROTOCOLS["paper"].text, [""]),
         )
         for part in parts
     ]

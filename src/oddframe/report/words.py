@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from oddframe.scoring.floors import IN_WORDS
+from oddframe.scoring.protocol import SCORE_TEXT
 
 PROTOCOLS = {
     "deploy": "as a camera gets it: no later frame, nothing of the test set",
@@ -52,9 +53,9 @@ def method_in_words(method: str, protocol_text: str, floor: bool) -> str:
         return "what its network drew, alone"
     if part:
         return f"one stream alone: {STREAMS[part]}" if part in STREAMS else ""
-    if protocol_text.startswith("score of the model's paper"):
+    if protocol_text.startswith(SCORE_TEXT["paper"]):
         return "the score of its paper"
-    return "all its streams together" if protocol_text.startswith("causal score") else ""
+    return "all its streams together" if protocol_text.startswith(SCORE_TEXT["deploy"]) else ""
 
 
 def glossary(rows: Sequence[Mapping[str, object]]) -> str:
