@@ -32,6 +32,7 @@ from oddframe.train import run as run_file
 from oddframe.train.devices import Place
 from oddframe.train.ranks import Ranks
 
+SLOWLY = (sys.executable, str(Path(__file__).with_name("slowly.py")))
 TINY = ["model.size=32", "model.width=4", "model.items=3", "train.batch=4", "train.lr=2e-4"]
 QUIET = Console(quiet=True)
 
@@ -128,11 +129,11 @@ def test_bf16_and_running_blocks_again_change_nothing_between_processes(fifty):
 # ---- stopped, killed, broken
 
 
-def started(normal, out, *more, epochs=8, leading=()):
-    """`oddframe fit` of two processes, as a child in a session of its own."""
+def started(normal, out, *more, epochs=8, leading=SLOWLY):
+    """`oddframe fit` of two processes, as a child in a session of its own, slowly if not said."""
     sets = [word for setting in TINY for word in ("--set", setting)]
     command = [
-        *(leading or (sys.executable, "-m", "oddframe")), "fit", "--model", "mnad-128",
+        *leading, "fit", "--model", "mnad-128",
         "--data", str(normal), "--out", str(out), "--epochs", str(epochs), *sets, *more,
     ]  # fmt: skip
     return subprocess.Popen(

@@ -17,7 +17,7 @@ class Curve:
         kept = _rows_before(path, resume_step)
         with path.open("w", newline="") as file:
             file.write(kept)
-        self._file = path.open("a", newline="")
+        self._file = path.open("a", newline="", buffering=1)  # a page draws it as it grows
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._header = bool(kept)
 
