@@ -15,7 +15,7 @@ PACKAGE = REPO / "src" / "oddframe"
 LAYERS = [
     {"pictures"},
     {"types", "errors", "process"},
-    {"config"},
+    {"config", "device"},
     {"ops"},
     {"models", "losses"},
     {"sources", "data"},

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 # From <malloc.h>: numbers of glibc's mallopt parameters.
@@ -45,6 +46,20 @@ def keep_freed_memory() -> None:
     mallopt(_MMAP_THRESHOLD, _NEVER)
     mallopt(_TRIM_THRESHOLD, _NEVER)
     mallopt(_TOP_PAD, 1 << 28)
+
+
+@contextlib.contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM (a scheduler's, systemd's, `kill`'s) stops as Ctrl-C does: what is under way is saved
+    or tidied. Outside the main thread, which alone may say so, nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 _THREADS = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")

@@ -71,6 +71,11 @@ class Run:
         return None if self.calibration is None else float(self.calibration["threshold"])
 
     @property
+    def calibrated(self) -> bool:
+        """Whether its threshold is of footage that somebody gave for it, not of `fit`."""
+        return "footage" in (self.card["calibration"] or {})
+
+    @property
     def fps(self) -> float | None:
         """Frames per second of the footage that it learned from; None where nothing said it."""
         found = self.card.get("fps")

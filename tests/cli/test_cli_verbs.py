@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -521,6 +522,8 @@ def test_debug_shows_the_traceback_wherever_it_stands(oddframe_main, tmp_path, p
 
 def raising(error):
     def describe(_):
+        if isinstance(error, signal.Signals):
+            signal.raise_signal(error)
         raise error
 
     return describe
@@ -530,6 +533,7 @@ def raising(error):
     ("error", "code", "text"),
     [
         (KeyboardInterrupt(), 130, "interrupted\n"),
+        (signal.SIGTERM, 130, "interrupted\n"),
         (OddframeError("plain words"), 1, "error: plain words\n"),
         (
             ZeroDivisionError("by zero"),
@@ -537,7 +541,7 @@ def raising(error):
             "ZeroDivisionError: by zero. Run the command again with ",
         ),
     ],
-    ids=["Ctrl-C", "ours", "unexpected"],
+    ids=["Ctrl-C", "SIGTERM", "ours", "unexpected"],
 )
 def test_what_goes_wrong_inside_a_verb(oddframe_main, monkeypatch, error, code, text):
     import oddframe.models

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from safetensors.torch import load_file
 
 from oddframe.data.frames import to_model
 from oddframe.errors import ConfigError, DatasetError, RunError, SourceError
-from oddframe.runs import load_run
+from oddframe.runs import load_run, write_calibration
 from oddframe.sources import open_source
 from oddframe.train import progress
 from oddframe.train.run import configs
@@ -196,11 +197,13 @@ def test_a_run_stopped_in_an_epoch_resumes_on_the_uninterrupted_curve(normal, tm
         [sys.executable, "-c", KILLED, str(normal), str(out), *TINY], stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 90
+        deadline, states = time.monotonic() + 90, set()
         # Stop it once a state from the middle of an epoch lies on the disk.
         while time.monotonic() < deadline and child.poll() is None:
-            path = out / "train.csv"
-            if path.exists() and path.read_bytes().count(b"\n") > 12:
+            path, state = out / "train.csv", out / "resume" / "state.ckpt"
+            if state.exists():
+                states.add(state.stat().st_mtime_ns)
+            if len(states) > 2 and path.read_bytes().count(b"\n") > 12:
                 break
             time.sleep(0.02)
         assert child.poll() is None, "the child ended before it could be stopped"
@@ -231,6 +234,35 @@ def test_resume_refuses_what_was_not_started_or_was_started_otherwise(normal, tm
     tiny_fit(normal, tmp_path / "run")
     with pytest.raises(RunError, match="otherwise: --seed 0, now 5"):
         tiny_fit(normal, tmp_path / "run", resume=True, seed=5)
+
+
+def test_steps_make_the_same_run_again_and_what_is_finished_stays(normal, tmp_path):
+    run = tiny_fit(normal, tmp_path / "run", epochs=None, steps=3)
+    assert run.card["training"]["steps"] == 3
+    write_calibration(run, {**run.calibration, "alarms_per_day": 2.0, "footage": {"name": "more"}})
+    card = (run.path / "model.json").read_bytes()
+    # The same again: nothing is left to train, nothing is touched.
+    console = Console(record=True, file=io.StringIO(), width=300)
+    same = tiny_fit(normal, run.path, epochs=None, steps=3, resume=True, console=console)
+    said = console.export_text()
+    assert "nothing left to train" in said
+    assert "goes on from step 3" in said
+    assert (run.path / "model.json").read_bytes() == card
+    assert same.calibrated
+    # Trained on: the threshold goes, which is said before it does.
+    on = tiny_fit(normal, run.path, epochs=None, steps=4, resume=True, console=console)
+    assert "was calibrated, for 2 alarms a day" in console.export_text()
+    assert not on.calibrated
+    again = tiny_fit(normal, tmp_path / "again", epochs=None, steps=4)
+    a, b = (load_file(made.path / "model.safetensors") for made in (on, again))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_said_before_any_work(tmp_path):
+    with pytest.raises(ConfigError, match=r"Device cuda is not there.*--device cpu"):
+        tiny_fit(tmp_path / "nothing", tmp_path / "run", device="cuda")
+    assert not (tmp_path / "run").exists()
 
 
 def test_too_little_video_is_refused_by_name(make_video, tmp_path):

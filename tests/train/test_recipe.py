@@ -261,10 +261,11 @@ def test_a_budget_ends_with_the_first_of_its_clocks():
     assert not Budget(epochs=3).timed
 
 
-@pytest.mark.parametrize("limit", ["minutes", "core_minutes", "epochs"])
-def test_a_budget_of_nothing_is_refused(normal, tmp_path, limit):
-    with pytest.raises(ConfigError, match=f"--{limit.replace('_', '-')} must be above 0"):
-        tiny_fit(normal, tmp_path / "run", **{limit: 0})
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+@pytest.mark.parametrize("limit", ["minutes", "core_minutes", "epochs", "steps"])
+def test_a_budget_of_nothing_is_refused(normal, tmp_path, limit, value):
+    with pytest.raises(ConfigError, match=f"--{limit.replace('_', '-')} must be a number above 0"):
+        tiny_fit(normal, tmp_path / "run", **{limit: value})
 
 
 def test_core_minutes_stop_on_processor_time(normal, tmp_path):

@@ -3,8 +3,8 @@
 Nothing heavy is imported before a verb runs, so that `--help` comes at once. A verb is one function
 `run` in its file and one row in `VERBS`.
 
-Exit codes: 0 ok; 1 our error, one paragraph on stderr; 2 usage; 130 interrupted. `--debug`, before
-or after the verb, shows the traceback.
+Exit codes: 0 ok; 1 our error, one paragraph on stderr; 2 usage; 130 interrupted (Ctrl-C or
+SIGTERM). `--debug`, before or after the verb, shows the traceback.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def main(args: Sequence[str] | None = None) -> int:
     if " ".join(words[:2]) in PAIRS:
         words[:2] = [" ".join(words[:2])]
     try:
-        build_app(debug)(words, prog_name="oddframe")
+        with process.sigterm_as_ctrl_c():
+            build_app(debug)(words, prog_name="oddframe")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:

@@ -100,7 +100,7 @@ def run(
 
 def _device(workers: Workers) -> str:
     """As every worker takes it; of a cluster nobody here knows the GPUs."""
-    from oddframe.runtime.device import pick_device
+    from oddframe.device import pick_device
 
     if workers.ray is not None and workers.device.startswith("cuda"):
         return "cuda"

@@ -16,6 +16,10 @@ class Time:
     """When a training ends."""
 
     epochs: int | None = typer.Option(None, "--epochs", help="Passes over the footage.")
+    steps: int | None = typer.Option(
+        None, "--steps",
+        help="Steps of training: model.json says how many a RUN had, so that it can be repeated.",
+    )  # fmt: skip
     minutes: float | None = typer.Option(None, "--minutes", help="Time for all of it.")
     core_minutes: float | None = typer.Option(
         None, "--core-minutes",
@@ -98,7 +102,7 @@ def run(
 
     wanted = Wanted(model, asked.settings, asked.seed, asked.ablation, asked.recipe)
     footage = Footage(data, taken.flow, taken.fps, taken.cache, taken.allow_short)
-    budget = Budget(time.epochs, time.minutes, time.core_minutes)
+    budget = Budget(time.epochs, time.steps, time.minutes, time.core_minutes)
     devices = Devices(on.devices, on.nodes)
     run = fit(
         wanted, footage, out, budget, resume=resume, device=on.device, devices=devices,

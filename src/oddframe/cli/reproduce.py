@@ -97,7 +97,7 @@ def run(
 
 def _device(device: str) -> str:
     """cpu or cuda, which is there."""
-    from oddframe.runtime.device import pick_device
+    from oddframe.device import pick_device
 
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(

@@ -8,16 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from oddframe.process import sigterm_as_ctrl_c
 from oddframe.reproduce.plan import Job
 from oddframe.reproduce.results import (
     failed_file,
@@ -70,7 +69,7 @@ def perform(
     console.print(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them done before")
     waiting, failures = list(todo), []
     children: list[_Child] = []
-    with _board(todo, at_once, console) as board, _sigterm():
+    with _board(todo, at_once, console) as board, sigterm_as_ctrl_c():
         try:
             while waiting or children:
                 while waiting and len(children) < at_once:
@@ -157,23 +156,6 @@ def _stop(children: Sequence[_Child]) -> None:
             child.process.wait(max(0.0, until - time.monotonic()))
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             child.process.kill()
-
-
-@contextlib.contextmanager
-def _sigterm() -> Iterator[None]:
-    """SIGTERM stops as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, _: Any) -> None:
-        raise KeyboardInterrupt
-
-    old = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)
 
 
 class _Board:

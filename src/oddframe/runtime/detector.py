@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 
 from oddframe.data.dataset import Dataset
 from oddframe.data.flow_folder import FlowFolder, VideoFlow, flow_folder, needs_flow
+from oddframe.device import pick_device
 from oddframe.errors import ConfigError, OddframeWarning
 from oddframe.models.base import Ranges, Terms, VADModel
 from oddframe.pictures import Plain
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
 from oddframe.runtime.compile import compile_parts
-from oddframe.runtime.device import pick_device
 from oddframe.runtime.looks import as_image, looks
 from oddframe.runtime.onnx_scorer import OnnxScorer, step_of
 from oddframe.runtime.result import Collector, Result

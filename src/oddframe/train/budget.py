@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ class Budget:
 
     epochs: int | None = None
     """Passes over the training targets (default: `train.epochs`)."""
+    steps: int | None = None
+    """Of the optimiser, those before a resume included: the same training on any machine."""
     minutes: float | None = None
     """Of the clock for the whole `fit`, the time before a resume included."""
     core_minutes: float | None = None
@@ -36,13 +39,19 @@ class Budget:
     Not quite as many: what a step takes of it depends on shared caches and on the clock rate."""
 
     def check(self) -> None:
-        """Raise ConfigError for a limit that is not above 0."""
+        """Raise ConfigError for a limit that is no number above 0."""
         limits = {
             "--minutes": self.minutes, "--core-minutes": self.core_minutes, "--epochs": self.epochs,
+            "--steps": self.steps,
         }  # fmt: skip
         for option, value in limits.items():
-            if value is not None and value <= 0:
-                raise ConfigError(f"{option} must be above 0, found {value}.")
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{option} must be a number above 0, found {value}.")
+
+    def steps_at_most(self, epochs: int | None, epoch_steps: int) -> int | None:
+        """Steps after which it is over, by passes and by steps; None: only a clock ends it."""
+        limits = [self.steps, None if epochs is None else epochs * epoch_steps]
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def used(self, elapsed_s: float, core_s: float) -> float:
         """Share of the time that is used up; 0 where there is no limit."""

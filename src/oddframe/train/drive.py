@@ -34,6 +34,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from oddframe.config import Config
+from oddframe.device import pick_device
 from oddframe.errors import ConfigError
 from oddframe.models.base import VADModel
 from oddframe.models.recompute import blocks_of, recomputed
@@ -41,7 +42,6 @@ from oddframe.ops.batchnorm import synced
 from oddframe.runs import RESUME
 from oddframe.train.budget import Budget, Clocks
 from oddframe.train.devices import Place
-from oddframe.train.finish import chosen_device
 from oddframe.train.module import Batches, FitModule, TrainConfig
 from oddframe.train.progress import STATE, Watch, stop_on_interrupt
 from oddframe.train.ranks import Ranks
@@ -78,10 +78,11 @@ def drive(job: Job, net: VADModel, ranks: Ranks, began: Clocks, console: Console
     module = FitModule(_shared(net, ranks, job.device), config, batches, job.budget.epochs)
     if not ranks.alone:
         module.unreached = nn.Parameter(torch.zeros(()))
+    limited = job.budget.timed or job.budget.steps is not None
     # Past the last of its epochs a cosine's rate is 0, whatever time is left.
-    endless = job.budget.timed and config.schedule != "cosine"
+    endless = limited and config.schedule != "cosine"
     epochs = job.budget.epochs or (None if endless else config.epochs)
-    steps = None if epochs is None else epochs * module.epoch_steps
+    steps = job.budget.steps_at_most(epochs, module.epoch_steps)
     watch = Watch(job.out, job.budget, steps, began, console, ranks)
     with (
         _quiet_lightning(), stop_on_interrupt(watch), _threads(place),
@@ -163,7 +164,7 @@ def _shared(net: VADModel, ranks: Ranks, device: str) -> VADModel:
     """What trains: the model itself, or a copy whose BatchNorms see all shares."""
     if ranks.alone or not any(isinstance(m, _BatchNorm) for m in net.modules()):
         return net
-    out = synced(copy.deepcopy(net), chosen_device(device))
+    out = synced(copy.deepcopy(net), pick_device(device).type)
     assert isinstance(out, VADModel)
     return out
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
@@ -22,6 +21,7 @@ from rich.progress import Progress
 from oddframe.data.blobs import Sizes
 from oddframe.data.frames import FrameStore
 from oddframe.data.made.cuts import Cuts, cut_out
+from oddframe.device import pick_device
 from oddframe.errors import RunError
 from oddframe.models.base import VADModel
 from oddframe.models.in_use import in_use, items_in_use
@@ -92,7 +92,7 @@ class Finished:
 
 def frame_seconds(net: VADModel, config: ScoreConfig, device: str) -> float:
     """Seconds that scoring one frame takes here, by a few made ones."""
-    scorer = Scorer(net, config, device=chosen_device(device))
+    scorer = Scorer(net, config, device=pick_device(device))
     image = np.random.default_rng(0).integers(0, 256, (net.size, net.size, 3), np.uint8)
     shape = (net.carried, net.size, net.size)
     carried = np.zeros(shape, np.float32) if net.carried else None
@@ -104,11 +104,6 @@ def frame_seconds(net: VADModel, config: ScoreConfig, device: str) -> float:
         taken.append(time.perf_counter() - began)
     net.train()
     return float(np.median(taken[-TIMED:]))
-
-
-def chosen_device(device: str) -> str:
-    """`auto` as cuda or cpu."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
 def seen_again(split: Split, history: int = 16) -> int:
@@ -149,7 +144,7 @@ def finish(
 ) -> Finished:  # fmt: skip
     """Look at all footage for what is usual, at what was kept aside (and some of what trained) for
     the learned streams' range, at that alone for the threshold, and at made anomalies in it."""
-    look = _Look(net, config, footage, split, chosen_device(device), console)
+    look = _Look(net, config, footage, split, str(pick_device(device)), console)
     cuts = look.cut() if config.flow or config.body_sizes else None
     sizes = cuts.sizes if cuts is not None and config.body_sizes else None
     fitted = look.usual(sizes, spent.moving_frames) if config.flow else None

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from oddframe.device import pick_device
 from oddframe.errors import RunError
 from oddframe.models import build
 from oddframe.models.base import VADModel
@@ -21,7 +22,6 @@ from oddframe.train.budget import Clocks
 from oddframe.train.crew import LEAVE_S, Crew
 from oddframe.train.devices import Place
 from oddframe.train.drive import Job, drive
-from oddframe.train.finish import chosen_device
 from oddframe.train.ranks import ASK_EVERY_S, FAILED, OVER, READY, START, Ranks
 
 
@@ -42,7 +42,7 @@ def lead(job: Job, net: VADModel, ranks: Ranks, began: Clocks, console: Console)
     """Train as `drive`, together with the others where there are any; errors as there."""
     if ranks.alone:
         return drive(job, net, ranks, began, console)
-    device, crew = chosen_device(job.device), Crew()
+    device, crew = pick_device(job.device).type, Crew()
     try:
         place = replace(ranks.place, port=ranks.meet())
         crew = Crew.start(place)

@@ -90,6 +90,8 @@ class Watch(L.Callback):
         if not self.ranks.alone:
             _listen(self)  # Lightning's own handler broadcasts, whatever the others are at
         if self.ranks.leads:
+            if trainer.global_step:
+                self.console.print(f"goes on from step {trainer.global_step}", highlight=False)
             self._say_ranks()
             self._curve = Curve(self.out / "train.csv", trainer.global_step)
             self._progress.start()

@@ -21,11 +21,12 @@ from oddframe.data import Dataset, open_dataset
 from oddframe.data.flow_folder import StoredFlow, VideoFlow, flow_folder, needs_flow
 from oddframe.data.frames import FrameStore
 from oddframe.data.manifest import footage_hashes
+from oddframe.device import pick_device
 from oddframe.errors import DatasetError
 from oddframe.models import build, carried
 from oddframe.models.base import VADModel
 from oddframe.process import keep_freed_memory
-from oddframe.runs import RESUME, SELFTEST, Run, load_run, save_run, write_atomic
+from oddframe.runs import CARD, RESUME, SELFTEST, Run, load_run, save_run, write_atomic
 from oddframe.scoring.selftest import clip_frames
 from oddframe.scoring.selftest_picture import png
 from oddframe.sources import Reading
@@ -90,6 +91,7 @@ def fit(
     footage = data if isinstance(data, Footage) else Footage(data)
     asked = devices if isinstance(devices, Devices) else Devices(devices)
     chosen = wanted.configs()
+    pick_device(device)  # one that is not there shows before any work
     place = find_place(asked, device, chosen.train.batch)
     if place.rank:  # of a second machine
         follow(place)
@@ -156,8 +158,11 @@ class _Work:
         }  # fmt: skip
         if self.chosen.train.schedule == "cosine":
             plan["epochs"] = self.budget.epochs  # the rate falls over them
+        before = self._finished()
         with started(self.out, plan, self.resume):
-            learned = self.learn(dataset, flows)
+            learned = self.learn(dataset, flows, before)
+            if learned is None:
+                return load_run(self.out)
             card = {
                 "seed": wanted.seed, "ablation": wanted.row, "recipe": wanted.recipe,
                 "fps": learned.taken.fps, "used": learned.taken.used,
@@ -177,8 +182,27 @@ class _Work:
             shutil.rmtree(self.out / RESUME / "frames", ignore_errors=True)
         return load_run(self.out)
 
-    def learn(self, dataset: Dataset, flows: Mapping[str, VideoFlow] | None) -> _Learned:
-        """Plan, decode, keep a part aside, train, and look at that part."""
+    def _finished(self) -> Run | None:
+        """The RUN that is gone on with, where it is one already; what that costs it is said."""
+        if not self.resume or not (self.out / CARD).exists():
+            return None
+        run = load_run(self.out)
+        if run.calibrated:
+            rate = run.card["calibration"]["alarms_per_day"]
+            self.console.print(
+                f"{self.out} was calibrated, for {rate:g} alarms a day. If it is trained on now, "
+                "that threshold goes with the weights that it was found for: calibrate it again.",
+                highlight=False,
+            )
+        return run
+
+    def learn(
+        self, dataset: Dataset, flows: Mapping[str, VideoFlow] | None, before: Run | None
+    ) -> _Learned | None:
+        """Plan, decode, keep a part aside, train, and look at that part.
+
+        None: there was nothing left to train of a RUN that was finished before.
+        """
         train = self.chosen.train
         torch.manual_seed(self.wanted.seed)
         net = build(self.wanted.model, self.chosen.model)
@@ -203,6 +227,9 @@ class _Work:
             self.device,
         )  # fmt: skip
         facts = lead(job, net, self.ranks, self.began, self.console)
+        if before is not None and facts["steps"] == before.card["training"]["steps"]:
+            self.console.print(f"{self.out} was finished: nothing left to train, it stays as it is")
+            return None
         score = self.chosen.score
         end = finish(net, score, batches, split, self.device, self.console, spent)
         return _Learned(net, facts, split, taken, end)

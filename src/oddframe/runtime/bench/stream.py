@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from oddframe.config import Config
+from oddframe.device import pick_device
 from oddframe.errors import ConfigError
 from oddframe.models import MODELS, build, entry
 from oddframe.models.base import VADModel
@@ -34,7 +35,6 @@ from oddframe.runtime.bench.table import Column, Row, Table
 from oddframe.runtime.bench.timing import LEAST, REPEATS, Job, Tick, interleaved
 from oddframe.runtime.bench.tiny import tiny
 from oddframe.runtime.bench.video import bench_video
-from oddframe.runtime.device import pick_device
 
 USUAL = ("m2s2l-edge", "m2s2l", "stnmamba")
 """What is timed where no models are asked for."""
