@@ -284,6 +284,12 @@ def shipped() -> list[str]:
     return sorted(p.parent.name for p in SHIPPED.glob(f"*/{CARD}"))
 
 
+def is_run(path: str | Path) -> bool:
+    """Whether a path, or a name of `shipped`, is a finished RUN; what is in it may be damaged."""
+    path = Path(path)
+    return (path / CARD).is_file() or (str(path) in shipped() and not path.exists())
+
+
 def load_run(path: str | Path) -> Run:
     """Read a RUN folder (not yet its weights), or one of `shipped`, where there is no folder of
     that name.

@@ -63,14 +63,55 @@ def test_score_writes_one_csv_per_video(
     out = tmp_path / "out"
     code, text, err = oddframe_main("score", shared_run, folder, file, "--out", out)
     assert (code, err) == (0, "")
-    assert left(out) == ["cam.1.csv", "clip.csv"]
+    assert left(out) == ["cam.1.csv", "cam.1.events.json", "clip.csv", "clip.events.json"]
     with (out / "cam.1.csv").open() as opened:
         rows = list(csv.DictReader(opened))
     assert list(rows[0])[:5] == SCORE
     assert [row["score"] != "" for row in rows] == [i >= HISTORY for i in range(30)]
     assert "cam.1: 30 frames, max score" in text
-    assert "alarm on" in text
     assert "frames/s" in text
+    # What blinks from frame 20 on is in alarm on every other frame, and one alarm of one place.
+    (event,) = json.loads((out / "cam.1.events.json").read_text())["events"]
+    assert sum(row["alarm"] == "1" for row in rows) > 1
+    assert float(rows[20]["time_s"]) <= event["start_s"] < event["end_s"]
+    peak = rows[event["peak_frame"]]
+    assert float(peak["level"]) == max(float(row["level"] or 0) for row in rows)
+    assert event["peak_s"] == pytest.approx(float(peak["time_s"]), abs=1e-6)
+    assert event["level"] == pytest.approx(float(peak["level"]), rel=1e-6)
+    box = event["box"]
+    assert box["x"] + box["w"] / 2 > 32 > 2 * box["y"]  # top right of 64 x 48
+    assert ", 1 alarm, " in text
+    assert f"  {event['start_s']:.1f} to {event['end_s']:.1f} s, level {event['level']:.2f}" in text
+
+
+def test_score_takes_a_folder_of_videos(oddframe_main, shared_run, make_video, tmp_path):
+    (tmp_path / "day").mkdir()
+    for name in ("9", "10"):
+        make_video(tmp_path / "day" / f"{name}.avi", frames=6)
+    code, _, err = oddframe_main("score", shared_run, tmp_path / "day", "--out", tmp_path / "o")
+    assert (code, err) == (0, "")
+    assert left(tmp_path / "o") == ["10.csv", "10.events.json", "9.csv", "9.events.json"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("score", "VIDEO", "RUN", "--out", "o"),
+        ("watch", "VIDEO", "RUN"),
+        ("calibrate", "VIDEO", "RUN", "--alarms-per-day", "1"),
+        ("selftest", "VIDEO", "RUN"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_run_and_video_the_wrong_way_round(
+    oddframe_main, shared_run, make_video, tmp_path, monkeypatch, words
+):
+    monkeypatch.chdir(tmp_path)
+    given = {"RUN": shared_run, "VIDEO": make_video(tmp_path / "clip.avi", frames=6)}
+    before = left(tmp_path)
+    verb = f"oddframe {words[0]} {given['RUN']} {given['VIDEO']}"
+    fails(oddframe_main(*(given.get(w, w) for w in words)), f"swapped: {verb}")
+    assert left(tmp_path) == before
 
 
 def test_score_with_overlay_plays_with_the_frames_size_and_rate_of_the_source(
@@ -79,7 +120,7 @@ def test_score_with_overlay_plays_with_the_frames_size_and_rate_of_the_source(
     file = make_video(tmp_path / "clip.avi", frames=14, fps=12.5, size=(66, 50))
     code, _, err = oddframe_main("score", shared_run, file, "--out", tmp_path / "o", "--overlay")
     assert (code, err) == (0, "")
-    assert left(tmp_path / "o") == ["clip.csv", "clip.overlay.webm"]
+    assert left(tmp_path / "o") == ["clip.csv", "clip.events.json", "clip.overlay.webm"]
     capture = cv2.VideoCapture(str(tmp_path / "o" / "clip.overlay.webm"))
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(12.5)
     frames = 0
@@ -97,7 +138,8 @@ def maps_of(oddframe_main, run, folder, *options):
     out = folder.parent / "o"
     code, text, err = oddframe_main("score", run, folder, "--out", out, *options)
     assert (code, err) == (0, "")
-    return {p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.is_file()}, text
+    files = {p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.is_file()}
+    return files - {f"{folder.name}.events.json"}, text
 
 
 def test_score_with_maps_of_chosen_frames(oddframe_main, shared_run, write_street, tmp_path):
@@ -198,7 +240,7 @@ def test_a_video_cut_short_is_scored_when_that_is_allowed(
     bad, _ = cut_avi(tmp_path, make_video, None)
     out = tmp_path / "out"
     assert oddframe_main("score", shared_run, bad, "--out", out, "--allow-short")[0] == 0
-    assert left(out) == ["cut.csv"]
+    assert left(out) == ["cut.csv", "cut.events.json"]
 
 
 def test_an_output_folder_that_is_a_file(oddframe_main, shared_run, make_video, tmp_path):

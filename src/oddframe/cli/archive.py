@@ -67,11 +67,12 @@ def run(
     from oddframe.archive.manifest import changed_versions, enter, manifest_of
     from oddframe.archive.parquet import arrow
     from oddframe.archive.work import Job
-    from oddframe.cli.console import writable_folder
+    from oddframe.cli.console import check_order, writable_folder
     from oddframe.runs import load_run, locked
     from oddframe.runtime.watch.signals import stopping
 
     arrow()
+    check_order("archive", run, sources)
     files = listed(sources)
     loaded = load_run(run).with_settings(settings)
     job = Job(

@@ -38,9 +38,10 @@ def run(
     Days of footage are worked off in several processes; killed and started again, it goes on. What
     was scored before the time was up is kept: again with more --minutes goes on from there.
     """
-    from oddframe.cli.console import frame_bar, say_assumed, stretch_bar
+    from oddframe.cli.console import check_order, frame_bar, say_assumed, stretch_bar
     from oddframe.runtime.calibrate import Bars, Effort, calibrate_run, check, held_out
 
+    check_order("calibrate", run, [path])
     check(alarms_per_day, minutes)
     footage = held_out(run, path, read.reading())
     say_assumed(footage.dataset.train)

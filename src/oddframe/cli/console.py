@@ -102,6 +102,25 @@ def _left(seconds: float) -> str:
     return f", about {seconds / 60:.0f} min left" if seconds >= 60 else ", less than a minute left"
 
 
+def check_order(verb: str, run: Path, others: Sequence[str | Path]) -> None:
+    """Notice a RUN that was given behind what it is to be used on.
+
+    Raises:
+        ConfigError: it was.
+    """
+    from oddframe.errors import ConfigError
+    from oddframe.runs import is_run
+
+    if is_run(run):
+        return
+    found = next((other for other in others if is_run(other)), None)
+    if found is not None:
+        raise ConfigError(
+            f"{found} is a RUN and {run} is none, so the two are swapped: "
+            f"oddframe {verb} {found} {run}"
+        )
+
+
 def say_assumed(videos: Sequence[Video]) -> None:
     """Say so where nothing tells how fast the frames of a video follow each other."""
     import sys

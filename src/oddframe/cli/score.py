@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,15 @@ from oddframe.cli.options import Machine, ReadAs
 if TYPE_CHECKING:
     from oddframe.report.maps import MapPictures, MapVideo
     from oddframe.runs import Run
+    from oddframe.runtime.alarms import Alarm
     from oddframe.runtime.detector import Detector
     from oddframe.runtime.result import Result
     from oddframe.scoring.scorer import Precision
     from oddframe.sources import Reading
     from oddframe.types import SourceInfo
+
+SHOWN = 10
+"""Alarms of a video that are printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,9 @@ class Exactness:
 def run(
     run: Path = RUN,
     videos: list[str] = typer.Argument(
-        metavar="VIDEO...", help="Video files or folders of frames.", show_default=False
+        metavar="VIDEO...",
+        help="Video files, folders of frames, or folders of either; of a data set its test videos.",
+        show_default=False,
     ),
     out: Path = typer.Option(..., "--out", help="Folder for VIDEO's stem + .csv."),
     settings: list[str] = SETTINGS,
@@ -115,14 +121,18 @@ def run(
 ) -> None:
     """Score videos: one CSV each, `frame,time_s,score,level,alarm` and the raw terms.
 
+    A calibrated RUN's alarms come in stem + .events.json: when, where, how high and
+    why. What is less than 10 s apart is one alarm, as alarms a day are counted.
+
     The last column, paper_curve, is the curve that the model's paper plots: rescaled by the
     extremes of the whole video, so it looks ahead. All others are causal.
     """
-    from oddframe.cli.console import writable_folder
+    from oddframe.cli.console import check_order, writable_folder
     from oddframe.runs import load_run
     from oddframe.runtime.detector import load
     from oddframe.sources import open_as
 
+    check_order("score", run, videos)
     frames = pictures.numbers
     loaded = load_run(run).with_settings(settings)
     reading = read.reading(loaded.used)
@@ -166,16 +176,15 @@ def _stems(videos: list[str], reading: Reading) -> dict[str, str]:
     from oddframe.sources import open_as
 
     stems: dict[str, str] = {}
-    for spec in videos:
-        path = Path(spec)
-        stem = path.resolve().name if path.is_dir() else path.stem
-        if stem in stems:
-            raise SourceError(
-                f"{stems[stem]} and {spec} would both be written to {stem}.csv. Score them into "
-                "two --out folders, or rename one."
-            )
-        stems[stem] = spec
-    for spec in videos:
+    for given in videos:
+        for stem, spec in _named(given):
+            if stem in stems:
+                raise SourceError(
+                    f"{stems[stem]} and {spec} would both be written to {stem}.csv. Score them "
+                    "into two --out folders, or rename one."
+                )
+            stems[stem] = spec
+    for spec in stems.values():
         with open_as(spec, reading) as source:
             if source.live:
                 raise SourceError(
@@ -183,6 +192,21 @@ def _stems(videos: list[str], reading: Reading) -> dict[str, str]:
                     "folders of frames. Cameras and streams are for Detector.stream, from Python."
                 )
     return stems
+
+
+def _named(given: str) -> Iterator[tuple[str, str]]:
+    """Name and path of a video, or of every one in a folder of videos."""
+    from oddframe.data import open_dataset
+    from oddframe.sources.images import list_images
+
+    path = Path(given)
+    if not path.is_dir():
+        yield path.stem, given
+    elif list_images(path):
+        yield path.resolve().name, given
+    else:
+        dataset = open_dataset(path)
+        yield from ((v.name, str(v.path)) for v in dataset.test or dataset.train)
 
 
 def _score(
@@ -193,6 +217,7 @@ def _score(
 
     from oddframe.cli.console import frame_bar
     from oddframe.report.video import OverlayWriter
+    from oddframe.runtime.alarms import Alarms, write_alarms
     from oddframe.runtime.result import Collector, write_csv
     from oddframe.sources import open_as
 
@@ -209,8 +234,10 @@ def _score(
             maps = _maps(out, stem, info, wanted)
             stack.enter_context(maps)
         collector = Collector(stem, (info.height, info.width), heat=False)
+        alarms = Alarms(detector.info.threshold, detector.scorer.scene or {})
         for frame, score, seen in stack.enter_context(closing(detector.observe(source))):
             collector.add(score)
+            alarms.take(score, info)
             if target is not None:
                 target.write(frame, score)
             if maps is not None:
@@ -219,9 +246,18 @@ def _score(
     result = collector.result()
     curve = detector.paper_curve(result.terms) if result.terms else None
     write_csv(out / f"{stem}.csv", result, curve)
-    names = f"{stem}.csv" + (f" and {target.path.name}" if target is not None else "")
+    raised = alarms.finish()
+    names = [f"{stem}.csv"]
+    if detector.info.threshold is not None:
+        names.append(f"{stem}.events.json")
+        write_alarms(out / names[1], raised)
+    if target is not None:
+        names.append(target.path.name)
     fps = len(result) / (time.perf_counter() - started)
-    print(f"{stem}: {len(result)} frames, {_summary(result)}, {fps:.0f} frames/s -> {out}: {names}")
+    told = _summary(result, raised)
+    print(f"{stem}: {len(result)} frames, {told}, {fps:.0f} frames/s -> {out}: {', '.join(names)}")
+    for line in _lines(raised):
+        print(line)
     if source.lost:
         print(f"{stem}: {source.lost}; nothing is scored there until the history is full again")
     if info.assumed:
@@ -238,8 +274,8 @@ def _maps(out: Path, stem: str, info: SourceInfo, wanted: Pictures) -> MapPictur
     return MapPictures(out, stem, info, wanted.numbers)
 
 
-def _summary(result: Result) -> str:
-    """The largest score and where, and the alarms."""
+def _summary(result: Result, raised: Sequence[Alarm]) -> str:
+    """The largest score and where, and how many alarms."""
     import numpy as np
 
     if np.isnan(result.score).all():
@@ -248,8 +284,14 @@ def _summary(result: Result) -> str:
     text = f"max score {result.score[worst]:.2f} at {result.time_s[worst]:.1f} s"
     if np.isnan(result.level[worst]):
         return text
-    starts = int(np.count_nonzero(np.diff(result.alarm.astype(int), prepend=0) == 1))
-    return (
-        f"{text} (level {result.level[worst]:.2f}), alarm on {int(result.alarm.sum())} frames "
-        f"in {starts} stretch{'es' * (starts != 1)}"
-    )
+    count = f"{len(raised)} alarm{'s' * (len(raised) != 1)}" if raised else "no alarm"
+    return f"{text} (level {result.level[worst]:.2f}), {count}"
+
+
+def _lines(raised: Sequence[Alarm]) -> Iterator[str]:
+    """The alarms in order of time, a line each; of many the first."""
+    for alarm in raised[:SHOWN]:
+        why = f": {alarm.reasons[0]}" if alarm.reasons else ""
+        yield f"  {alarm.start_s:.1f} to {alarm.end_s:.1f} s, level {alarm.level:.2f}{why}"
+    if len(raised) > SHOWN:
+        yield f"  and {len(raised) - SHOWN} more"

@@ -33,7 +33,7 @@ def run(
     Things that move there are cut out and put back faster, the other way, twice as large, or where
     nobody stands; `normal` is the control. Nothing is labelled.
     """
-    from oddframe.cli.console import frame_bar
+    from oddframe.cli.console import check_order, frame_bar
     from oddframe.data import open_dataset
     from oddframe.errors import DatasetError
     from oddframe.runs import SELFTEST, check_own, load_run, write_atomic, write_json
@@ -41,6 +41,7 @@ def run(
     from oddframe.runtime.selftest import selftest_of
     from oddframe.scoring.selftest_picture import png
 
+    check_order("selftest", run, [footage])
     loaded = load_run(run)
     if out is None:
         check_own(loaded)

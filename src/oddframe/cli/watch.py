@@ -62,6 +62,7 @@ def run(
 
     All cameras are scored with one RUN; for several use a site's YAML (oddframe serve).
     """
+    from oddframe.cli.console import check_order
     from oddframe.cli.logs import log_to_stderr
     from oddframe.errors import ConfigError
     from oddframe.runtime.watch.at_work import AtWork
@@ -69,6 +70,7 @@ def run(
 
     if telling.log not in ("text", "json"):
         raise ConfigError(f"--log is text or json, found {telling.log!r}.")
+    check_order("watch", run, sources)
     site = site_of(run, sources, cameras, telling)
     log_to_stderr(telling.log)
     with stopping() as stop, AtWork(site, device) as work:

@@ -8,11 +8,15 @@ from html import escape
 
 import numpy as np
 
+from oddframe.events.rules import Rules
+from oddframe.events.tracker import events_of
 from oddframe.report.content import Moment, VideoTimeline
 from oddframe.report.plot import Axis, Band, Line, Mark, chart, clock, flag_spans, span_axis
 
 _OPEN = 12
 """Charts shown at once; the rest of a large test set is folded away."""
+_TOLD = 4
+"""Alarms of a video that are named."""
 _SHARED_UP_TO = 6.0
 """A peak above this many typical video peaks would flatten every other chart on a shared scale."""
 
@@ -83,7 +87,19 @@ def _summary(video: VideoTimeline) -> str:
         parts.append("no abnormal frames")
     if not parts and _limit(video) is None:
         parts.append("no threshold: not calibrated")
-    return escape(", ".join(parts))
+    return escape("; ".join([", ".join(parts), *_alarms(video)]))
+
+
+def _alarms(video: VideoTimeline) -> list[str]:
+    """The alarms as somebody would have been told them: what is less than 10 s apart is one."""
+    limit = _limit(video)
+    if limit is None or limit <= 0:
+        return []
+    found = events_of(video.score, video.time_s, limit, Rules())
+    told = [f"{clock(a)} to {clock(b)} (level {peak / limit:.2f})" for a, b, peak in found[:_TOLD]]
+    more = [f"{len(found) - _TOLD} more"] if len(found) > _TOLD else []
+    count = f"{len(found)} alarm{'s' * (len(found) != 1)}" if found else "no alarm"
+    return [f"{count}: {', '.join(told + more)}" if found else count]
 
 
 def _time_axis(video: VideoTimeline) -> Axis:

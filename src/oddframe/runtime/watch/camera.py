@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from oddframe.errors import ConfigError
 from oddframe.events.event import Ended
 from oddframe.events.zones import Mask, Zone, check_picture, hidden
+from oddframe.runtime.alarms import factors_of
 from oddframe.runtime.detector import Detector
 from oddframe.runtime.watch.desk import ZONES, Desk, Look
 from oddframe.runtime.watch.feed import Break, LiveFrame
@@ -284,21 +285,12 @@ class Camera:
         width, height = self._size
         self.desk.take(
             Look(frame.picture, frame.t_utc, frame.pts_s, score, threshold, width, height,
-                 self._factors(score), spots)
+                 factors_of(score, self.detector.scorer.scene or {}), spots)
         )  # fmt: skip
         opened = self.desk.tracker.open
         self.threshold.take(score.score, frame.pts_s, alarmed=opened is not None)
         self.view = View(frame, score, threshold, None if opened is None else opened.id)
         self.recent.add(frame.t_utc, level, score.score)
-
-    def _factors(self, score: Score) -> dict[str, float]:
-        """How many times as fast, and as rare, as usual (`events.why.reasons`)."""
-        scene, found = self.detector.scorer.scene or {}, dict[str, float]()
-        if "flow" in scene and "z_flow" in score.terms:
-            found["flow"] = math.exp(min(score.terms["z_flow"] * scene["flow"].std, 50.0))
-        if "local_way" in score.terms:
-            found["way"] = score.terms["local_way"]
-        return found
 
 
 def without_run(camera: str) -> ConfigError:

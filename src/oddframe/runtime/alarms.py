@@ -1,0 +1,112 @@
+"""The alarms of a recording, as `oddframe watch` would have told them.
+
+    alarms = Alarms(detector)
+    for frame, score, _ in detector.observe(source): alarms.take(score, info)
+    for alarm in alarms.finish(): ...
+
+Levels of 1 and more that are less than 10 s apart are one alarm: what a rate of alarms a day counts
+(`scoring.calibrate`), and what `events.rules` make of a camera.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from oddframe.events.event import Box, Event
+from oddframe.events.rules import Rules
+from oddframe.events.tracker import Moment, Tracker
+from oddframe.runs import write_json
+from oddframe.scoring.scene import StreamScene
+from oddframe.types import Score, SourceInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm of a recording."""
+
+    start_s: float
+    """First frame in alarm, in seconds of the recording."""
+    end_s: float
+    """Last one at a level of 0.8 or more (`Rules.keep_level`)."""
+    peak_s: float
+    peak_frame: int
+    level: float
+    """At the peak: 1 or more."""
+    score: float
+    box: Box | None
+    """The hottest place at the peak, in pixels of the source."""
+    reasons: tuple[str, ...]
+    """Which stream spoke at the peak, in words, the loudest first."""
+
+
+class Alarms:
+    """Takes scores one by one and gives the alarms.
+
+    Args:
+        threshold: of the score, above 0; None: there are no alarms.
+        scene: ranges of the streams, for the words.
+    """
+
+    def __init__(self, threshold: float | None, scene: Mapping[str, StreamScene]) -> None:
+        self._threshold, self._scene = threshold, scene
+        self._tracker = Tracker("", Rules())
+        self._frames = dict[float, int]()
+        """Frames that may be an alarm's peak, by when they were shown."""
+        self._found = list[Alarm]()
+
+    def take(self, score: Score, info: SourceInfo) -> None:
+        """The score of the next frame."""
+        if self._threshold is None:
+            return
+        told = self._tracker.take(Moment(
+            score.pts_s, score.pts_s, score.level, score.score, self._threshold,
+            streams_of(score), score.heat, info.width, info.height, factors_of(score, self._scene),
+        ))  # fmt: skip
+        self._keep(told)
+        if score.alarm:
+            self._frames[score.pts_s] = score.index
+
+    def finish(self) -> list[Alarm]:
+        """All of them, in order of time; the recording is over."""
+        self._keep(self._tracker.close("stopped"))
+        return self._found
+
+    def _keep(self, told: Sequence[Event]) -> None:
+        for event in told:
+            if event.end_utc is None:
+                continue
+            # The peak's time is the start's and what passed, so rounded: the nearest is meant.
+            peak_s = min(self._frames, key=lambda t: abs(t - event.peak_utc))
+            frame = self._frames[peak_s]
+            self._frames.clear()
+            self._found.append(Alarm(
+                event.start_utc, event.end_utc, peak_s, frame, event.peak_level, event.peak_score,
+                event.boxes[0] if event.boxes else None, event.reasons,
+            ))  # fmt: skip
+
+
+def streams_of(score: Score) -> dict[str, float]:
+    """What each stream says of a frame, in deviations of normal footage."""
+    return {n.removeprefix("z_"): z for n, z in score.terms.items() if n.startswith("z_")}
+
+
+def factors_of(score: Score, scene: Mapping[str, StreamScene]) -> dict[str, float]:
+    """How many times as fast as usual, how many times as rare, for `events.why.reasons`."""
+    found = dict[str, float]()
+    if "flow" in scene and "z_flow" in score.terms:
+        found["flow"] = math.exp(min(score.terms["z_flow"] * scene["flow"].std, 50.0))
+    if "local_way" in score.terms:
+        found["way"] = score.terms["local_way"]
+    return found
+
+
+def write_alarms(path: Path, alarms: Sequence[Alarm]) -> None:
+    """Write {"events": [...]}: what `Alarm` holds of each, in order of time.
+
+    Raises:
+        RunError: it cannot be written; nothing is left half-written.
+    """
+    write_json(path, {"events": [asdict(alarm) for alarm in alarms]})
