@@ -197,6 +197,7 @@ def _stems(videos: list[str], reading: Reading) -> dict[str, str]:
 def _named(given: str) -> Iterator[tuple[str, str]]:
     """Name and path of a video, or of every one in a folder of videos."""
     from oddframe.data import open_dataset
+    from oddframe.errors import DatasetError
     from oddframe.sources.images import list_images
 
     path = Path(given)
@@ -205,7 +206,11 @@ def _named(given: str) -> Iterator[tuple[str, str]]:
     elif list_images(path):
         yield path.resolve().name, given
     else:
-        dataset = open_dataset(path)
+        try:
+            dataset = open_dataset(path)
+        except DatasetError:  # opened as a folder of frames it says what is in it
+            yield path.resolve().name, given
+            return
         yield from ((v.name, str(v.path)) for v in dataset.test or dataset.train)
 
 
@@ -218,6 +223,7 @@ def _score(
     from oddframe.cli.console import frame_bar
     from oddframe.report.video import OverlayWriter
     from oddframe.runtime.alarms import Alarms, write_alarms
+    from oddframe.runtime.familiar import Familiar
     from oddframe.runtime.result import Collector, write_csv
     from oddframe.sources import open_as
 
@@ -235,14 +241,18 @@ def _score(
             stack.enter_context(maps)
         collector = Collector(stem, (info.height, info.width), heat=False)
         alarms = Alarms(detector.info.threshold, detector.scorer.scene or {})
+        usual = detector.scorer.usual
+        place = Familiar(None if usual is None else usual.stay.picture)
         for frame, score, seen in stack.enter_context(closing(detector.observe(source))):
             collector.add(score)
             alarms.take(score, info)
+            _warn(stem, place.take(frame))
             if target is not None:
                 target.write(frame, score)
             if maps is not None:
                 maps.take(score, seen)
             tick(frame.index + 1, hint)
+        _warn(stem, place.finish())
     result = collector.result()
     curve = detector.paper_curve(result.terms) if result.terms else None
     write_csv(out / f"{stem}.csv", result, curve)
@@ -272,6 +282,15 @@ def _maps(out: Path, stem: str, info: SourceInfo, wanted: Pictures) -> MapPictur
     if wanted.maps_video:
         return MapVideo(out, stem, info)
     return MapPictures(out, stem, info, wanted.numbers)
+
+
+def _warn(stem: str, said: str | None) -> None:
+    import warnings
+
+    from oddframe.errors import OddframeWarning
+
+    if said is not None:
+        warnings.warn(f"{stem}: {said}", OddframeWarning, stacklevel=2)
 
 
 def _summary(result: Result, raised: Sequence[Alarm]) -> str:
