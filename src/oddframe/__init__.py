@@ -4,13 +4,17 @@
     result = detector.score("clip.mp4")            # result.score (n,), result.heat(i) (h, w)
     for s in detector.stream(oddframe.open_source("rtsp://…")): ...
 
-Names are imported when they are asked for: `import oddframe` loads neither torch nor numpy.
+Names are imported when they are asked for: `import oddframe` loads neither torch nor numpy. `load`
+and `fit` prepare the process (`process.prepare`) before they do: a program that imports torch later
+than it calls them, or not at all, computes as fast as the command line.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from oddframe.process import prepare
 
 if TYPE_CHECKING:
     from oddframe import metrics, ops
@@ -22,6 +26,18 @@ if TYPE_CHECKING:
     from oddframe.sources import open_source
     from oddframe.train.run import Budget, Footage, fit
     from oddframe.types import Frame, Score
+else:
+
+    def load(*args: Any, **options: Any) -> Any:
+        """Load a RUN as a detector: `oddframe.runtime.detector.load`, whose arguments these are."""
+        prepare()
+        return import_module("oddframe.runtime.detector").load(*args, **options)
+
+    def fit(*args: Any, **options: Any) -> Any:
+        """Learn from normal video: `oddframe.train.run.fit`, whose arguments these are."""
+        prepare()
+        return import_module("oddframe.train.run").fit(*args, **options)
+
 
 __version__ = "0.1.0"
 __all__ = [
@@ -50,8 +66,6 @@ _WHERE = {
     "OddframeError": "oddframe.errors",
     "Result": "oddframe.runtime.result",
     "Score": "oddframe.types",
-    "fit": "oddframe.train.run",
-    "load": "oddframe.runtime.detector",
     "open_dataset": "oddframe.data",
     "open_source": "oddframe.sources",
     "selective_scan": "oddframe.ops",

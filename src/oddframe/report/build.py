@@ -108,7 +108,8 @@ def _facts(run: Run, detector: Detector) -> dict[str, object]:
     data: Mapping[str, Any] | None = run.card.get("data")
     if training and data:
         facts["trained on"] = (
-            f"{training['frames']:,} frames of {data['name']} ({data['videos']} videos), "
+            f"{training['frames']:,} frames of {data['name']} "
+            f"({data['videos']} video{'s' * (data['videos'] != 1)}), "
             f"{training['held_out']:,} more kept aside"
         )
     if training:

@@ -54,7 +54,10 @@ class Table:
 
 
 def _rows(
-    model: str, *numbers: str, about: tuple[str, ...] = (), rescored: tuple[str, ...] = (),
+    model: str,
+    *numbers: str,
+    about: tuple[str, ...] = (),
+    rescored: tuple[str, ...] = (),
     settings: tuple[str, ...] = (),
 ) -> tuple[Line, ...]:
     """Rows of a paper's tables by their numbers, of its sweeps by what they are about."""

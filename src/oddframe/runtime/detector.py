@@ -30,6 +30,7 @@ from oddframe.device import pick_device
 from oddframe.errors import ConfigError, OddframeWarning
 from oddframe.models.base import Ranges, Terms, VADModel
 from oddframe.pictures import Plain
+from oddframe.process import prepare
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
 from oddframe.runtime.compile import compile_parts
@@ -92,6 +93,7 @@ class Detector:
         compiled: bool = False, flow: str | Path | None = None, onnx: str | Path | None = None,
     ) -> None:  # fmt: skip
         """Build the model and load its weights; see `load`."""
+        prepare()
         if precision not in get_args(Precision):
             raise ConfigError(f"precision is float32 or bfloat16, found {precision!r}.")
         where = pick_device(device)

@@ -25,7 +25,7 @@ from oddframe.device import pick_device
 from oddframe.errors import DatasetError
 from oddframe.models import build, carried
 from oddframe.models.base import VADModel
-from oddframe.process import keep_freed_memory
+from oddframe.process import prepare
 from oddframe.runs import CARD, RESUME, SELFTEST, Run, load_run, save_run, write_atomic
 from oddframe.scoring.selftest import clip_frames
 from oddframe.scoring.selftest_picture import png
@@ -83,7 +83,7 @@ def fit(
         KeyboardInterrupt: stopped on request, after the state was saved.
     """
     began = Clocks.now()
-    keep_freed_memory()
+    prepare()
     if not leads():
         follow(launched_place())
         return load_run(out)
@@ -274,9 +274,10 @@ class _Work:
                 f"none kept aside (the scene's range and the threshold come from "
                 f"{sum(map(len, split.held))} of the frames that training sees too)"
             )
+        clips = len({v.name for v in store.videos})
         self.console.print(
             f"{self.wanted.model}: {sum(map(len, split.train))} frames to train on, {held}, "
-            f"{len({v.name for v in store.videos})} clips; {taken.text}",
+            f"{clips} clip{'s' * (clips != 1)}; {taken.text}",
             highlight=False,
         )
         if taken.take.stretches is not None:
