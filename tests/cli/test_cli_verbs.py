@@ -509,7 +509,7 @@ def test_data_synth_then_check(oddframe_main, tmp_path):
     assert code == 0
     code, text, _ = oddframe_main("data", "check", root)
     assert code == 0
-    assert "train: 1 videos, 15 frames" in text
+    assert "train: 1 video, 15 frames" in text
     assert "labels.npz" in text
     assert "pixel masks of 1 of 1" in text
     fails(oddframe_main("data", "check", tmp_path / "none"), "does not exist")

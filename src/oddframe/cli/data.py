@@ -76,7 +76,8 @@ def check_text(report: Report, path: Path, tests: int) -> str:
     for split in report.splits:
         shown = ", ".join(split.kinds[:4]) + " …" * (len(split.kinds) > 4)
         lines.append(
-            f"{split.split:>6}: {split.videos} video{'s' * (split.videos != 1)}, {split.frames} frames"
+            f"{split.split:>6}: {split.videos} video{'s' * (split.videos != 1)}, "
+            f"{split.frames} frames"
             f"{', ' * bool(shown)}{shown}"
         )
     if report.labels is None:
