@@ -10,22 +10,29 @@ export GOMP_SPINCOUNT := 2000
 
 setup: .venv/ready
 
+# Two steps: what a user installs (1.3 GB, three quarters of it torch), then what tests and checks
+# need beside (1.2 GB more: triton alone is one, for the CUDA kernels in its interpreter).
 # torch first, and where there is no GPU its CPU build, which every other package is content with:
 # PyPI's own brings gigabytes of CUDA. Where its index cannot be reached, whatever pip finds.
 CPU_TORCH := https://download.pytorch.org/whl/cpu
-.venv/ready: pyproject.toml constraints.txt setup.py $(wildcard src/oddframe/ops/native/*.[ch])
+.venv/plain: pyproject.toml constraints.txt setup.py $(wildcard src/oddframe/ops/native/*.[ch])
 	$(PY) -m venv .venv
 	command -v nvidia-smi >/dev/null || $(V)/pip install -q --retries 0 --timeout 10 \
 	    -c constraints.txt torch --index-url $(CPU_TORCH) 2>/dev/null || true
 	$(V)/pip install -q -c constraints.txt torch
+	$(V)/pip install -q -c constraints.txt -e .
+	touch $@
+
+.venv/ready: .venv/plain
 	$(V)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: setup
+demo: .venv/plain
 	$(V)/oddframe demo --out demo
 
 # Two processes of one thread each: most tests are too small to share out among threads.
 test: setup
+	@echo "about 10 minutes on two cores that do nothing else; one file: $(V)/pytest tests/PATH"
 	OMP_NUM_THREADS=1 $(V)/pytest -n 2 --dist loadfile
 
 # The dashboard in a real browser: needs node, npm and chromium, else it skips and says so.
