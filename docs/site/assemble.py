@@ -58,7 +58,7 @@ API = {
         "metrics.frame.eer", "metrics.frame.tpr_at_fpr", "metrics.pairs.bootstrap",
         "metrics.pairs.bootstrap_difference", "metrics.events.event_score",
         "metrics.regions.region_criteria", "metrics.pixels.pixel_auc",
-        "scoring.protocol.Protocol", "scoring.protocols.parse_protocols",
+        "judging.protocol.Protocol", "judging.named.parse_protocols",
     ),
     "The scan": ("ops.scan.selective_scan",),
     "Your own model, source or sink": (

@@ -72,8 +72,8 @@ _WHERE = {
 }
 """Public name -> the module that holds it."""
 _MODULES = frozenset({
-    "data", "errors", "losses", "metrics", "models", "ops", "report", "runs", "runtime", "scoring",
-    "sources", "train", "types",
+    "calibration", "data", "errors", "evaluation", "judging", "losses", "metrics", "models", "ops",
+    "report", "runs", "runtime", "scoring", "sources", "train", "types",
 })  # fmt: skip
 """Sub-modules that are there after a plain `import oddframe`."""
 

@@ -14,13 +14,13 @@ import oddframe
 from oddframe.archive.events import find_events
 from oddframe.archive.manifest import read_manifest
 from oddframe.archive.pictures import MARK_BGR, marked
+from oddframe.calibration.peaks import peak_frames
 from oddframe.cli import main
 from oddframe.errors import RunError
 from oddframe.events.event import Box
 from oddframe.events.rules import Rules
 from oddframe.events.tracker import events_of
 from oddframe.report.archive import clock
-from oddframe.scoring.peaks import peak_frames
 
 # Two bursts that are more than 10 s apart, in a recording that pauses between.
 PAUSED = [i / 25 + 30 * (i >= 40) for i in range(80)]

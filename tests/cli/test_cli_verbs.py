@@ -19,8 +19,8 @@ from stub_run import HISTORY
 
 from oddframe.cli import main
 from oddframe.errors import OddframeError
+from oddframe.judging.floors import FLOORS
 from oddframe.report.heat import strip_rows
-from oddframe.scoring.floors import FLOORS
 
 SCORE = ["frame", "time_s", "score", "level", "alarm"]
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from oddframe.cli import main
-from oddframe.scoring.floors import FLOORS
+from oddframe.judging.floors import FLOORS
 
 
 @pytest.mark.slow

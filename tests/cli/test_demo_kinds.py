@@ -11,7 +11,7 @@ import pytest
 
 from oddframe.cli import main
 from oddframe.cli.console import frame_bar
-from oddframe.cli.demo import check_own, demo_scene, kind_aucs, kinds_shown, kinds_text
+from oddframe.demo import check_own, demo_scene, kind_aucs, kinds_shown, kinds_text
 
 
 def evaluation(*videos):

@@ -16,7 +16,7 @@ from oddframe.data import check_dataset, frame_labels, open_dataset
 from oddframe.data.footage import range_in_use, survey
 from oddframe.data.tables import Table
 from oddframe.errors import DatasetError, OddframeWarning, SourceError
-from oddframe.scoring.score_files import read_csv_scores
+from oddframe.judging.score_files import read_csv_scores
 from oddframe.sources import Reading, open_as, open_source
 from oddframe.sources.images import ImageFolder
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from oddframe.calibration.calibrate import GAP_S
 from oddframe.errors import ConfigError
 from oddframe.events.rules import Rules
-from oddframe.scoring.calibrate import GAP_S
 
 
 def test_two_bursts_are_one_event_as_they_are_one_peak_of_the_calibration():

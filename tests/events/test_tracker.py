@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oddframe.calibration.calibrate import GAP_S, separate_peaks
 from oddframe.errors import ConfigError
 from oddframe.events.event import Box, Event, new_id
 from oddframe.events.rules import Rules
 from oddframe.events.schedule import Schedule
 from oddframe.events.tracker import Moment, Tracker, events_of
 from oddframe.events.zones import Zone
-from oddframe.scoring.calibrate import GAP_S, separate_peaks
 
 T0 = 1_789_000_000.0
 """Wall clock at 0 s of the stream: a Thursday, 2026-09-10 00:26:40 UTC."""

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import torch
 
+from oddframe.bench.tiny import tiny
 from oddframe.export.plan import plan_model
 from oddframe.models import MODELS, build, entry
 from oddframe.models.flows import dis_pixels
 from oddframe.runs import save_run
-from oddframe.runtime.bench.tiny import tiny
 from oddframe.scoring.scene import SceneFit, StreamScene
 from oddframe.scoring.scorer import Scorer
 from oddframe.scoring.settings import ScoreConfig

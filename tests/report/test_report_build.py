@@ -7,11 +7,11 @@ import pytest
 
 import oddframe
 from oddframe.data import open_dataset
+from oddframe.evaluation.evaluate import evaluate
+from oddframe.judging.floors import FLOORS
+from oddframe.judging.named import parse_protocols
 from oddframe.report.build import Said, build_report
 from oddframe.runs import load_run
-from oddframe.runtime.evaluate import evaluate
-from oddframe.scoring.floors import FLOORS
-from oddframe.scoring.protocols import parse_protocols
 
 MEMORY = {
     "common": {"items": 2048, "in_use": 14},

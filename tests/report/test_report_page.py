@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from oddframe.errors import RunError
+from oddframe.judging.floors import FLOORS
+from oddframe.judging.judge import Roc
+from oddframe.judging.named import PROTOCOLS
 from oddframe.report import page, table
 from oddframe.report.page import Curve, Moment, ReportData, VideoTimeline, render, write_report
 from oddframe.report.timeline import share_text
-from oddframe.scoring.floors import FLOORS
 from oddframe.scoring.fuse import STREAMS
-from oddframe.scoring.judge import Roc
-from oddframe.scoring.protocols import PROTOCOLS
 
 NAN = float("nan")
 EVIL = "<script>alert('x')</script>\"&"

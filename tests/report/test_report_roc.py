@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
+from oddframe.judging.judge import Roc
 from oddframe.report.roc import DRAWN, roc_charts
-from oddframe.scoring.judge import Roc
 
 
 def one(method, auc, protocol="deploy", floor=False, macro=False):

@@ -20,13 +20,13 @@ from made import SMALL, write_set
 from rich.console import Console
 
 from oddframe.errors import ConfigError, RunError
+from oddframe.judging.floors import FLOORS
 from oddframe.metrics.pairs import Wins
 from oddframe.reproduce import job as one
 from oddframe.reproduce import results
 from oddframe.reproduce import run as running
 from oddframe.reproduce.plan import Options, plan
 from oddframe.reproduce.results import commit, read_result, result_file, undone
-from oddframe.scoring.floors import FLOORS
 
 pytestmark = pytest.mark.timeout(900)
 """Every run is a process that imports torch: seconds, but not beside other work."""
@@ -93,11 +93,11 @@ def test_the_pairs_kept_are_those_of_the_rows(made, protocol, method):
 
 def test_a_variant_is_the_same_run_with_another_weight(made):
     from oddframe.data import open_dataset
+    from oddframe.evaluation.evaluate import evaluate
+    from oddframe.judging.judge import judge
+    from oddframe.judging.named import PROTOCOLS
     from oddframe.runs import load_run
     from oddframe.runtime.detector import load
-    from oddframe.runtime.evaluate import evaluate
-    from oddframe.scoring.judge import judge
-    from oddframe.scoring.protocols import PROTOCOLS
 
     root, (job, _), _ = made
     found = read_result(result_file(root / "out", job))

@@ -176,7 +176,7 @@ def test_an_error_in_a_process_is_the_users(shared_run, videos, monkeypatch, tmp
 
 
 def test_every_frame_says_how_much_colour_there_is(shared_run, tmp_path):
-    from oddframe.scoring.light import COLOURED, GREY
+    from oddframe.calibration.light import COLOURED, GREY
 
     def grey(i):
         return np.full((96, 160, 3), 40 + 3 * i, np.uint8)

@@ -17,12 +17,12 @@ from oddframe.data import open_dataset, to_model
 from oddframe.data.flow import write_flow, write_flows
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.errors import ConfigError, DatasetError
+from oddframe.evaluation.evaluate import evaluate
+from oddframe.evaluation.methods import collect
+from oddframe.judging.named import PROTOCOLS, parse_protocols
 from oddframe.models import build, carried
 from oddframe.models.info import describe
 from oddframe.models.msti import MSTIConfig
-from oddframe.runtime.evaluate import evaluate
-from oddframe.runtime.methods import collect
-from oddframe.scoring.protocols import PROTOCOLS, parse_protocols
 
 SIZE, HISTORY = 64, 4
 SETTINGS = ["model.size=64", "model.width=8", "model.memory_items=3"]

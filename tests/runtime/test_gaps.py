@@ -13,12 +13,12 @@ import oddframe
 from encoded import break_bytes, encode
 from oddframe.data import open_dataset
 from oddframe.errors import ConfigError, OddframeWarning
-from oddframe.runtime.compare import compare
-from oddframe.runtime.evaluate import evaluate
-from oddframe.runtime.memories import watching
-from oddframe.runtime.methods import collect as collect_methods
-from oddframe.runtime.scored import holes
-from oddframe.scoring.protocols import parse_protocols
+from oddframe.evaluation.compare import compare
+from oddframe.evaluation.evaluate import evaluate
+from oddframe.evaluation.memories import watching
+from oddframe.evaluation.methods import collect as collect_methods
+from oddframe.evaluation.scored import holes
+from oddframe.judging.named import parse_protocols
 from oddframe.sources import Source
 from oddframe.sources.rate import Pacer
 from oddframe.types import SourceInfo

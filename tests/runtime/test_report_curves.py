@@ -7,11 +7,11 @@ import pytest
 
 import oddframe
 from oddframe.data import open_dataset
+from oddframe.evaluation.evaluate import evaluate
+from oddframe.judging.named import parse_protocols
 from oddframe.report.build import Said, build_report
 from oddframe.report.page import render
 from oddframe.runs import load_run
-from oddframe.runtime.evaluate import evaluate
-from oddframe.scoring.protocols import parse_protocols
 
 
 def reported(run, root, names):

@@ -70,7 +70,7 @@ def test_many_short_streams_take_no_more_memory(shared_run):
 @pytest.mark.skipif(LONG is None, reason="takes minutes: set ODDFRAME_MEMORY_FRAMES=20000")
 @pytest.mark.timeout(3600)
 def test_m2s2l_edge_at_its_own_size_takes_no_more_memory(tmp_path):
-    from oddframe.runtime.bench.video import fresh_run
+    from oddframe.bench.video import fresh_run
 
     run = fresh_run(tmp_path / "RUN", "m2s2l-edge", None)
     assert growth_kb(samples(run, int(LONG or 0))) <= LARGE_KB

@@ -10,9 +10,9 @@ from encoded import encode
 from oddframe.data import frame_labels, open_dataset
 from oddframe.data.dataset import Video
 from oddframe.errors import DatasetError, RunError
+from oddframe.judging.floors import OF_SCENE, floor_scores
 from oddframe.metrics import frame_auc
 from oddframe.scoring import ground as module
-from oddframe.scoring.floors import OF_SCENE, floor_scores
 from oddframe.scoring.ground import fit_ground
 
 

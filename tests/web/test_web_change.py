@@ -13,10 +13,10 @@ from fastapi.testclient import TestClient
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 from stub_run import write_stub
 
+from oddframe.calibration.calibrate import calibrate
+from oddframe.calibration.rate import by_hand, rate_at
 from oddframe.runtime.watch.at_work import AtWork
 from oddframe.runtime.watch.site import CameraConfig, SiteConfig
-from oddframe.scoring.calibrate import calibrate
-from oddframe.scoring.rate import by_hand, rate_at
 from oddframe.web.app import make_app
 from oddframe.web.guard.auth import Access
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 from stub_run import street, write_stub
 
 from encoded import encode
-from oddframe.scoring.calibrate import calibrate
+from oddframe.calibration.calibrate import calibrate
 
 LONG_S = 240
 """Of footage: more than all of it takes."""

@@ -12,7 +12,7 @@ import typer
 from oddframe.cli.console import JSON, stderr, writable_folder
 
 if TYPE_CHECKING:
-    from oddframe.runtime.bench.timing import Tick
+    from oddframe.bench.timing import Tick
 
 
 def run(
@@ -39,10 +39,10 @@ def run(
 
     1 to 2 minutes; some more for all models.
     """
+    from oddframe.bench import Choice, text
+    from oddframe.bench import run as bench
     from oddframe.report.bench import bench_svg
     from oddframe.runs import write_atomic, write_json
-    from oddframe.runtime.bench import Choice, text
-    from oddframe.runtime.bench import run as bench
 
     for file in (json, picture):
         if file is not None:

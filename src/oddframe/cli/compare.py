@@ -46,14 +46,14 @@ def run(
 
     from oddframe.cli.console import frame_bar, writable_folder
     from oddframe.data import frame_labels, label_source, open_dataset
+    from oddframe.evaluation.compare import compare
+    from oddframe.evaluation.methods import How, collect
+    from oddframe.judging.named import parse_protocols
     from oddframe.metrics.rows import format_table, write_rows_json
     from oddframe.report.compare import render_comparison
     from oddframe.report.dots import dots_svg
     from oddframe.report.page import write_page
     from oddframe.runs import write_json
-    from oddframe.runtime.compare import compare
-    from oddframe.runtime.methods import How, collect
-    from oddframe.scoring.protocols import parse_protocols
 
     protocols = parse_protocols(protocol)
     out, json = compared.out, compared.json

@@ -29,7 +29,7 @@ def synth(
 ) -> None:
     """Draw a street scene with anomalies, labels and pixel masks (a small data set to try)."""
     from oddframe.cli.console import frame_bar
-    from oddframe.data.synth import SynthConfig, write_dataset
+    from oddframe.synth import SynthConfig, write_dataset
 
     config = SynthConfig(
         seed=seed, train_clips=train_clips, test_clips=test_clips, train_seconds=train_seconds,

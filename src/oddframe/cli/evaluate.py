@@ -13,8 +13,8 @@ from oddframe.cli.console import JSON, PROTOCOL, RUN, SETTINGS, events_text
 from oddframe.cli.options import Machine, ReadAs
 
 if TYPE_CHECKING:
+    from oddframe.evaluation.evaluate import Evaluation
     from oddframe.metrics.rows import Row
-    from oddframe.runtime.evaluate import Evaluation
 
 SHOWN = 5
 """Clips printed of those that the method is worst at."""
@@ -53,12 +53,12 @@ def run(
 
     from oddframe.cli.console import frame_bar, writable_folder
     from oddframe.data import frame_labels, open_dataset
+    from oddframe.evaluation.evaluate import evaluate, one_class
+    from oddframe.evaluation.memories import watching
+    from oddframe.judging.named import parse_protocols
     from oddframe.metrics.rows import format_table
     from oddframe.runs import load_run, write_json
     from oddframe.runtime.detector import load
-    from oddframe.runtime.evaluate import evaluate, one_class
-    from oddframe.runtime.memories import watching
-    from oddframe.scoring.protocols import parse_protocols
 
     protocols = parse_protocols(protocol)
     loaded = load_run(run).with_settings(settings)

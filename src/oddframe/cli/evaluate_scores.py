@@ -90,14 +90,14 @@ def run(
     from dataclasses import asdict
 
     from oddframe.cli.console import events_text, writable_folder
-    from oddframe.metrics.rows import format_table, write_rows_json
-    from oddframe.scoring.judge_files import (
+    from oddframe.judging.elsewhere import (
         evaluate_events,
         evaluate_region_files,
         evaluate_scores_files,
     )
-    from oddframe.scoring.protocols import parse_protocols
-    from oddframe.scoring.score_files import csv_rates, read_foreign
+    from oddframe.judging.named import parse_protocols
+    from oddframe.judging.score_files import csv_rates, read_foreign
+    from oddframe.metrics.rows import format_table, write_rows_json
     from oddframe.sources.stamps import DEFAULT_FPS
 
     protocols = parse_protocols(protocol)

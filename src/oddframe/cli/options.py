@@ -106,7 +106,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """How scores made elsewhere are to be read (`oddframe.scoring.score_files.Reading`)."""
+    """How scores made elsewhere are to be read (`oddframe.judging.score_files.Reading`)."""
 
     regularity: bool = typer.Option(
         False, "--regularity", help="Foreign scores are regularity: larger = more normal."
@@ -123,7 +123,7 @@ class Foreign:
 
     def reading(self) -> Any:
         """As `score_files.Reading`."""
-        from oddframe.scoring.score_files import Reading as Scores
+        from oddframe.judging.score_files import Reading as Scores
 
         return Scores(self.column, self.only, self.regularity, self._cut(), self.align_end)
 

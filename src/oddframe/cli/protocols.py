@@ -11,7 +11,7 @@ def run(
     """List the evaluation protocols: ours and the peers'."""
     from textwrap import fill
 
-    from oddframe.scoring.protocols import parse_protocols
+    from oddframe.judging.named import parse_protocols
 
     for protocol in parse_protocols(names):
         print(fill(protocol.text, 96, initial_indent="    ", subsequent_indent="    ").join(

@@ -17,12 +17,12 @@ from oddframe.data.check_labels import (
     read_labels,
     read_masks,
 )
+from oddframe.data.compact import damaged
 from oddframe.data.dataset import Dataset, Video, numbers
-from oddframe.data.label_files import Labels
+from oddframe.data.label_readers import Labels
 from oddframe.data.labels import label_source
 from oddframe.data.manifest import manifest, manifest_hash
 from oddframe.data.official import Official, label_set, label_shift, recognise
-from oddframe.data.prepared import damaged
 from oddframe.errors import SourceError
 
 Progress = Callable[[str, int, int | None], None]

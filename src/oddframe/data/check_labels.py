@@ -10,7 +10,7 @@ import numpy as np
 
 from oddframe.data.check_frames import check_numbers, some
 from oddframe.data.dataset import Dataset, LabelFiles, Video, numbers
-from oddframe.data.label_files import (
+from oddframe.data.label_readers import (
     Intervals,
     Labels,
     as_labels,

@@ -24,11 +24,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.data.compact import FOLDERS
 from oddframe.data.dataset import Dataset
 from oddframe.data.flow import INDEX, read_flow
 from oddframe.data.frames import FrameStore
 from oddframe.data.manifest import footage_hashes
-from oddframe.data.prepared import FOLDERS
 from oddframe.errors import ConfigError, DatasetError
 
 SUFFIXES = (".npy", ".flo")

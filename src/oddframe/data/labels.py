@@ -14,7 +14,7 @@ import numpy as np
 
 from oddframe.data import masks
 from oddframe.data.dataset import Dataset, LabelFiles, Video, video_frames, video_times
-from oddframe.data.label_files import (
+from oddframe.data.label_readers import (
     CsvRow,
     Intervals,
     Labels,

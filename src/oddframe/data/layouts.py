@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from oddframe.data import prepared
+from oddframe.data import compact
 from oddframe.data.dataset import (
     MAX_DEPTH,
     Dataset,
@@ -128,7 +128,7 @@ def _flat(root: Path) -> Dataset | None:
 
 
 LAYOUTS: tuple[tuple[str, str, Callable[[Path], Dataset | None]], ...] = (
-    ("prepared", "what `oddframe data prepare` writes", prepared.detect),
+    ("prepared", "what `oddframe data prepare` writes", compact.detect),
     ("ucsd", "Train/Train001/*.tif + Test/Test001", _ucsd),
     ("avenue", "training_videos/*.avi + testing_videos/*.avi", _avenue),
     ("shanghaitech", "training/videos + testing/frames + testing/test_frame_mask", _shanghaitech),

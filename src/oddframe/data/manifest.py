@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
+from oddframe.data.compact import read_prepared
 from oddframe.data.dataset import Dataset, Video
-from oddframe.data.prepared import read_prepared
 from oddframe.sources.images import list_images
 
 MIB = 1 << 20

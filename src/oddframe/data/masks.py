@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.data.dataset import Dataset, LabelFiles, Video, numbers
-from oddframe.data.label_files import load_array, load_mat, load_npz_array, npz_keys
+from oddframe.data.label_readers import load_array, load_mat, load_npz_array, npz_keys
 from oddframe.errors import DatasetError
 from oddframe.sources.images import list_images, read_image
 from oddframe.sources.names import same_text

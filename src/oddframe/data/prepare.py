@@ -22,13 +22,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from oddframe.data.dataset import Dataset, Video
-from oddframe.data.footage import is_grey
-from oddframe.data.label_files import Labels
-from oddframe.data.labels import check_lengths, frame_labels, has_labels, known_set, label_source
-from oddframe.data.manifest import manifest, manifest_hash
-from oddframe.data.masks import pixel_masks
-from oddframe.data.prepared import (
+from oddframe.data.compact import (
     FOLDERS,
     LABELS,
     MANIFEST,
@@ -39,6 +33,12 @@ from oddframe.data.prepared import (
     is_whole,
     read_prepared,
 )
+from oddframe.data.dataset import Dataset, Video
+from oddframe.data.footage import is_grey
+from oddframe.data.label_readers import Labels
+from oddframe.data.labels import check_lengths, frame_labels, has_labels, known_set, label_source
+from oddframe.data.manifest import manifest, manifest_hash
+from oddframe.data.masks import pixel_masks
 from oddframe.errors import DatasetError
 from oddframe.sources.array import SUFFIX, write_header, write_rate
 

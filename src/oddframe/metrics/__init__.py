@@ -1,6 +1,6 @@
 """Detection metrics over lists of per-video arrays (numpy; OpenCV for connected components only).
 
-An AUC without its protocol is half a number: `oddframe.scoring.protocol` prints it beside.
+An AUC without its protocol is half a number: `oddframe.judging.protocol` prints it beside.
 """
 
 from oddframe.metrics.events import (

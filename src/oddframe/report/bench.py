@@ -1,26 +1,23 @@
-"""The picture of a bench: a bar per row, and where a whole divides into parts, one bar of parts.
-
-SVG without scripts or fonts of its own, on white, so that it can stand in a README.
-"""
+"""The picture of a bench: a bar per row, and where a whole divides into parts, one bar of parts."""
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
+
+from oddframe.report.svg import FAINT, INK, bar, picture, words
 
 WIDTH, MARGIN, LABELS = 800, 20, 230
 """Pixels: the picture, its border, the column of names."""
 ROW, BAR, TITLE = 24, 15, 34
 """Pixels: from row to row, height of a bar, height of a table's title."""
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#a463f2", "#9c9c9c")
-INK, FAINT = "#1b1e23", "#666c75"
 
 
 def bench_svg(found: dict[str, Any]) -> str:
-    """Draw what `oddframe.runtime.bench.run` gives, tables below one another, as an SVG."""
+    """Draw what `oddframe.bench.run` gives, tables below one another, as an SVG."""
     parts, y = [], MARGIN
     for table in found["tables"]:
-        parts.append(_text(MARGIN, y + 14, table["title"], INK, weight=600))
+        parts.append(words(MARGIN, y + 14, table["title"], INK, weight=600))
         draw = _whole if any(c["key"] == "share" for c in table["columns"]) else _bars
         drawn, y = draw(table["rows"], y + TITLE)
         parts += [*drawn]
@@ -29,12 +26,8 @@ def bench_svg(found: dict[str, Any]) -> str:
     line = (
         f"{m['threads']} threads on {m['cores']} cores ({m['cpu_capability']}), torch {m['torch']}"
     )
-    parts.append(_text(MARGIN, y, line, FAINT))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + MARGIN}" '
-        f'viewBox="0 0 {WIDTH} {y + MARGIN}" font-family="system-ui, sans-serif" font-size="12">'
-        f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
-    )
+    parts.append(words(MARGIN, y, line, FAINT))
+    return picture(WIDTH, y + MARGIN, parts)
 
 
 def _bars(rows: list[dict[str, Any]], y: int) -> tuple[list[str], int]:
@@ -45,9 +38,9 @@ def _bars(rows: list[dict[str, Any]], y: int) -> tuple[list[str], int]:
     for row in rows:
         x, width = MARGIN + LABELS, max(1.0, room * row["ms"] / longest)
         parts += [
-            _text(x - 8, y + 12, row["name"], INK, anchor="end"),
+            words(x - 8, y + 12, row["name"], INK, anchor="end"),
             _box(x, y, width, COLOURS[0]),
-            _text(x + width + 6, y + 12, f"{_short(row['ms'])} ms", FAINT),
+            words(x + width + 6, y + 12, f"{_short(row['ms'])} ms", FAINT),
         ]
         y += ROW
     return parts, y
@@ -69,35 +62,26 @@ def _whole(rows: list[dict[str, Any]], y: int) -> tuple[list[str], int]:
     parts, left = [], MARGIN + LABELS
     for row in rows[: base + 1]:
         ms, x = row["ms_per_frame"], float(left)
-        parts.append(_text(left - 8, y + 12, row["name"], INK, anchor="end"))
+        parts.append(words(left - 8, y + 12, row["name"], INK, anchor="end"))
         divided = coloured if row is rows[base] else [(("", ms), INK)]
         for (_, part), colour in divided:
             parts.append(_box(x, y, part * scale, colour))
             x += part * scale
-        parts.append(_text(x + 6, y + 12, f"{_short(ms)} ms a frame", FAINT))
+        parts.append(words(x + 6, y + 12, f"{_short(ms)} ms a frame", FAINT))
         y += ROW
     at = float(left)
     for (name, ms), colour in coloured:
         label = f"{name} {_short(ms)}"
         parts += [
-            f'<rect x="{at:.1f}" y="{y}" width="10" height="10" fill="{colour}"/>',
-            _text(at + 14, y + 9, label, INK),
+            bar(at, y, 10, 10, colour),
+            words(at + 14, y + 9, label, INK),
         ]
         at += 24 + 6.2 * len(label)
     return parts, y + ROW
 
 
 def _box(x: float, y: float, width: float, colour: str) -> str:
-    return f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colour}"/>'
-
-
-def _text(
-    x: float, y: float, text: str, colour: str, *, anchor: str = "start", weight: int = 400
-) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y}" fill="{colour}" text-anchor="{anchor}" '
-        f'font-weight="{weight}">{escape(text)}</text>'
-    )
+    return bar(x, y, width, BAR, colour)
 
 
 def _short(ms: float) -> str:

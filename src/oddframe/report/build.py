@@ -17,12 +17,12 @@ import torch
 from oddframe.data import Dataset, pixel_masks
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.official import benchmark_of
+from oddframe.evaluation.evaluate import Evaluation
+from oddframe.evaluation.scored import VideoScores
 from oddframe.models.in_use import in_use_text
 from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
 from oddframe.runs import CURVE, Run
 from oddframe.runtime.detector import Detector
-from oddframe.runtime.evaluate import Evaluation
-from oddframe.runtime.scored import VideoScores
 from oddframe.sources import open_source
 from oddframe.types import Image, Map
 

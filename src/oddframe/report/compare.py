@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.data import Dataset, pixel_masks
+from oddframe.evaluation.compare import Comparison, Disagreement
+from oddframe.evaluation.methods import Method
+from oddframe.judging.judge import judge
 from oddframe.report import sections
 from oddframe.report.content import Moment, ReportData
 from oddframe.report.page import document
@@ -20,9 +23,6 @@ from oddframe.report.roc import roc_charts
 from oddframe.report.scores import ranks
 from oddframe.report.table import Row, percent, scroll, value_of
 from oddframe.report.words import PROTOCOLS, glossary, method_in_words
-from oddframe.runtime.compare import Comparison, Disagreement
-from oddframe.runtime.methods import Method
-from oddframe.scoring.judge import judge
 from oddframe.sources import open_source
 from oddframe.types import Image
 

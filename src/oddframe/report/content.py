@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from oddframe.scoring.judge import Roc
+from oddframe.judging.judge import Roc
 from oddframe.types import Image, Map
 
 Series = NDArray[np.floating[Any]]

@@ -1,15 +1,12 @@
-"""The picture of a comparison: a line of dots per protocol, a colour per method.
-
-SVG without scripts or fonts of its own, on white, so that it can stand in a README.
-"""
+"""The picture of a comparison: a line of dots per protocol, a colour per method."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from oddframe.report.plot import nice_ticks, number
+from oddframe.report.svg import FAINT, GRID, INK, dot, picture, words
 
 WIDTH, LABELS, RIGHT, TOP, BOTTOM = 860, 170, 24, 64, 40
 STEP = 9
@@ -17,7 +14,6 @@ STEP = 9
 GAP = 12
 """Pixels between two protocols."""
 COLOURS = ("#0072b2", "#d55e00", "#00795a", "#a8558a", "#8a6500", "#4a4a4a", "#6c7f93")
-INK, FAINT, GRID = "#1b1f24", "#5b6570", "#e6e9ed"
 LOWEST = 0.4
 """AUC at the left edge at most: what is below chance is all alike."""
 
@@ -53,11 +49,7 @@ def dots_svg(rows: Sequence[Row]) -> str:
             row = found.get((method, protocol))
             if row is not None and row["auc"] is not None:
                 parts.append(_dot(row, x, y + 4 + STEP * j, COLOURS[j % len(COLOURS)]))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
-        f'viewBox="0 0 {WIDTH} {height}" font-family="system-ui, sans-serif" font-size="12">'
-        f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
-    )
+    return picture(WIDTH, height, parts)
 
 
 def _dot(row: Row, x: Any, y: float, colour: str) -> str:
@@ -66,12 +58,8 @@ def _dot(row: Row, x: Any, y: float, colour: str) -> str:
     if low is not None and high is not None:
         d = f"M{x(low):.1f} {y:.1f}H{x(high):.1f}"
         line = f'<path d="{d}" stroke="{colour}" stroke-opacity=".35" stroke-width="1.6"/>'
-    fill = "#fff" if row.get("floor") else colour
     title = f"{row['method']}, {row['protocol']}: {100 * row['auc']:.2f} %"
-    return (
-        f'{line}<circle cx="{x(row["auc"]):.1f}" cy="{y:.1f}" r="3.6" fill="{fill}" '
-        f'stroke="{colour}" stroke-width="1.6"><title>{escape(title)}</title></circle>'
-    )
+    return line + dot(x(row["auc"]), y, colour, hollow=bool(row.get("floor")), title=title)
 
 
 def _legend(methods: Sequence[str], rows: Sequence[Row]) -> list[str]:
@@ -79,21 +67,7 @@ def _legend(methods: Sequence[str], rows: Sequence[Row]) -> list[str]:
     parts, x = [], 16.0
     for j, method in enumerate(methods):
         colour = COLOURS[j % len(COLOURS)]
-        fill = "#fff" if method in floors else colour
-        parts.append(
-            f'<circle cx="{x + 4:.1f}" cy="40" r="3.6" fill="{fill}" stroke="{colour}" '
-            'stroke-width="1.6"/>'
-        )
+        parts.append(dot(x + 4, 40, colour, hollow=method in floors))
         parts.append(words(x + 13, 44, method, FAINT))
         x += 30 + 7.2 * len(method)
     return parts
-
-
-def words(
-    x: float, y: float, text: str, colour: str, *, anchor: str = "start", weight: int = 400
-) -> str:
-    """A line of text at a place of an SVG."""
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}" '
-        f'font-weight="{weight}">{escape(text)}</text>'
-    )

@@ -7,9 +7,9 @@ from html import escape
 
 import numpy as np
 
+from oddframe.judging.judge import Roc
 from oddframe.report.plot import Line, chart, span_axis
 from oddframe.report.table import percent
-from oddframe.scoring.judge import Roc
 
 DRAWN = 6
 """Curves in one chart: as many as there are colours."""

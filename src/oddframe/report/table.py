@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from oddframe.judging.floors import FLOORS
 from oddframe.report.content import ReportData
 from oddframe.report.plot import number
 from oddframe.report.words import COLUMNS, PROTOCOLS, method_in_words
-from oddframe.scoring.floors import FLOORS
 
 Row = Mapping[str, object]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from oddframe.scoring.floors import IN_WORDS
-from oddframe.scoring.protocol import SCORE_TEXT
+from oddframe.judging.floors import IN_WORDS
+from oddframe.judging.protocol import SCORE_TEXT
 
 PROTOCOLS = {
     "deploy": "as a camera gets it: no later frame, nothing of the test set",

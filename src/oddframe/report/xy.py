@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
-from oddframe.report.dots import COLOURS, FAINT, GRID, INK, words
+from oddframe.report.dots import COLOURS
 from oddframe.report.plot import Axis, log_axis, nice_ticks, number, span_axis
+from oddframe.report.svg import FAINT, GRID, INK, dot, picture, words
 
 WIDTH, HEIGHT = 860, 460
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 64, 52
@@ -56,8 +56,8 @@ def cost_svg(points: Sequence[Point], title: str, unit: str) -> str:
     xs = log_axis(np.array([p.x for p in points])) or Axis(1, 10)
     ys = _auc_axis([v for p in points for v in (p.auc, p.low, p.high)])
     parts = _frame(title, unit, xs, ys)
-    parts += [_dot(16, 40, INK, "#fff"), words(26, 44, "as printed in its paper", FAINT)]
-    parts += [_dot(196, 40, COLOURS[0], COLOURS[0]),
+    parts += [dot(16, 40, INK, hollow=True), words(26, 44, "as printed in its paper", FAINT)]
+    parts += [dot(196, 40, COLOURS[0]),
               words(206, 44, "measured here, 95 % over videos", FAINT)]  # fmt: skip
     taken: list[tuple[float, float, float, float]] = []
     places = [(_x(xs, p.x), _y(ys, p.auc)) for p in points]
@@ -68,9 +68,9 @@ def cost_svg(points: Sequence[Point], title: str, unit: str) -> str:
             d = f"M{x:.1f} {_y(ys, p.low):.1f}V{_y(ys, p.high):.1f}"
             parts.append(f'<path d="{d}" stroke="{colour}" stroke-opacity=".35"/>')
         said = f"{p.name}: {p.auc:.1f} % at {number(p.x)} {unit}"
-        parts.append(_dot(x, y, colour, colour if p.measured else "#fff", said))
+        parts.append(dot(x, y, colour, hollow=not p.measured, title=said))
         parts.append(_beside(p.name, x, y, colour if p.measured else FAINT, taken))
-    return _svg(parts)
+    return picture(WIDTH, HEIGHT, parts)
 
 
 def sweep_svg(series: Sequence[Series], title: str, setting: str) -> str:
@@ -85,7 +85,7 @@ def sweep_svg(series: Sequence[Series], title: str, setting: str) -> str:
     at = 16.0
     for i, s in enumerate(series):
         colour = COLOURS[i % len(COLOURS)]
-        parts += [_dot(at, 40, colour, colour), words(at + 10, 44, s.name, FAINT)]
+        parts += [dot(at, 40, colour), words(at + 10, 44, s.name, FAINT)]
         at += 40 + CHARACTER * len(s.name)
         places = [(_x(xs, x), _y(ys, y)) for x, y in zip(s.x, s.auc, strict=True)]
         line = " ".join(f"{x:.1f} {y:.1f}" for x, y in places)
@@ -98,8 +98,8 @@ def sweep_svg(series: Sequence[Series], title: str, setting: str) -> str:
                 d = f"M{side:.1f} {_y(ys, low):.1f}V{_y(ys, high):.1f}"
                 parts.append(f'<path d="{d}" stroke="{colour}" stroke-opacity=".35"/>')
             said = f"{s.name}, {setting} {number(s.x[j])}: {s.auc[j]:.2f} %"
-            parts.append(_dot(x, y, colour, colour, said))
-    return _svg(parts)
+            parts.append(dot(x, y, colour, title=said))
+    return picture(WIDTH, HEIGHT, parts)
 
 
 def _auc_axis(values: Sequence[float | None]) -> Axis:
@@ -132,14 +132,6 @@ def _y(axis: Axis, value: float) -> float:
     return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * float(axis.unit(value))
 
 
-def _dot(x: float, y: float, stroke: str, fill: str, title: str = "") -> str:
-    said = f"<title>{escape(title)}</title>" if title else ""
-    return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.8" fill="{fill}" stroke="{stroke}" '
-        f'stroke-width="1.6">{said}</circle>'
-    )
-
-
 def _beside(
     name: str, x: float, y: float, colour: str, taken: list[tuple[float, float, float, float]]
 ) -> str:
@@ -163,11 +155,3 @@ def _beside(
 
 def _touch(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _svg(parts: Sequence[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="system-ui, sans-serif" font-size="12">'
-        f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
-    )

@@ -30,6 +30,13 @@ from oddframe.data import Dataset, footage_hashes, label_source, open_dataset
 from oddframe.data.dataset import video_fps
 from oddframe.data.official import benchmark_of
 from oddframe.errors import OddframeError, RunError
+from oddframe.evaluation.evaluate import Evaluation, evaluate, judged
+from oddframe.evaluation.memories import watching
+from oddframe.evaluation.scored import VideoScores
+from oddframe.judging.floors import BEST
+from oddframe.judging.judge import evaluate_arrays, judge
+from oddframe.judging.named import PROTOCOLS
+from oddframe.judging.paper import PaperScore
 from oddframe.metrics.pairs import Wins
 from oddframe.models import ablation_name, build
 from oddframe.models.info import cost
@@ -44,14 +51,7 @@ from oddframe.reproduce.results import (
 )
 from oddframe.runs import CARD, RESUME, Run, load_run, write_json
 from oddframe.runtime.detector import Detector, load
-from oddframe.runtime.evaluate import Evaluation, evaluate, judged
-from oddframe.runtime.memories import watching
-from oddframe.runtime.scored import VideoScores
-from oddframe.scoring.floors import BEST
 from oddframe.scoring.fuse import FUSING
-from oddframe.scoring.judge import evaluate_arrays, judge
-from oddframe.scoring.paper import PaperScore
-from oddframe.scoring.protocols import PROTOCOLS
 from oddframe.scoring.settings import ScoreConfig, score_again
 from oddframe.train.progress import STATE
 from oddframe.train.run import Budget, Wanted, configs, fit

@@ -71,7 +71,7 @@ class Job:
     """Plain values of the groups model, train and score."""
     variants: tuple[Variant, ...] = field(default=())
     memory: bool = False
-    """Also measure what the memories do (`runtime.memories`)."""
+    """Also measure what the memories do (`evaluation.memories`)."""
 
     @property
     def clock(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from oddframe.errors import RunError
+from oddframe.judging.floors import BEST
 from oddframe.models import MODELS
 from oddframe.models.papers import NAMES, OTHERS
 from oddframe.report.xy import Point, Series, cost_svg, sweep_svg
@@ -22,11 +23,10 @@ from oddframe.reproduce.measure import (
 from oddframe.reproduce.results import Result, read_failures, read_results
 from oddframe.reproduce.tables import Table
 from oddframe.runs import write_atomic
-from oddframe.scoring.floors import BEST
 
 PAGE = "README.md"
 WAYS = {"with": "as trained", "constant": "one constant", "without": "nothing"}
-"""What is read from the memories (`runtime.memories.WAYS`), in words."""
+"""What is read from the memories (`evaluation.memories.WAYS`), in words."""
 COLUMNS = {
     ("paper", ""): "`paper`",
     ("deploy", "own"): "`deploy`, own streams",

@@ -1,1 +1,1 @@
-"""Using a trained run: score files, follow streams, evaluate on labelled sets."""
+"""Using a trained run: score files, follow streams, watch cameras."""

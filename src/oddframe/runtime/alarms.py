@@ -5,7 +5,7 @@
     for alarm in alarms.finish(): ...
 
 Levels of 1 and more that are less than 10 s apart are one alarm: what a rate of alarms a day counts
-(`scoring.calibrate`), and what `events.rules` make of a camera.
+(`calibration.calibrate`), and what `events.rules` make of a camera.
 """
 
 from __future__ import annotations

@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from oddframe.calibration.calibrate import calibrate
+from oddframe.calibration.light import lights_of
 from oddframe.data import Dataset, footage_hashes, open_dataset
 from oddframe.errors import ConfigError, DatasetError, OddframeWarning
 from oddframe.runs import Run, check_own, load_run, locked, write_calibration
 from oddframe.runtime.days import Days, score_days
 from oddframe.runtime.detector import load
-from oddframe.scoring.calibrate import calibrate
-from oddframe.scoring.light import lights_of
 from oddframe.sources import Reading
 
 

@@ -28,6 +28,7 @@ from oddframe.data.dataset import Dataset
 from oddframe.data.flow_folder import FlowFolder, VideoFlow, flow_folder, needs_flow
 from oddframe.device import pick_device
 from oddframe.errors import ConfigError, OddframeWarning
+from oddframe.judging.paper import PaperScore
 from oddframe.models.base import Ranges, Terms, VADModel
 from oddframe.pictures import Plain
 from oddframe.process import prepare
@@ -39,7 +40,6 @@ from oddframe.runtime.onnx_scorer import OnnxScorer, step_of
 from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.lag import Lag, frames_of
 from oddframe.scoring.look import FLOW_LAG
-from oddframe.scoring.paper import PaperScore
 from oddframe.scoring.scorer import Compared, Precision, Prepared, Scorer, ScorerState
 from oddframe.sources import Reading, Source, open_as
 from oddframe.sources.rate import Pacer, pacer, pacing_text

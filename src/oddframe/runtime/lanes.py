@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.calibration.light import SMALL_PX, colourfulness
 from oddframe.data.dataset import Video
 from oddframe.runtime.detector import Detector
 from oddframe.scoring.lag import centred_median
-from oddframe.scoring.light import SMALL_PX, colourfulness
 from oddframe.scoring.scorer import Prepared, ScorerState
 from oddframe.sources import Source
 from oddframe.sources.base import Later
@@ -60,7 +60,7 @@ class Scored:
     score: Floats
     time_s: Floats
     colour: Floats
-    """How much colour there is (`scoring.light`), looked at once a second."""
+    """How much colour there is (`calibration.light`), looked at once a second."""
     whole: bool = True
     """Not stopped on the way."""
 

@@ -1,1 +1,1 @@
-"""From error maps to scores: local means, the scene, fusion, thresholds, protocols, floors."""
+"""From error maps to scores: local means, the scene, fusion."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from oddframe.calibration.calibrate import calibrate
 from oddframe.data.blobs import Sizes
 from oddframe.data.frames import FrameStore
 from oddframe.data.made.cuts import Cuts, cut_out
@@ -26,7 +27,6 @@ from oddframe.errors import RunError
 from oddframe.models.base import VADModel
 from oddframe.models.in_use import in_use, items_in_use
 from oddframe.pictures import resize_bgr
-from oddframe.scoring.calibrate import calibrate
 from oddframe.scoring.lag import centred_median, frames_of
 from oddframe.scoring.look import SIZE_PX, Grey, Looks
 from oddframe.scoring.scene import SceneFit, StreamScene

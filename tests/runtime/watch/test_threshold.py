@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from oddframe.calibration.calibrate import calibrate
+from oddframe.calibration.light import HOLD_S
 from oddframe.events.event import Event
 from oddframe.events.store import Store
 from oddframe.pictures import Plain
 from oddframe.runtime.watch import threshold as module
 from oddframe.runtime.watch.feed import LiveFrame
 from oddframe.runtime.watch.threshold import Threshold
-from oddframe.scoring.calibrate import calibrate
-from oddframe.scoring.light import HOLD_S
 
 GREY = Plain(np.full((48, 64, 3), 90, np.uint8))
 COLOURED = Plain(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from oddframe.data.synth import SynthConfig, render_clip
 from oddframe.runtime.watch import upheaval
 from oddframe.runtime.watch.upheaval import SIZE, State, step
 from oddframe.sources import open_source
+from oddframe.synth import SynthConfig, render_clip
 
 FPS = 10
 WHEN = 30

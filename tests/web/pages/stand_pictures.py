@@ -10,7 +10,7 @@ import av
 import cv2
 import numpy as np
 
-from oddframe.data.synth import SynthConfig, render_clip
+from oddframe.synth import SynthConfig, render_clip
 
 VIDEOS = "ODDFRAME_STAND_VIDEOS"
 """Paths of videos with : between them; each camera in turn is one. Only for looking."""

@@ -19,16 +19,16 @@ import time
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from oddframe.calibration.calibrate import LOWEST, threshold_of
+from oddframe.calibration.changes import BOUNDS, DAILY, since_hand
+from oddframe.calibration.fixed import Fixed
+from oddframe.calibration.light import SMALL_PX, Light, Mode, colourfulness
+from oddframe.calibration.rate import side_of_light
+from oddframe.calibration.running import Running
 from oddframe.errors import ConfigError
 from oddframe.events.event import Event
 from oddframe.events.store import Calibration, Store
 from oddframe.runtime.watch.feed import LiveFrame
-from oddframe.scoring.calibrate import LOWEST, threshold_of
-from oddframe.scoring.changes import BOUNDS, DAILY, since_hand
-from oddframe.scoring.fixed import Fixed
-from oddframe.scoring.light import SMALL_PX, Light, Mode, colourfulness
-from oddframe.scoring.rate import side_of_light
-from oddframe.scoring.running import Running
 
 log = logging.getLogger("oddframe.runtime.watch")
 

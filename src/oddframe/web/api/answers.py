@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
+from oddframe.calibration.light import Mode as Light
 from oddframe.events.event import Ended, Severity, State
 from oddframe.events.store import Gap, Record
 from oddframe.events.store.record import Verdict
 from oddframe.runtime.watch import upheaval
-from oddframe.scoring.light import Mode as Light
 from oddframe.sources.why import Why
 from oddframe.web.metrics import sees
 

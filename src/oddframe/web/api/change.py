@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from oddframe.calibration.light import Mode as Light
+from oddframe.calibration.rate import rate_at
 from oddframe.errors import ConfigError
 from oddframe.events.event import Severity
 from oddframe.events.store import Calibration
 from oddframe.events.zones import Mask, Zone
 from oddframe.runtime.watch.camera import without_run
 from oddframe.runtime.watch.threshold import HIGHEST
-from oddframe.scoring.light import Mode as Light
-from oddframe.scoring.rate import rate_at
 from oddframe.web.api.answers import Answer, Problem, utc
 from oddframe.web.api.cameras import known, no_camera
 

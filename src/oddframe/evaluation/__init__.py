@@ -1,0 +1,1 @@
+"""RUNs on labelled data sets: scored, judged and compared."""

@@ -1,0 +1,168 @@
+"""Several methods on one data set: the same frames for all, and whether they truly differ.
+
+Letters: n frames of one video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddframe.errors import ConfigError
+from oddframe.evaluation.methods import Method
+from oddframe.evaluation.scored import holes
+from oddframe.judging.judge import Judged, Roc, evaluate_arrays, judge, roc
+from oddframe.judging.named import for_missing
+from oddframe.judging.protocol import Protocol
+from oddframe.metrics.pairs import difference
+from oddframe.metrics.rows import Row
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A frame that two methods rank differently among all frames judged."""
+
+    video: str
+    frame: int
+    abnormal: bool
+    first: tuple[str, float]
+    """Method and the share of frames that it ranks below this one."""
+    second: tuple[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What `compare` found."""
+
+    methods: tuple[Method, ...]
+    labels: Mapping[str, NDArray[np.uint8]]
+    rows: list[Row]
+    """One per method and protocol."""
+    differences: list[Row]
+    """One per method after the first and micro protocol: AUC minus that of the first method."""
+    disagreements: list[Disagreement]
+    shown: Protocol
+    """Of disagreements and curves: `deploy`, or the first protocol where it was not asked for."""
+    rocs: Sequence[Roc]
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"rows": self.rows, "differences": self.differences}
+
+
+def compare(
+    methods: Sequence[Method],
+    labels: Mapping[str, NDArray[np.uint8]],
+    protocols: Sequence[Protocol],
+    source: str = "",
+) -> Comparison:
+    """Judge all methods on the same frames: those for which each of them has a score.
+
+    Raises:
+        ProtocolError: scores and labels that do not fit.
+        ConfigError: two methods of one name, or none.
+    """
+    names = [m.name for m in methods]
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(
+            f"A comparison needs methods of different names, found {', '.join(names) or 'none'}. "
+            "Name scores with NAME=FILE, and runs by their folders."
+        )
+    methods = _seeing_alike(methods)
+    rows, differences, rocs = list[Row](), list[Row](), list[Roc]()
+    for protocol in protocols:
+        shared = _shared(protocol, methods)
+        for method in methods:
+            used = method.stated(shared)
+            scores = method.under(protocol)
+            row = evaluate_arrays(method.name, scores, labels, used, source)
+            rows.append({**row, "floor": method.floor, "select": used.select})
+            rocs.append(roc(method.name, scores, labels, used, floor=method.floor))
+        if protocol.average == "micro":
+            differences += _differences(methods, labels, shared)
+    first = next((p for p in protocols if p.name == "deploy"), protocols[0])
+    shown = _shared(first, methods)
+    apart = _disagreements(methods, labels, shown)
+    return Comparison(tuple(methods), labels, rows, differences, apart, shown, rocs)
+
+
+def _seeing_alike(methods: Sequence[Method]) -> Sequence[Method]:
+    """The methods, none of which is judged on frames that a run is blind for (`holes`)."""
+    runs = [
+        {v: holes(x, m.usual) for v, x in m.scores.items()} for m in methods if m.paper is not None
+    ]
+    if not any(blind.any() for run in runs for blind in run.values()):
+        return methods
+    blind = {video: np.logical_or.reduce([run[video] for run in runs]) for video in runs[0]}
+    return [replace(m, blind=blind) for m in methods]
+
+
+def _shared(protocol: Protocol, methods: Sequence[Method]) -> Protocol:
+    """The protocol over the frames that all methods have scores for."""
+    first = max(m.usual for m in methods)
+    last = max(m.missing_end for m in methods)
+    return for_missing(replace(protocol, drop=protocol.drop or 0), first, last)
+
+
+def _differences(
+    methods: Sequence[Method], labels: Mapping[str, Any], protocol: Protocol
+) -> list[Row]:
+    """AUC of each method minus that of the first, with a paired interval over videos."""
+    judged = [judge(m.under(protocol), labels, m.stated(protocol)) for m in methods]
+    base = judged[0].wins
+    rows = []
+    for method, one in zip(methods[1:], judged[1:], strict=True):
+        rows.append(difference(method.name, methods[0].name, protocol.name, one.wins, base))
+    return rows
+
+
+SHOWN = 6
+"""Frames shown of those that methods disagree about."""
+APART = 25
+"""Frames of one video between two that are shown."""
+
+
+def _disagreements(
+    methods: Sequence[Method], labels: Mapping[str, Any], protocol: Protocol
+) -> list[Disagreement]:
+    """Where the first method and each other learned one (else the best floor) differ most."""
+    learned = [m for m in methods if not m.floor]
+    others = [m for m in learned if m is not methods[0]] or [m for m in methods[1:]][-1:]
+    if not others:
+        return []
+    base = judge(methods[0].under(protocol), labels, methods[0].stated(protocol))
+    ranks = _ranks(base)
+    each = max(1, SHOWN // len(others))
+    found: list[Disagreement] = []
+    for other in others[:SHOWN]:
+        theirs = _ranks(judge(other.under(protocol), labels, other.stated(protocol)))
+        place = [(i, t) for i, y in enumerate(base.labels) for t in range(y.size)]
+        order = np.argsort(-np.abs(np.concatenate(ranks) - np.concatenate(theirs)), kind="stable")
+        taken: list[tuple[int, int]] = []
+        for k in order:
+            i, t = place[int(k)]
+            if all(i != j or abs(t - u) >= APART for j, u in taken):
+                taken.append((i, t))
+                found.append(
+                    Disagreement(
+                        base.names[i], int(base.frames[i][t]), bool(base.labels[i][t]),
+                        (methods[0].name, float(ranks[i][t])), (other.name, float(theirs[i][t])),
+                    )
+                )  # fmt: skip
+            if len(taken) == each:
+                break
+    return found
+
+
+def _ranks(judged: Judged) -> list[Floats]:
+    """Share of all judged frames that score lower (ties half), per video."""
+    whole = np.concatenate(judged.scores)
+    ordered = np.sort(whole)
+    both = np.searchsorted(ordered, whole) + np.searchsorted(ordered, whole, side="right")
+    return np.split(both / (2 * whole.size), np.cumsum([s.size for s in judged.scores])[:-1])

@@ -1,0 +1,328 @@
+"""A detector on a labelled data set: every number with its protocol, floors in the same pass.
+
+Each test video is read once; detector and floors see the same frames in the same order. Nothing
+is chosen on the test clips here; every row states what the run's weights and settings are.
+
+Letters: n frames of one video, h w rows and columns of its pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddframe.data import (
+    Dataset,
+    check_lengths,
+    frame_labels,
+    label_source,
+    pixel_masks,
+)
+from oddframe.data.flow_folder import VideoFlow
+from oddframe.data.label_readers import Labels
+from oddframe.data.labels import video_frames
+from oddframe.data.official import benchmark_of
+from oddframe.errors import DatasetError, ProtocolError
+from oddframe.evaluation.places import Heats, Hits, Localisation, Regions
+from oddframe.evaluation.scored import VideoScores, floors_of, fps_of, holes, leading, score_video
+from oddframe.judging.floors import BEST, FLOORS, Floors
+from oddframe.judging.judge import (
+    Judged,
+    Roc,
+    check_scale,
+    evaluate_arrays,
+    judge,
+    per_video,
+    roc,
+)
+from oddframe.judging.paper import PaperScore
+from oddframe.judging.protocol import Protocol
+from oddframe.metrics.events import EventScore, event_score
+from oddframe.metrics.pairs import difference
+from oddframe.metrics.rows import Row
+from oddframe.runtime.detector import Detector, Progress
+from oddframe.scoring.fuse import NO_NETWORK, STREAMS
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a detector reached on a data set."""
+
+    rows: list[Row]
+    """One per method and protocol; floors among them, with "floor": true."""
+    videos: list[VideoScores]
+    worst: list[Row]
+    """Test videos by what they cost (see `per_video`), under `worst_of`."""
+    worst_of: str
+    """Method and protocol of `worst` and `curves`."""
+    curves: dict[str, Floats]
+    """Per video (n,) what is judged under that protocol, as it is judged; NaN where nothing is."""
+    causal: bool
+    """`curves` are the run's own causal scores, which its threshold is for."""
+    localisation: Localisation | None
+    """None where the data set has no pixel masks."""
+    regions: Regions | None = None
+    """None where the data set has no pixel masks, or they were not asked for."""
+    events: EventScore | None = None
+    """What the run's own threshold finds; None where it is not calibrated."""
+    rocs: Sequence[Roc] = ()
+    """Of the model and the floors, in the order of `rows`."""
+    gains: Sequence[Row] = ()
+    """What learning added: AUC of a method minus that of the best floor, with a paired interval."""
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values for JSON: {"rows": [...], ...}."""
+        return {
+            "rows": self.rows,
+            "gains": list(self.gains),
+            "worst": {"of": self.worst_of, "videos": self.worst},
+            "localisation": None if self.localisation is None else self.localisation.plain(),
+            "regions": None if self.regions is None else self.regions.plain(),
+            "events": None if self.events is None else asdict(self.events),
+        }
+
+
+def evaluate(
+    detector: Detector,
+    dataset: Dataset,
+    protocols: Sequence[Protocol],
+    progress: Progress | None = None,
+    floors: Sequence[str] = FLOORS,
+    regions: bool = True,
+) -> Evaluation:
+    """Score all test videos and evaluate detector, its parts and the floors.
+
+    Rows under protocols that judge the paper's score (`Protocol.score`): the model by it, and the
+    floors. Under the others: the model by its causal score; `NAME:own`, without optical flow;
+    `NAME:frame`, `NAME:motion`, `NAME:flow` and so on, one stream alone; and the floors.
+
+    Args:
+        detector: a loaded run, with the folder of its flow files where it reads some.
+        dataset: with labels; its test videos are used.
+        protocols: see `oddframe.judging.named.parse_protocols`.
+        progress: called after each frame with frames done and frames in all.
+        floors: which of them, of `FLOORS`. Those of the scene look at its training footage first,
+            and are left out where the data set has none.
+        regions: also judge regions, tracks and pixels (5 ms a frame), where there are masks.
+
+    Where all frames are of one class there are no rows, but `events` counts the alarms.
+
+    Raises:
+        DatasetError: no test videos, no labels, labels of another length (found before anything
+            is scored); likewise flow files of the run.
+        SourceError: a video is damaged.
+        ProtocolError: only one class and no threshold, or nothing left after the dropped frames;
+            the paper's score is not defined under a protocol (found before anything is scored).
+    """
+    labels, counts, flows, paper = _checked(detector, dataset, protocols)
+    masks = pixel_masks(dataset)
+    hits = Hits(Heats() if regions else None)
+    done, total = 0, sum(counts.values())
+
+    def looked(frames: int, all_frames: int) -> None:
+        nonlocal done, total
+        done, total = frames, all_frames + sum(counts.values())
+        if progress is not None:
+            progress(done, total)
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    names, ground = floors_of(floors, dataset, looked)
+    videos = []
+    for video in dataset.test:
+        planes = masks[video.name] if masks is not None and video.name in masks else None
+        if planes is not None:
+            check_lengths(video.name, len(planes), counts[video.name])
+        flow = flows.get(video.name)
+        fresh = Floors(names, ground)
+        known = labels[video.name]
+        videos.append(score_video(detector, video, known, planes, hits, tick, fresh, flow))
+    if one_class(labels) is not None:
+        return Evaluation(
+            [], videos, [], "", {v.name: v.score for v in videos}, True,
+            localisation=None if masks is None else hits.sum(), events=_events(videos),
+        )  # fmt: skip
+    rows, rocs = _rows(detector, paper, videos, protocols, label_source(dataset, labels))
+    gains = _gains(detector, paper, videos, protocols)
+    # What the page opens with: `deploy`, else the first protocol.
+    first = next((p for p in protocols if p.name == "deploy"), protocols[0])
+    method, scores = next(iter(_methods(paper, videos, first).items()))
+    causal = (first.score, first.normalise, first.smooth) == ("deploy", "none", "none")
+    stated = _stated(detector, paper, first, videos)
+    return Evaluation(
+        rows, videos, per_video(scores, labels, stated), f"{method}, {first.name}",
+        curves=scores if causal else _curves(judge(scores, labels, stated), scores),
+        causal=causal,
+        localisation=None if masks is None else hits.sum(),
+        regions=None if hits.heats is None or masks is None else hits.heats.judge(masks),
+        events=None if detector.info.threshold is None else _events(videos),
+        rocs=rocs,
+        gains=gains,
+    )  # fmt: skip
+
+
+def one_class(labels: Mapping[str, NDArray[np.uint8]]) -> str | None:
+    """What all frames are, where they are all of one class: normal or abnormal."""
+    kinds = {bool(y) for values in labels.values() for y in np.unique(values)}
+    return None if len(kinds) > 1 else "abnormal" if True in kinds else "normal"
+
+
+def _checked(
+    detector: Detector, dataset: Dataset, protocols: Sequence[Protocol]
+) -> tuple[dict[str, Labels], dict[str, int], dict[str, VideoFlow], PaperScore]:
+    """Labels, lengths and flow of the test videos, and the paper's score: an hour of scoring must
+    not end with what is wrong with these.
+
+    The videos are decoded once for their length. Errors as `evaluate`.
+    """
+    if not dataset.test:
+        raise DatasetError(
+            f"{dataset.root} (layout {dataset.layout}) has no test videos: expected a data set "
+            "with a test split and labels. To score videos without labels use `oddframe score`."
+        )
+    labels = frame_labels(dataset)
+    flows = detector.flows_of(dataset, "test")
+    counts = {video.name: video_frames(video) for video in dataset.test}
+    for name, count in counts.items():
+        check_lengths(name, len(labels[name]), count)
+        if name in flows:
+            flows[name].expect(count)
+    paper = detector.paper_of(benchmark_of(dataset, counts))
+    paper.check(protocols)
+    check_scale(protocols, None)
+    if (kind := one_class(labels)) is not None and detector.info.threshold is None:
+        raise ProtocolError(
+            f"All frames of {dataset.root} are {kind}, so there is no AUC: it compares abnormal "
+            "frames with normal ones. Give labels of both, or calibrate the run (oddframe "
+            "calibrate): then its alarms can be counted."
+        )
+    return labels, counts, flows, paper
+
+
+def _events(videos: Sequence[VideoScores]) -> EventScore:
+    """The alarms of the run's own threshold, over the frames that have a score."""
+    kept = [~np.isnan(v.score) for v in videos]
+    shown = [(v, k) for v, k in zip(videos, kept, strict=True) if k.any()]
+    return event_score(
+        [v.alarm[k] for v, k in shown],
+        [v.labels[k] for v, k in shown],
+        [fps_of(v.time_s) for v, _ in shown],
+    )
+
+
+def _methods(
+    paper: PaperScore, videos: Sequence[VideoScores], protocol: Protocol
+) -> dict[str, dict[str, Floats]]:
+    """Method -> video -> scores, the methods that stand under a protocol."""
+    name = paper.name
+    if protocol.score == "paper":
+        frames = {v.name: len(v.score) for v in videos}
+        return {name: paper.scores({v.name: v.terms for v in videos}, frames, protocol)}
+    methods = {
+        name: {v.name: v.score for v in videos},
+        f"{name}:own": {v.name: _term(v, "own") for v in videos},
+    }
+    for stream in (s for s in STREAMS if any(f"z_{s}" in v.terms for v in videos)):
+        methods[f"{name}:{stream}"] = {v.name: _term(v, f"z_{stream}") for v in videos}
+    return methods
+
+
+def _term(video: VideoScores, name: str) -> Floats:
+    """One term; all NaN in a video too short for any score, which the protocol then names."""
+    return video.terms.get(name, np.full(len(video.score), np.nan))
+
+
+def _stated(
+    detector: Detector, paper: PaperScore, protocol: Protocol, videos: Sequence[VideoScores]
+) -> Protocol:
+    """The protocol with how weights and alpha were chosen, and the frames that have no score."""
+    stated = paper.stated(protocol, detector.info.weights, detector.info.changed)
+    # The floors have scores for more frames, and are judged on the same.
+    usual = min(leading(v.score) for v in videos)
+    drop = max(protocol.drop or 0, detector.info.history, usual)
+    return replace(stated, drop=drop, holes=any(holes(v.score, drop).any() for v in videos))
+
+
+def _rows(
+    detector: Detector,
+    paper: PaperScore,
+    videos: Sequence[VideoScores],
+    protocols: Sequence[Protocol],
+    source: str,
+) -> tuple[list[Row], list[Roc]]:
+    """A row of every method, and the curves of the model itself and the floors."""
+    labels = {v.name: v.labels for v in videos}
+    rows: list[Row] = []
+    rocs: list[Roc] = []
+    for protocol in protocols:
+        stated = _stated(detector, paper, protocol, videos)
+        for method, scores in _methods(paper, videos, protocol).items():
+            row = evaluate_arrays(method, scores, labels, stated, source)
+            rows.append({**row, "floor": False})
+            if method == paper.name:
+                rocs.append(roc(method, scores, labels, stated))
+        untrained = _untrained(stated)
+        for floor in videos[0].floors:
+            scores = {v.name: v.floors[floor] for v in videos}
+            row = evaluate_arrays(floor, scores, labels, untrained, source)
+            rows.append({**row, "floor": True})
+            rocs.append(roc(floor, scores, labels, untrained, floor=True))
+    return rows, rocs
+
+
+def _untrained(stated: Protocol) -> Protocol:
+    """The protocol as it is applied to a floor."""
+    return replace(stated, select="none (a floor learns nothing)", single=True, scaled=False)
+
+
+def _gains(
+    detector: Detector,
+    paper: PaperScore,
+    videos: Sequence[VideoScores],
+    protocols: Sequence[Protocol],
+) -> list[Row]:
+    """What learning has above the best floor, under every protocol of a micro average: the whole,
+    and what is drawn by the model alone."""
+    floor = next((f for f in (BEST, "flowspeed") if f in videos[0].floors), None)
+    if floor is None:
+        return []
+    labels = {v.name: v.labels for v in videos}
+    rows: list[Row] = []
+    for protocol in (p for p in protocols if p.average == "micro"):
+        stated = _stated(detector, paper, protocol, videos)
+        base = judge({v.name: v.floors[floor] for v in videos}, labels, _untrained(stated)).wins
+        for method, scores in _methods(paper, videos, protocol).items():
+            if method.removeprefix(f"{paper.name}:") in NO_NETWORK:
+                continue
+            wins = judge(scores, labels, stated).wins
+            rows.append(difference(method, floor, protocol.name, wins, base))
+    return rows
+
+
+def _curves(judged: Judged, scores: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Judged scores at the frames that they are of, NaN elsewhere."""
+    curves = {name: np.full(len(values), np.nan) for name, values in scores.items()}
+    for name, frames, values in zip(judged.names, judged.frames, judged.scores, strict=True):
+        curves[name][frames] = values
+    return curves
+
+
+def judged(
+    detector: Detector, dataset: Dataset, videos: Sequence[VideoScores], protocol: Protocol
+) -> dict[str, Judged]:
+    """What the rows of the model under a protocol are made of, by method."""
+    labels = {v.name: v.labels for v in videos}
+    paper = detector.paper_of(benchmark_of(dataset, {v.name: len(v.labels) for v in videos}))
+    stated = _stated(detector, paper, protocol, videos)
+    methods = _methods(paper, videos, protocol)
+    return {name: judge(scores, labels, stated) for name, scores in methods.items()}
