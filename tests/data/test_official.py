@@ -124,7 +124,7 @@ def test_avenue_labels_by_name(make_video, tmp_path):
         savemat(folder / f"{int(name)}_label.mat", {"volLabel": planes})
 
     data = open_dataset(root)
-    assert [f.kind for f in data.label_readers] == ["intervals_mat", "volumes"]
+    assert [f.kind for f in data.label_files] == ["intervals_mat", "volumes"]
     assert label_source(data).startswith('avenue.mat (Avenue labels "ffp", blake2b ')
     by_name = open_dataset(root, labels="mask")
     assert by_name.labels.kind == "volumes"
