@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from oddframe.pictures import as_picture
 from oddframe.runtime.familiar import EVERY, LOOKS, Familiar
-from oddframe.types import Frame
 
 
 def place(seed):
@@ -27,7 +27,7 @@ def said(familiar, image, frames):
     """Everything that is said of so many frames, and behind which of them."""
     found = []
     for i in range(frames):
-        text = familiar.take(Frame(i, i / 10, np.repeat(image[..., None], 3, 2)))
+        text = familiar.take(as_picture(np.repeat(image[..., None], 3, 2)))
         found += [(i, text)] if text else []
     last = familiar.finish()
     return found + ([(frames, last)] if last else [])

@@ -241,12 +241,11 @@ def _score(
             stack.enter_context(maps)
         collector = Collector(stem, (info.height, info.width), heat=False)
         alarms = Alarms(detector.info.threshold, detector.scorer.scene or {})
-        usual = detector.scorer.usual
-        place = Familiar(None if usual is None else usual.stay.picture)
+        place = Familiar.of(detector.scorer.usual)
         for frame, score, seen in stack.enter_context(closing(detector.observe(source))):
             collector.add(score)
             alarms.take(score, info)
-            _warn(stem, place.take(frame))
+            _warn(stem, place.take(frame.picture))
             if target is not None:
                 target.write(frame, score)
             if maps is not None:

@@ -8,13 +8,16 @@ light; of another one 17 % at most.
 
 from __future__ import annotations
 
+from typing import Self
+
 import cv2
 import numpy as np
 
+from oddframe.pictures import Picture
 from oddframe.runtime.watch.upheaval import ALIKE, FEWEST, SIZE, TEXTURED, Look, alike, look
 from oddframe.scoring.look import Grey
 from oddframe.scoring.stay import small
-from oddframe.types import Frame
+from oddframe.scoring.usual import Usual
 
 LEAST = 0.25
 """Share of the places that look alike, below which it is another place."""
@@ -33,25 +36,35 @@ class Familiar:
 
     def __init__(self, picture: Grey | None) -> None:
         self._known = None if picture is None else _look(picture)
-        self._shares: list[float] | None = []
+        self._seen, self._shares = 0, list[float]()
+        self._over = False
         if self._known is None or (self._known.contrast_p > TEXTURED).sum() < FEWEST:
-            self._shares = None
+            self._over = True
 
-    def take(self, frame: Frame) -> str | None:
-        """The next frame; once, what there is to be said of the place, in words."""
-        if self._shares is None or frame.index % EVERY:
+    @classmethod
+    def of(cls, usual: Usual | None) -> Self:
+        """Of what is usual in a RUN's scene; None of RUNs that were made without."""
+        return cls(None if usual is None else usual.stay.picture)
+
+    def take(self, picture: Picture) -> str | None:
+        """The next frame's; once, what there is to be said of the place, in words."""
+        self._seen += 1
+        if self._over or (self._seen - 1) % EVERY:
             return None
-        grey = np.asarray(cv2.cvtColor(frame.at(256), cv2.COLOR_BGR2GRAY), np.uint8)
+        grey = np.asarray(cv2.cvtColor(picture.at(256), cv2.COLOR_BGR2GRAY), np.uint8)
         self._shares.append(self._share(_look(small(grey))))
         return self.finish() if len(self._shares) >= LOOKS else None
 
     def finish(self) -> str | None:
         """The video is over: what there is to be said, where it was not said before."""
-        shares, self._shares = self._shares, None
-        if not shares or np.median(shares) >= LEAST:
+        over, self._over = self._over, True
+        if over or not self._shares:
+            return None
+        share = float(np.median(self._shares))
+        if share >= LEAST:
             return None
         return (
-            f"{100 * float(np.median(shares)):.0f} % of the picture look like what this RUN "
+            f"{100 * share:.0f} % of the picture look like what this RUN "
             f"learned, of the same place {100 * LEAST:.0f} % and more do: another camera, or one "
             "that was moved, needs a RUN of its own"
         )

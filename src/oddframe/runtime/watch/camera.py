@@ -26,6 +26,7 @@ from oddframe.events.event import Ended
 from oddframe.events.zones import Mask, Zone, check_picture, hidden
 from oddframe.runtime.alarms import factors_of
 from oddframe.runtime.detector import Detector
+from oddframe.runtime.familiar import Familiar
 from oddframe.runtime.watch.desk import ZONES, Desk, Look
 from oddframe.runtime.watch.feed import Break, LiveFrame
 from oddframe.runtime.watch.intake import size_of
@@ -101,6 +102,7 @@ class Camera:
             0 if detector is None else frames_of(detector.score_config.lag_s, detector.info.fps)
         )
         self._live = reader.feed.live
+        self._place = Familiar.of(None if detector is None else detector.scorer.usual)
 
     @property
     def fitted(self) -> bool:
@@ -151,6 +153,7 @@ class Camera:
             self._to_desk(*known, value)
         ended = ENDS.get(frame.why or "damage")
         if ended is not None:
+            self._place = Familiar.of(self.detector.scorer.usual)
             self._silent(ended, str(frame.why), frame.t_utc)
 
     def ready(self, frame: LiveFrame) -> Ready:
@@ -175,6 +178,9 @@ class Camera:
         spots = self.desk.pardons.taken()
         for known, value in self._lag.push((frame, score, spots), score.score):
             self._to_desk(*known, value)
+        elsewhere = self._place.take(frame.picture)
+        if elsewhere is not None:
+            log.warning("%s: %s", self.name, elsewhere, extra={"camera": self.name})
         if frame.arrived_s is not None:
             meters.age.add(time.monotonic() - frame.arrived_s)
 
