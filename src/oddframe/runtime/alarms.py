@@ -1,6 +1,6 @@
 """The alarms of a recording, as `oddframe watch` would have told them.
 
-    alarms = Alarms(detector)
+    alarms = Alarms(detector.info.threshold, detector.scorer.scene or {})
     for frame, score, _ in detector.observe(source): alarms.take(score, info)
     for alarm in alarms.finish(): ...
 
