@@ -64,9 +64,9 @@ class Familiar:
         if share >= LEAST:
             return None
         return (
-            f"{100 * share:.0f} % of the picture looks like what this RUN learned, where of the same "
-            f"place {100 * LEAST:.0f} % and more does, in any light: another camera, or one that was "
-            "moved, needs a RUN of its own"
+            f"{100 * share:.0f} % of the picture looks like what this RUN learned, where of the "
+            f"same place {100 * LEAST:.0f} % and more does, in any light: another camera, or one "
+            "that was moved, needs a RUN of its own"
         )
 
     def _share(self, now: Look) -> float:
