@@ -181,7 +181,7 @@ def test_what_is_wrong_with_the_flow_shows_before_anything_is_scored(
     assert not seen
 
 
-FILES = (".csv", ".maps", ".overlay.webm")
+FILES = (".csv", ".events.json", ".maps", ".overlay.webm")
 
 
 def test_score_finds_the_flow_by_the_name_of_the_video(trained, labelled, flows, tmp_path, capsys):
