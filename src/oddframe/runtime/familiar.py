@@ -2,8 +2,8 @@
 
 What is compared is structure, place by place, as `watch.upheaval` does, so that light and whoever
 passes change little. Measured on seven places (Ped2, Avenue, four of public clips, four days and
-nights of a webcam): of the same place 70 % and more looks alike by day, 33 % in the worst frame of another
-light; of another one 17 % at most.
+nights of a webcam): of the same place 70 % and more looks alike by day, 33 % in the worst frame of
+another light; of another one 17 % at most.
 """
 
 from __future__ import annotations
