@@ -10,7 +10,7 @@ export GOMP_SPINCOUNT := 2000
 
 setup: .venv/ready
 
-# Two steps: what a user installs (1.3 GB, three quarters of it torch), then what tests and checks
+# Two steps: what a user installs (1.3 GB, torch is 0.75 of it), then what tests and checks
 # need beside (1.2 GB more: triton alone is one, for the CUDA kernels in its interpreter).
 # torch first, and where there is no GPU its CPU build, which every other package is content with:
 # PyPI's own brings gigabytes of CUDA. Where its index cannot be reached, whatever pip finds.

@@ -37,9 +37,9 @@ def rest_a_team() -> None:
     """Let OpenMP threads spin next to never from now on, although libgomp was loaded for it.
 
     libgomp spins 3 ms at every wait unless it manages more threads than there are cores, when it
-    spins a microsecond (`gomp_throttled_spin_count_var`). So here it gets a team for each core that
-    never has anything to do: threads that sleep. Measured: the docs, docs/speed.md. Does nothing
-    where there is no libgomp.
+    spins a microsecond (`gomp_throttled_spin_count_var`). So here it gets a team of one thread more
+    than there are cores that never has anything to do and sleeps (measured: docs/speed.md). Does
+    nothing where there is no libgomp.
     """
     try:
         maps = Path("/proc/self/maps").read_text("utf8")

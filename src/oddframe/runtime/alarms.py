@@ -4,8 +4,8 @@
     for frame, score, _ in detector.observe(source): alarms.take(score, info)
     for alarm in alarms.finish(): ...
 
-Levels of 1 and more that are less than 10 s apart are one alarm: what a rate of alarms a day counts
-(`calibration.calibrate`), and what `events.rules` make of a camera.
+One begins at level 1 and is over when no level was at 0.8 or more for 10 s (`events.rules`): what a
+rate of alarms a day counts are peaks that far apart (`calibration.calibrate`).
 """
 
 from __future__ import annotations
