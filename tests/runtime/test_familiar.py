@@ -1,11 +1,15 @@
 """Another camera's video is noticed; another light, or a crowd, is not one."""
 
+from itertools import islice
+
 import cv2
 import numpy as np
 import pytest
 
 from oddframe.pictures import as_picture
 from oddframe.runtime.familiar import EVERY, LOOKS, Familiar
+from oddframe.scoring.stay import small
+from oddframe.sources import open_source
 
 
 def place(seed):
@@ -54,3 +58,29 @@ def test_the_same_place_in_another_light_behind_a_crowd_is_no_other(gain):
 @pytest.mark.parametrize("picture", [None, np.full((128, 128), 90, np.uint8)], ids=["old", "blank"])
 def test_where_nothing_is_known_nothing_is_said(picture):
     assert not said(Familiar(picture), place(1), 200)
+
+
+@pytest.mark.data
+def test_real_places_are_told_apart(real_data):
+    clips = {
+        "ped2": ["ped2/training/01.mp4", "ped2/testing/01.mp4"],
+        "office": ["scenes/office-empty.mp4", "scenes/office-visited.mp4"],
+        "motorway": ["scenes/cdnet_highway.avi"],
+        "campus": ["scenes/pets2001_ds3_cam1.mp4"],
+    }
+    frames = {
+        place: [first_frames(real_data(name)) for name in names] for place, names in clips.items()
+    }
+    for place, (normal, *_) in frames.items():
+        greys = [cv2.cvtColor(f.picture.at(256), cv2.COLOR_BGR2GRAY) for f in normal[::EVERY]]
+        picture = small(np.median(greys, axis=0).astype(np.uint8))
+        for other, videos in frames.items():
+            for video in videos:
+                familiar = Familiar(picture)
+                told = [familiar.take(f.picture) for f in video] + [familiar.finish()]
+                assert any(told) == (place != other), (place, other, told)
+
+
+def first_frames(path):
+    with open_source(path) as source:
+        return list(islice(source, EVERY * LOOKS))
