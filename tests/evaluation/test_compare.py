@@ -18,7 +18,6 @@ from oddframe.judging.floors import FLOORS
 from oddframe.judging.judge import judge
 from oddframe.judging.named import for_missing, parse_protocols
 from oddframe.metrics.pairs import bootstrap_difference
-from oddframe.report.compare import _judged
 
 PROTOCOLS = parse_protocols("paper,deploy")
 
@@ -64,7 +63,7 @@ def test_curves_are_of_every_row_and_of_the_protocol_that_was_asked_for():
 def test_the_page_draws_the_scores_that_the_protocol_judges():
     made, labels = methods()
     found = compare(made, labels, parse_protocols("paper"))
-    scores = _judged(made[0], found)
+    scores = found.judged["good"].over({name: len(y) for name, y in labels.items()})
     for name, values in scores.items():
         kept = made[0].scores[name][20:68]
         assert np.isnan(values[:20]).all()

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from oddframe.errors import ConfigError, ProtocolError
 from oddframe.judging.elsewhere import evaluate_scores_files
-from oddframe.judging.judge import ROC_CELLS, evaluate_arrays, per_video, roc
+from oddframe.judging.judge import ROC_CELLS, evaluate_arrays, judge, per_video, roc_of
 from oddframe.judging.named import PROTOCOLS, SETS, parse_protocols
 from oddframe.judging.protocol import Protocol
 from oddframe.metrics import roc_curve
@@ -92,7 +92,7 @@ def test_the_text_names_every_choice():
 def test_a_thinned_roc_curve_is_the_whole_one_to_what_a_picture_shows(frames, levels):
     scores, labels = some_set(frames)
     scores = {k: np.round(s * levels) / levels for k, s in scores.items()}
-    found = roc("m", scores, labels, PLAIN, floor=True)
+    found = roc_of("m", judge(scores, labels, PLAIN), floor=True)
     fpr, tpr = roc_curve(list(scores.values()), list(labels.values()))
     row = evaluate_arrays("m", scores, labels, PLAIN)
     assert (found.auc, found.method, found.protocol) == (row["auc"], "m", "plain")
@@ -107,14 +107,15 @@ def test_a_thinned_roc_curve_is_the_whole_one_to_what_a_picture_shows(frames, le
 
 def test_a_roc_curve_is_of_scores_as_the_protocol_makes_them():
     scores, labels = some_set()
-    by_video = roc("m", scores, labels, replace(PLAIN, normalise="per_video", average="macro"))
+    protocol = replace(PLAIN, normalise="per_video", average="macro")
+    by_video = roc_of("m", judge(scores, labels, protocol))
     want = roc_auc_score(
         np.concatenate(list(labels.values())),
         np.concatenate([min_max(s) for s in scores.values()]),
     )
     assert by_video.auc == pytest.approx(want)
     assert by_video.macro
-    assert by_video.auc != pytest.approx(roc("m", scores, labels, PLAIN).auc)
+    assert by_video.auc != pytest.approx(roc_of("m", judge(scores, labels, PLAIN)).auc)
 
 
 def test_macro_says_how_many_videos_took_part():
@@ -195,7 +196,7 @@ def test_per_video_points_are_the_lost_pairs_and_sum_to_what_is_missing(seed, le
     labels = {str(v): rng.integers(0, 2, 9) for v in range(3)}
     labels["0"][:2] = 0, 1
     scores = {k: rng.integers(0, levels, 9).astype(float) for k in labels}
-    rows = per_video(scores, labels, PLAIN)
+    rows = per_video(judge(scores, labels, PLAIN))
     auc = evaluate_arrays("m", scores, labels, PLAIN)["auc"]
     assert sum(r["points"] for r in rows) == pytest.approx(1 - auc, abs=1e-12)
     assert sum(r["cost"] for r in rows) == pytest.approx(1 if auc < 1 else 0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from oddframe.errors import ConfigError
 from oddframe.evaluation.methods import Method
 from oddframe.evaluation.scored import holes
-from oddframe.judging.judge import Judged, Roc, evaluate_arrays, judge, roc
+from oddframe.judging.judge import Judged, Roc, judge, roc_of, row_of
 from oddframe.judging.named import for_missing
 from oddframe.judging.protocol import Protocol
 from oddframe.metrics.pairs import difference
@@ -49,6 +49,8 @@ class Comparison:
     disagreements: list[Disagreement]
     shown: Protocol
     """Of disagreements and curves: `deploy`, or the first protocol where it was not asked for."""
+    judged: Mapping[str, Judged]
+    """By method, under `shown`."""
     rocs: Sequence[Roc]
 
     def plain(self) -> dict[str, Any]:
@@ -76,20 +78,23 @@ def compare(
         )
     methods = _seeing_alike(methods)
     rows, differences, rocs = list[Row](), list[Row](), list[Roc]()
+    first = next((p for p in protocols if p.name == "deploy"), protocols[0])
     for protocol in protocols:
         shared = _shared(protocol, methods)
-        for method in methods:
-            used = method.stated(shared)
-            scores = method.under(protocol)
-            row = evaluate_arrays(method.name, scores, labels, used, source)
-            rows.append({**row, "floor": method.floor, "select": used.select})
-            rocs.append(roc(method.name, scores, labels, used, floor=method.floor))
+        found = [judge(m.under(protocol), labels, m.stated(shared), source) for m in methods]
+        for method, one in zip(methods, found, strict=True):
+            row = row_of(method.name, one)
+            rows.append({**row, "floor": method.floor, "select": one.protocol.select})
+            rocs.append(roc_of(method.name, one, floor=method.floor))
         if protocol.average == "micro":
-            differences += _differences(methods, labels, shared)
-    first = next((p for p in protocols if p.name == "deploy"), protocols[0])
-    shown = _shared(first, methods)
-    apart = _disagreements(methods, labels, shown)
-    return Comparison(tuple(methods), labels, rows, differences, apart, shown, rocs)
+            differences += [
+                difference(m.name, names[0], protocol.name, one.wins, found[0].wins)
+                for m, one in zip(methods[1:], found[1:], strict=True)
+            ]
+        if protocol is first:
+            shown, judged = shared, dict(zip(names, found, strict=True))
+    apart = _disagreements(methods, judged)
+    return Comparison(tuple(methods), labels, rows, differences, apart, shown, judged, rocs)
 
 
 def _seeing_alike(methods: Sequence[Method]) -> Sequence[Method]:
@@ -110,38 +115,24 @@ def _shared(protocol: Protocol, methods: Sequence[Method]) -> Protocol:
     return for_missing(replace(protocol, drop=protocol.drop or 0), first, last)
 
 
-def _differences(
-    methods: Sequence[Method], labels: Mapping[str, Any], protocol: Protocol
-) -> list[Row]:
-    """AUC of each method minus that of the first, with a paired interval over videos."""
-    judged = [judge(m.under(protocol), labels, m.stated(protocol)) for m in methods]
-    base = judged[0].wins
-    rows = []
-    for method, one in zip(methods[1:], judged[1:], strict=True):
-        rows.append(difference(method.name, methods[0].name, protocol.name, one.wins, base))
-    return rows
-
-
 SHOWN = 6
 """Frames shown of those that methods disagree about."""
 APART = 25
 """Frames of one video between two that are shown."""
 
 
-def _disagreements(
-    methods: Sequence[Method], labels: Mapping[str, Any], protocol: Protocol
-) -> list[Disagreement]:
+def _disagreements(methods: Sequence[Method], judged: Mapping[str, Judged]) -> list[Disagreement]:
     """Where the first method and each other learned one (else the best floor) differ most."""
     learned = [m for m in methods if not m.floor]
     others = [m for m in learned if m is not methods[0]] or [m for m in methods[1:]][-1:]
     if not others:
         return []
-    base = judge(methods[0].under(protocol), labels, methods[0].stated(protocol))
+    base = judged[methods[0].name]
     ranks = _ranks(base)
     each = max(1, SHOWN // len(others))
     found: list[Disagreement] = []
     for other in others[:SHOWN]:
-        theirs = _ranks(judge(other.under(protocol), labels, other.stated(protocol)))
+        theirs = _ranks(judged[other.name])
         place = [(i, t) for i, y in enumerate(base.labels) for t in range(y.size)]
         order = np.argsort(-np.abs(np.concatenate(ranks) - np.concatenate(theirs)), kind="stable")
         taken: list[tuple[int, int]] = []

@@ -9,7 +9,7 @@ Letters: n frames of one video, h w rows and columns of its pictures.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -27,25 +27,16 @@ from oddframe.data.label_readers import Labels
 from oddframe.data.labels import video_frames
 from oddframe.data.official import benchmark_of
 from oddframe.errors import DatasetError, ProtocolError
+from oddframe.evaluation.judged import gains, judge_methods
 from oddframe.evaluation.places import Heats, Hits, Localisation, Regions
-from oddframe.evaluation.scored import VideoScores, floors_of, fps_of, holes, leading, score_video
-from oddframe.judging.floors import BEST, FLOORS, Floors
-from oddframe.judging.judge import (
-    Judged,
-    Roc,
-    check_scale,
-    evaluate_arrays,
-    judge,
-    per_video,
-    roc,
-)
+from oddframe.evaluation.scored import VideoScores, floors_of, fps_of, score_video
+from oddframe.judging.floors import FLOORS, Floors
+from oddframe.judging.judge import Roc, check_scale, per_video, roc_of, row_of
 from oddframe.judging.paper import PaperScore
 from oddframe.judging.protocol import Protocol
 from oddframe.metrics.events import EventScore, event_score
-from oddframe.metrics.pairs import difference
 from oddframe.metrics.rows import Row
 from oddframe.runtime.detector import Detector, Progress
-from oddframe.scoring.fuse import NO_NETWORK, STREAMS
 
 Floats = NDArray[np.float64]
 
@@ -152,22 +143,20 @@ def evaluate(
             [], videos, [], "", {v.name: v.score for v in videos}, True,
             localisation=None if masks is None else hits.sum(), events=_events(videos),
         )  # fmt: skip
-    rows, rocs = _rows(detector, paper, videos, protocols, label_source(dataset, labels))
-    gains = _gains(detector, paper, videos, protocols)
-    # What the page opens with: `deploy`, else the first protocol.
-    first = next((p for p in protocols if p.name == "deploy"), protocols[0])
-    method, scores = next(iter(_methods(paper, videos, first).items()))
-    causal = (first.score, first.normalise, first.smooth) == ("deploy", "none", "none")
-    stated = _stated(detector, paper, first, videos)
+    lines = judge_methods(detector, paper, videos, protocols, label_source(dataset, labels))
+    shown = next((a for a in lines if a.protocol == "deploy"), lines[0])  # what the page opens with
+    used = shown.judged.protocol
+    causal = (used.score, used.normalise, used.smooth) == ("deploy", "none", "none")
     return Evaluation(
-        rows, videos, per_video(scores, labels, stated), f"{method}, {first.name}",
-        curves=scores if causal else _curves(judge(scores, labels, stated), scores),
+        [{**row_of(a.method, a.judged), "floor": a.floor} for a in lines],
+        videos, per_video(shown.judged), f"{shown.method}, {shown.protocol}",
+        curves={v.name: v.score for v in videos} if causal else shown.judged.over(counts),
         causal=causal,
         localisation=None if masks is None else hits.sum(),
         regions=None if hits.heats is None or masks is None else hits.heats.judge(masks),
         events=None if detector.info.threshold is None else _events(videos),
-        rocs=rocs,
-        gains=gains,
+        rocs=[roc_of(a.method, a.judged, floor=a.floor) for a in lines if a.whole],
+        gains=gains(lines),
     )  # fmt: skip
 
 
@@ -218,111 +207,3 @@ def _events(videos: Sequence[VideoScores]) -> EventScore:
         [v.labels[k] for v, k in shown],
         [fps_of(v.time_s) for v, _ in shown],
     )
-
-
-def _methods(
-    paper: PaperScore, videos: Sequence[VideoScores], protocol: Protocol
-) -> dict[str, dict[str, Floats]]:
-    """Method -> video -> scores, the methods that stand under a protocol."""
-    name = paper.name
-    if protocol.score == "paper":
-        frames = {v.name: len(v.score) for v in videos}
-        return {name: paper.scores({v.name: v.terms for v in videos}, frames, protocol)}
-    methods = {
-        name: {v.name: v.score for v in videos},
-        f"{name}:own": {v.name: _term(v, "own") for v in videos},
-    }
-    for stream in (s for s in STREAMS if any(f"z_{s}" in v.terms for v in videos)):
-        methods[f"{name}:{stream}"] = {v.name: _term(v, f"z_{stream}") for v in videos}
-    return methods
-
-
-def _term(video: VideoScores, name: str) -> Floats:
-    """One term; all NaN in a video too short for any score, which the protocol then names."""
-    return video.terms.get(name, np.full(len(video.score), np.nan))
-
-
-def _stated(
-    detector: Detector, paper: PaperScore, protocol: Protocol, videos: Sequence[VideoScores]
-) -> Protocol:
-    """The protocol with how weights and alpha were chosen, and the frames that have no score."""
-    stated = paper.stated(protocol, detector.info.weights, detector.info.changed)
-    # The floors have scores for more frames, and are judged on the same.
-    usual = min(leading(v.score) for v in videos)
-    drop = max(protocol.drop or 0, detector.info.history, usual)
-    return replace(stated, drop=drop, holes=any(holes(v.score, drop).any() for v in videos))
-
-
-def _rows(
-    detector: Detector,
-    paper: PaperScore,
-    videos: Sequence[VideoScores],
-    protocols: Sequence[Protocol],
-    source: str,
-) -> tuple[list[Row], list[Roc]]:
-    """A row of every method, and the curves of the model itself and the floors."""
-    labels = {v.name: v.labels for v in videos}
-    rows: list[Row] = []
-    rocs: list[Roc] = []
-    for protocol in protocols:
-        stated = _stated(detector, paper, protocol, videos)
-        for method, scores in _methods(paper, videos, protocol).items():
-            row = evaluate_arrays(method, scores, labels, stated, source)
-            rows.append({**row, "floor": False})
-            if method == paper.name:
-                rocs.append(roc(method, scores, labels, stated))
-        untrained = _untrained(stated)
-        for floor in videos[0].floors:
-            scores = {v.name: v.floors[floor] for v in videos}
-            row = evaluate_arrays(floor, scores, labels, untrained, source)
-            rows.append({**row, "floor": True})
-            rocs.append(roc(floor, scores, labels, untrained, floor=True))
-    return rows, rocs
-
-
-def _untrained(stated: Protocol) -> Protocol:
-    """The protocol as it is applied to a floor."""
-    return replace(stated, select="none (a floor learns nothing)", single=True, scaled=False)
-
-
-def _gains(
-    detector: Detector,
-    paper: PaperScore,
-    videos: Sequence[VideoScores],
-    protocols: Sequence[Protocol],
-) -> list[Row]:
-    """What learning has above the best floor, under every protocol of a micro average: the whole,
-    and what is drawn by the model alone."""
-    floor = next((f for f in (BEST, "flowspeed") if f in videos[0].floors), None)
-    if floor is None:
-        return []
-    labels = {v.name: v.labels for v in videos}
-    rows: list[Row] = []
-    for protocol in (p for p in protocols if p.average == "micro"):
-        stated = _stated(detector, paper, protocol, videos)
-        base = judge({v.name: v.floors[floor] for v in videos}, labels, _untrained(stated)).wins
-        for method, scores in _methods(paper, videos, protocol).items():
-            if method.removeprefix(f"{paper.name}:") in NO_NETWORK:
-                continue
-            wins = judge(scores, labels, stated).wins
-            rows.append(difference(method, floor, protocol.name, wins, base))
-    return rows
-
-
-def _curves(judged: Judged, scores: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Judged scores at the frames that they are of, NaN elsewhere."""
-    curves = {name: np.full(len(values), np.nan) for name, values in scores.items()}
-    for name, frames, values in zip(judged.names, judged.frames, judged.scores, strict=True):
-        curves[name][frames] = values
-    return curves
-
-
-def judged(
-    detector: Detector, dataset: Dataset, videos: Sequence[VideoScores], protocol: Protocol
-) -> dict[str, Judged]:
-    """What the rows of the model under a protocol are made of, by method."""
-    labels = {v.name: v.labels for v in videos}
-    paper = detector.paper_of(benchmark_of(dataset, {v.name: len(v.labels) for v in videos}))
-    stated = _stated(detector, paper, protocol, videos)
-    methods = _methods(paper, videos, protocol)
-    return {name: judge(scores, labels, stated) for name, scores in methods.items()}

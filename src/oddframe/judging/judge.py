@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,10 +30,16 @@ FALSE_RATE = 0.01
 """False-positive rate at which a row gives the true-positive rate."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Judged:
-    """Scores after steps 1 to 5 of a protocol's rule, ready to be compared with their labels."""
+    """Scores after steps 1 to 5 of a protocol's rule, ready to be compared with their labels.
 
+    Whatever is told of a method under a protocol is drawn from one of these: `row_of`, `roc_of`,
+    `per_video`, and differences between two methods from their `wins`.
+    """
+
+    protocol: Protocol
+    label_source: str
     names: tuple[str, ...]
     scores: tuple[Array, ...]
     """Per video (n,): smoothed and normalised."""
@@ -44,10 +51,20 @@ class Judged:
     text: str
     """The protocol in words, with the frames that were dropped."""
 
-    @property
+    @functools.cached_property
     def wins(self) -> Wins:
         """Won pairs of frames by video, from which AUC and its interval follow."""
         return pair_wins(self.scores, self.labels)
+
+    def over(self, frames: Mapping[str, int]) -> dict[str, Array]:
+        """Per video (n,) the scores at the frames that they are of, NaN at those left out.
+
+        frames: n of each video.
+        """
+        whole = {name: np.full(frames[name], np.nan) for name in self.names}
+        for name, at, scores in zip(self.names, self.frames, self.scores, strict=True):
+            whole[name][at] = scores
+        return whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,27 +88,19 @@ ROC_CELLS = 250
 """A thinned curve is less than 1 / ROC_CELLS from the whole one, in either rate."""
 
 
-def roc(
-    method: str,
-    scores: Mapping[str, ArrayLike],
-    labels: Mapping[str, ArrayLike],
-    protocol: Protocol,
-    *,
-    floor: bool = False,
-) -> Roc:
-    """The curve behind a row of `evaluate_arrays`; at most 2 `ROC_CELLS` + 2 points.
+def roc_of(method: str, judged: Judged, *, floor: bool = False) -> Roc:
+    """The curve behind a row of `row_of`; at most 2 `ROC_CELLS` + 2 points.
 
-    Arguments and errors as there; floor: the method learns nothing.
+    floor: the method learns nothing. Raises ProtocolError where a class is missing.
     """
-    judged = judge(scores, labels, protocol)
     whole = curve(judged.scores, judged.labels)
     fpr, tpr = whole.fpr, whole.tpr
     # Both only rise, so a cell that was left is never entered again: its first point stands for it.
     cell = np.floor(fpr * ROC_CELLS) * (ROC_CELLS + 1) + np.floor(tpr * ROC_CELLS)
     keep = np.flatnonzero(np.diff(cell, prepend=-1))
     keep = np.union1d(keep, [fpr.size - 1])
-    macro = protocol.average == "macro"
-    return Roc(method, protocol.name, floor, whole.auc, fpr[keep], tpr[keep], macro)
+    macro = judged.protocol.average == "macro"
+    return Roc(method, judged.protocol.name, floor, whole.auc, fpr[keep], tpr[keep], macro)
 
 
 def evaluate_arrays(
@@ -102,11 +111,19 @@ def evaluate_arrays(
     label_source: str = "",
     train: ArrayLike | None = None,
 ) -> Row:
-    """Evaluate one method under one protocol; returns one JSON row.
+    """Evaluate one method under one protocol; returns one JSON row (`row_of`).
 
     scores: video -> (n,) larger = more anomalous; labels: video -> (n,) 0/1; same keys and lengths.
     label_source: which label set, for data sets with several (Avenue has two, 0.5-2 points apart).
     train: (k,) scores of training video, for protocols that scale by them.
+
+    Raises ProtocolError: see the head of `judging.protocol` for the rule.
+    """
+    return row_of(method, judge(scores, labels, protocol, label_source, train))
+
+
+def row_of(method: str, judged: Judged) -> Row:
+    """What a method reached, as one JSON row.
 
     Row: method, protocol, auc, auc_low, auc_high (95 % interval by bootstrap over videos, micro
     only, None where there are too few), ap, eer, tpr (at a false-positive rate of 1 %); all
@@ -114,9 +131,9 @@ def evaluate_arrays(
     classes), frames and abnormal (evaluated), videos, one_class_videos (without an AUC, left out
     of macro_auc), dropped_frames, labels, protocol_text.
 
-    Raises ProtocolError: see the head of `judging.protocol` for the rule.
+    Raises ProtocolError where a class is missing.
     """
-    judged = judge(scores, labels, protocol, label_source, train)
+    protocol = judged.protocol
     macro = macro_auc(judged.scores, judged.labels)
     pooled = np.concatenate(judged.labels)
     roc = curve(judged.scores, judged.labels)
@@ -141,23 +158,20 @@ def evaluate_arrays(
         "videos": len(judged.names),
         "one_class_videos": len(macro.left_out),
         "dropped_frames": int(sum(judged.dropped)),
-        "labels": label_source,
+        "labels": judged.label_source,
         "protocol_text": judged.text,
     }
 
 
-def per_video(
-    scores: Mapping[str, ArrayLike], labels: Mapping[str, ArrayLike], protocol: Protocol
-) -> list[Row]:
+def per_video(judged: Judged) -> list[Row]:
     """Which videos the method is worst at; rows sorted by cost, largest first.
 
     Row: video, frames, abnormal, auc (of the video alone; None for one class), cost and points.
     A pair of an abnormal and a normal frame of any video is lost where the normal one scores
     higher (half where they tie); points = lost pairs of the video's abnormal frames / all pairs,
     so points sum to 1 - micro AUC. cost = points / (1 - AUC), the share of what is missing: sums
-    to 1, or all 0 for a perfect AUC. Errors as in `evaluate_arrays`.
+    to 1, or all 0 for a perfect AUC. Raises ProtocolError where a class is missing.
     """
-    judged = judge(scores, labels, protocol)
     wins = judged.wins
     normal = int(wins.normal.sum())
     pairs = normal * int(wins.abnormal.sum())
@@ -227,6 +241,8 @@ def judge(
         gone += f"; {left_out} frames without a score left out (behind gaps, or too early)"
     text = protocol.words(gone, _averaged_text(protocol, truth))
     return Judged(
+        protocol,
+        label_source,
         tuple(names),
         tuple(_post(kept, protocol, train)),
         tuple(truth),

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from oddframe.data import Dataset, pixel_masks
 from oddframe.evaluation.compare import Comparison, Disagreement
-from oddframe.evaluation.methods import Method
-from oddframe.judging.judge import judge
 from oddframe.report import sections
 from oddframe.report.content import Moment, ReportData
 from oddframe.report.page import document
@@ -203,7 +201,8 @@ def _curves(found: Comparison) -> str:
     learned = [m for m in found.methods if not m.floor]
     # The last floor, optical flow, is the one to clear.
     order = [*learned, *(m for m in reversed(found.methods) if m.floor)][:_DRAWN]
-    shown = {m.name: ranks(_judged(m, found)) for m in order}
+    lengths = {name: len(y) for name, y in found.labels.items()}
+    shown = {m.name: ranks(found.judged[m.name].over(lengths)) for m in order}
     keys = "".join(
         f'<span class="item"><i class="key line s{i % 6}"></i>{escape(name)}</span>'
         for i, name in enumerate(shown)
@@ -222,16 +221,6 @@ def _curves(found: Comparison) -> str:
             f'<div class="videos">{"".join(drawn[_OPEN:])}</div></details>'
         )
     return page
-
-
-def _judged(method: Method, found: Comparison) -> dict[str, NDArray[np.float64]]:
-    """What the protocol on show makes of a method's scores, NaN in the frames that it drops."""
-    of = judge(method.under(found.shown), found.labels, method.stated(found.shown))
-    whole = {}
-    for name, frames, scores in zip(of.names, of.frames, of.scores, strict=True):
-        whole[name] = np.full(len(found.labels[name]), np.nan)
-        whole[name][frames] = scores
-    return whole
 
 
 def _video(

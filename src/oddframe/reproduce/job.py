@@ -30,11 +30,12 @@ from oddframe.data import Dataset, footage_hashes, label_source, open_dataset
 from oddframe.data.dataset import video_fps
 from oddframe.data.official import benchmark_of
 from oddframe.errors import OddframeError, RunError
-from oddframe.evaluation.evaluate import Evaluation, evaluate, judged
+from oddframe.evaluation.evaluate import Evaluation, evaluate
+from oddframe.evaluation.judged import judge_methods
 from oddframe.evaluation.memories import watching
 from oddframe.evaluation.scored import VideoScores
 from oddframe.judging.floors import BEST
-from oddframe.judging.judge import evaluate_arrays, judge
+from oddframe.judging.judge import Judged, judge, row_of
 from oddframe.judging.named import PROTOCOLS
 from oddframe.judging.paper import PaperScore
 from oddframe.metrics.pairs import Wins
@@ -139,14 +140,23 @@ def _pairs(
 ) -> dict[str, Any]:
     """The won pairs of a model's own scores under a protocol."""
     name = detector.info.model
-    found = judged(detector, dataset, videos, PROTOCOLS[protocol])
-    kept = {m: j for m, j in found.items() if m in (name, f"{name}:own")}
-    wins = {m: j.wins for m, j in kept.items()}
-    if protocol == "deploy" and all(BEST in v.floors for v in videos):
-        floor = [replace(v, score=v.floors[BEST]) for v in videos]
-        wins[f"{name}:{BEST}"] = judged(detector, dataset, floor, PROTOCOLS[protocol])[name].wins
-    return {"videos": list(kept[name].names), **_counts(wins[name]),
+    judged = _judged(detector, dataset, videos, protocol)
+    told = {name: name, f"{name}:own": f"{name}:own"}
+    if protocol == "deploy":
+        told[BEST] = f"{name}:{BEST}"
+    wins = {told[m]: j.wins for m, j in judged.items() if m in told}
+    return {"videos": list(judged[name].names), **_counts(wins[name]),
             "wins": {m: w.wins.tolist() for m, w in wins.items()}}  # fmt: skip
+
+
+def _judged(
+    detector: Detector, dataset: Dataset, videos: Sequence[VideoScores], protocol: str
+) -> dict[str, Judged]:
+    """What is judged under a protocol, by method."""
+    paper = detector.paper_of(benchmark_of(dataset, {v.name: len(v.labels) for v in videos}))
+    source = label_source(dataset, {v.name: v.labels for v in videos})
+    found = judge_methods(detector, paper, videos, [PROTOCOLS[protocol]], source)
+    return {m.method: m.judged for m in found}
 
 
 def _counts(wins: Wins) -> dict[str, list[int]]:
@@ -184,9 +194,7 @@ def _variant(
     paper = PaperScore(net, job.model, chosen.score, benchmark_of(dataset, frames))
     protocol, source = paper.applied(PROTOCOLS["paper"]), label_source(dataset, labels)
     scores = paper.scores({v.name: v.terms for v in videos}, frames, protocol)
-    wins = judge(scores, labels, protocol).wins
-    row = evaluate_arrays(variant.row, scores, labels, protocol, source)
-    return {"rows": [row], "pairs": {"paper": {**_counts(wins), "wins": wins.wins.tolist()}}}
+    return _told(variant, "paper", judge(scores, labels, protocol, source))
 
 
 def _causal(
@@ -198,13 +206,14 @@ def _causal(
         replace(v, score=score_again(v.terms, config, fps.get(v.name))) if v.terms else v
         for v in videos
     ]
-    found = judged(detector, dataset, again, PROTOCOLS["deploy"])[detector.info.model]
-    labels = {v.name: v.labels for v in videos}
-    told = replace(PROTOCOLS["deploy"], drop=detector.info.history, holes=True)
-    scores = {v.name: v.score for v in again}
-    row = evaluate_arrays(variant.row, scores, labels, told, label_source(dataset, labels))
-    wins = found.wins
-    return {"rows": [row], "pairs": {"deploy": {**_counts(wins), "wins": wins.wins.tolist()}}}
+    judged = _judged(detector, dataset, again, "deploy")[detector.info.model]
+    return _told(variant, "deploy", judged)
+
+
+def _told(variant: Variant, protocol: str, judged: Judged) -> dict[str, Any]:
+    wins = judged.wins
+    pairs = {protocol: {**_counts(wins), "wins": wins.wins.tolist()}}
+    return {"rows": [row_of(variant.row, judged)], "pairs": pairs}
 
 
 # ---- the process

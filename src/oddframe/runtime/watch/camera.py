@@ -295,8 +295,8 @@ class Camera:
         )  # fmt: skip
         opened = self.desk.tracker.open
         self.threshold.take(score.score, frame.pts_s, alarmed=opened is not None)
+        self.recent.add(frame.t_utc, level, score.score)  # first: who sees the view finds its row
         self.view = View(frame, score, threshold, None if opened is None else opened.id)
-        self.recent.add(frame.t_utc, level, score.score)
 
 
 def without_run(camera: str) -> ConfigError:
