@@ -14,9 +14,9 @@ from oddframe import process
 threads = lambda: len(os.listdir("/proc/self/task"))
 torch.ones(1 << 20).add_(1)
 before = threads()
-process.prepare()
+process.tune()
 rested = threads() - before
-process.prepare()
+process.tune()
 assert threads() - before == rested
 print(rested)
 """
@@ -32,9 +32,9 @@ TIMED = """
 import sys
 from oddframe import process
 if sys.argv[1] == "command line":
-    process.prepare()
+    process.tune()
 import torch
-process.prepare()
+process.tune()
 import time
 import numpy as np
 from oddframe.models import build, default_config
@@ -46,7 +46,7 @@ state, image = scorer.init_state(), np.zeros((256, 256, 3), np.uint8)
 for i in range(40):
     if i == 10:
         began = time.perf_counter()
-    state, _ = scorer.observe(state, scorer.prepare(np.roll(image, i), state.past))
+    state, _ = scorer.observe(state, scorer.preprocess(np.roll(image, i), state.past))
 print((time.perf_counter() - began) / 30)
 """
 

@@ -5,7 +5,7 @@
     for s in detector.stream(oddframe.open_source("rtsp://…")): ...
 
 Names are imported when they are asked for: `import oddframe` loads neither torch nor numpy. `load`
-and `fit` prepare the process (`process.prepare`) before they do: a program that imports torch later
+and `fit` tune the process (`process.tune`) before they do: a program that imports torch later
 than it calls them, or not at all, computes as fast as the command line.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from oddframe.process import prepare
+from oddframe.process import tune
 
 if TYPE_CHECKING:
     from oddframe import metrics, ops
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from oddframe.runtime.detector import Detector, load
     from oddframe.runtime.result import Result
     from oddframe.sources import open_source
-    from oddframe.train.run import Budget, Footage, fit
+    from oddframe.train.fit import Budget, Footage, fit
     from oddframe.types import Frame, Score
 else:
 
     def load(*args: Any, **options: Any) -> Any:
         """Load a RUN as a detector: `oddframe.runtime.detector.load`, whose arguments these are."""
-        prepare()
+        tune()
         return import_module("oddframe.runtime.detector").load(*args, **options)
 
     def fit(*args: Any, **options: Any) -> Any:
-        """Learn from normal video: `oddframe.train.run.fit`, whose arguments these are."""
-        prepare()
-        return import_module("oddframe.train.run").fit(*args, **options)
+        """Learn from normal video: `oddframe.train.fit.fit`, whose arguments these are."""
+        tune()
+        return import_module("oddframe.train.fit").fit(*args, **options)
 
 
 __version__ = "0.1.0"

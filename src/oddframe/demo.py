@@ -28,7 +28,7 @@ from oddframe.report.page import write_report
 from oddframe.runs import load_run, write_calibration, write_json
 from oddframe.runtime.detector import load
 from oddframe.synth import SynthConfig, write_dataset, write_normal
-from oddframe.train.run import Budget, Wanted, fit
+from oddframe.train.fit import Budget, Wanted, fit
 
 SPARE_SEED = 500_000
 """Clip seed of the footage that the threshold rests on: far from those of the scene."""

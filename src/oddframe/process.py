@@ -16,7 +16,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _NEVER = 2**31 - 1
 
 
-def prepare() -> None:
+def tune() -> None:
     """What a process needs that computes; again it does nothing. Best before torch is imported.
 
     OpenMP threads spin for microseconds only while they wait: with libgomp's default two busy ones

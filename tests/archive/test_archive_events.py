@@ -3,16 +3,19 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow
 import pytest
 from archiving import THRESHOLD, Archived, write_light
 
 import oddframe
-from oddframe.archive.events import find_events
-from oddframe.archive.manifest import read_manifest
+from oddframe.archive.events import _about, find_events
+from oddframe.archive.manifest import manifest_of, read_manifest
+from oddframe.archive.parquet import BOX
 from oddframe.archive.pictures import MARK_BGR, marked
 from oddframe.calibration.peaks import peak_frames
 from oddframe.cli import main
@@ -21,6 +24,7 @@ from oddframe.events.event import Box
 from oddframe.events.rules import Rules
 from oddframe.events.tracker import events_of
 from oddframe.report.archive import clock
+from oddframe.runs import load_run
 
 # Two bursts that are more than 10 s apart, in a recording that pauses between.
 PAUSED = [i / 25 + 30 * (i >= 40) for i in range(80)]
@@ -84,6 +88,24 @@ def test_the_peak_is_its_frame_with_its_place_and_reasons(made, clips):
         assert y <= 24
         assert event.size == (160, 96)
         assert "unlike anything seen here (right, far)" in event.reasons[0]
+
+
+@pytest.mark.parametrize(("spread", "fast"), [(0.5, "4.5 times as fast"), (None, "moves faster")])
+def test_words_say_how_fast_and_how_rare_as_live_ones_do(spread, fast):
+    row = {"z_flow": 3.0, "z_way": 2.9, "z_stay": None, "local_way": 40.0, "local_stay": None,
+           **dict(zip(BOX, (0, 0, 8, 8), strict=True))}  # fmt: skip
+    table = pyarrow.table({name: [value] for name, value in row.items()})
+    _, _, (first, second) = _about(table, 0, (90, 90), spread)
+    assert fast in first
+    assert first.endswith("(left, far)")
+    assert "40 times as rare" in second
+
+
+def test_the_archive_keeps_what_the_words_are_made_by(made, light):
+    assert read_manifest(made.out).spread is None  # a RUN without optical flow
+    run = load_run(light)
+    scene = {"flow": replace(run.scene["frame"], std=0.25)}
+    assert manifest_of(replace(run, scene=scene), made.job(light, []), []).spread == 0.25
 
 
 def test_without_a_threshold_separate_peaks_are_ranked(archived, clips, tmp_path):

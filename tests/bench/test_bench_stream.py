@@ -12,7 +12,7 @@ from oddframe.bench.stream import CLIP, HALF, NEW, TOGETHER, YARDSTICK, Place
 from oddframe.bench.tiny import TINY, tiny
 from oddframe.errors import ConfigError
 from oddframe.models import MODELS, build
-from oddframe.ops import flow
+from oddframe.ops import dis
 
 CPU = torch.device("cpu")
 KINDS = [name for name in MODELS if name.endswith(("-128", "-edge"))]
@@ -78,8 +78,8 @@ def test_all_of_a_model_is_on_the_device_asked_for(name):
 @pytest.mark.parametrize("name", FLOWING)
 def test_dis_is_part_of_a_step_once_for_each_camera(name, monkeypatch):
     calls = []
-    original = flow.dis_flow
-    monkeypatch.setattr(flow, "dis_flow", lambda *args: calls.append(1) or original(*args))
+    original = dis.dis_flow
+    monkeypatch.setattr(dis, "dis_flow", lambda *args: calls.append(1) or original(*args))
     jobs = stream.model_jobs(small(name), CPU)
     calls.clear()
     jobs[NEW]()
@@ -90,7 +90,7 @@ def test_dis_is_part_of_a_step_once_for_each_camera(name, monkeypatch):
 
 @pytest.mark.parametrize("name", FLOWING)
 def test_frames_bring_the_channels_that_a_model_carries(name, monkeypatch):
-    monkeypatch.setattr(flow, "dis_flow", None)  # nobody asks for it
+    monkeypatch.setattr(dis, "dis_flow", None)  # nobody asks for it
     net = small(name, flow="file")
     assert net.carried == 2
     jobs = stream.model_jobs(net, CPU, clip=True)
@@ -104,7 +104,7 @@ def test_the_pictures_move_as_their_flow_says():
     assert float(clip[:, :, :3].abs().max()) <= 1
     torch.testing.assert_close(clip[:, 1, :3, :, 1:], clip[:, 0, :3, :, :-1])
     past, now = (((x[0, :3].mean(0) + 1) * 127.5).byte().numpy() for x in clip.unbind(1)[:2])
-    found = np.median(flow.dis_flow(now, past)[8:-8, 8:-8].reshape(-1, 2), 0)
+    found = np.median(dis.dis_flow(now, past)[8:-8, 8:-8].reshape(-1, 2), 0)
     carried = clip[0, 1, 3:, 32, 32].numpy()
     np.testing.assert_allclose(found, carried, atol=0.3)
 

@@ -7,9 +7,9 @@ from layout_trees import LENGTHS, own
 
 from oddframe.cli import main
 from oddframe.data import open_dataset
-from oddframe.data.flow import read_flow, write_flow, write_flows
+from oddframe.data.flow_files import read_flow, write_flow, write_flows
 from oddframe.errors import DatasetError
-from oddframe.ops.flow import dis_flow
+from oddframe.ops.dis import dis_flow
 from oddframe.sources import open_source
 
 SIZE = 32

@@ -10,7 +10,7 @@ import pytest
 from layout_trees import LENGTHS, clips, own
 
 from oddframe.data import FrameStore, footage_hashes, open_dataset, prepare
-from oddframe.data.flow import read_flow, write_flow, write_flows
+from oddframe.data.flow_files import read_flow, write_flow, write_flows
 from oddframe.data.flow_folder import (
     FlowFolder,
     StoredFlow,

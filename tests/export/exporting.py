@@ -9,7 +9,7 @@ import torch
 from oddframe.bench.tiny import tiny
 from oddframe.export.plan import plan_model
 from oddframe.models import MODELS, build, entry
-from oddframe.models.flows import dis_pixels
+from oddframe.models.flow_windowed import dis_pixels
 from oddframe.runs import save_run
 from oddframe.scoring.scene import SceneFit, StreamScene
 from oddframe.scoring.scorer import Scorer

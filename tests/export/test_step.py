@@ -104,7 +104,7 @@ def test_flow_from_files_goes_in_as_it_does_in_torch():
     for out, image, flow in zip(
         stepped(plan, pictures, map(torch.from_numpy, moved)), pictures, moved, strict=True
     ):
-        state, seen = scorer.observe(state, scorer.prepare(image, state.past, flow))
+        state, seen = scorer.observe(state, scorer.preprocess(image, state.past, flow))
         state, score = scorer.score(state, seen, 0.0)
         agree(out, score)
 

@@ -19,7 +19,7 @@ from oddframe.models import (
 )
 from oddframe.models.info import describe_rows
 from oddframe.models.papers import PAPER_TABLES, RECIPES
-from oddframe.train.run import configs
+from oddframe.train.fit import configs
 
 
 @pytest.mark.parametrize(

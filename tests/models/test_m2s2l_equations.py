@@ -260,9 +260,9 @@ def test_prepare_starts_the_background_at_what_stands_still():
     model = made(head="direct")
     mean = video(1)[0, 0]
     mean[0, 0, :2] = torch.tensor([1.0, -1.0])  # atanh would be infinite
-    model.prepare(mean)
+    model.start_from(mean)
     torch.testing.assert_close(torch.tanh(model.background), mean.clamp(-0.99, 0.99))
-    made(head="residual").prepare(mean)  # nothing to prepare for the residual head, and no error
+    made(head="residual").start_from(mean)  # of no use to the residual head, and no error
 
 
 # ---- all together

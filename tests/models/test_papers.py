@@ -15,7 +15,7 @@ import oddframe
 from oddframe.config import PaperConfig
 from oddframe.models import MODELS, build, default_config
 from oddframe.models.info import literal_switches
-from oddframe.train.run import configs
+from oddframe.train.fit import configs
 
 SOURCE = Path(oddframe.__file__).parent
 COUNT = {"M2S2L": 9, "STNMamba": 19, "MSTI-Net": 10}

@@ -452,7 +452,7 @@ def test_a_scorer_holds_the_flow_against_the_last_one_seen():
     scorer = Scorer(model, ScoreConfig(flow=False))
     state, frames = scorer.init_state(), []
     for picture in pictures[:5]:
-        frames.append(torch.from_numpy(scorer.prepare(picture).frame))
+        frames.append(torch.from_numpy(scorer.preprocess(picture).frame))
         state, seen = scorer.observe(state, picture)
     out = model(torch.stack(frames[:4])[None])
     moved = model.moved(frames[2][None], frames[3][None])

@@ -23,8 +23,7 @@ from oddframe.errors import ConfigError, RunError
 from oddframe.judging.floors import FLOORS
 from oddframe.metrics.pairs import Wins
 from oddframe.reproduce import job as one
-from oddframe.reproduce import results
-from oddframe.reproduce import run as running
+from oddframe.reproduce import results, workers
 from oddframe.reproduce.plan import Options, plan
 from oddframe.reproduce.results import commit, read_result, result_file, undone
 
@@ -40,7 +39,7 @@ def made(tmp_path_factory):
     data = write_set(root / "UCSDped2")  # a folder is not always named as its data set
     (root / "empty").mkdir()
     jobs = plan(SMALL, {"street": data, "empty": root / "empty"}, Options(only=("M4",)))
-    failures = running.perform(
+    failures = workers.perform(
         jobs, root / "out", root / "work", at_once=2, keep=True, console=QUIET
     )
     return root, jobs, failures
@@ -155,8 +154,8 @@ def test_a_finished_run_of_the_job_is_evaluated(kept, monkeypatch):
 
 def test_what_is_done_is_not_made_again(made, monkeypatch):
     root, jobs, _ = made
-    monkeypatch.setattr(running, "_start", lambda *_: pytest.fail("made again"))
-    assert running.perform(
+    monkeypatch.setattr(workers, "_start", lambda *_: pytest.fail("made again"))
+    assert workers.perform(
         jobs[:1], root / "out", root / "work", at_once=1, keep=True, console=QUIET
     ) == []  # fmt: skip
     assert undone(root / "out", jobs) == jobs[1:]
@@ -307,11 +306,11 @@ def test_a_whole_table_is_made_and_a_repaired_run_takes_its_note_away(tmp_path):
     jobs = plan(SMALL, sets, Options())
     assert [j.rows for j in jobs] == 2 * [("L2",), ("L3", "M4")]
     out, work = tmp_path / "out", tmp_path / "work"
-    failures = running.perform(jobs, out, work, at_once=2, keep=False, console=QUIET)
+    failures = workers.perform(jobs, out, work, at_once=2, keep=False, console=QUIET)
     assert sorted(failures) == [j.name for j in jobs[2:]]
     assert undone(out, jobs) == jobs[2:]
     shutil.copytree(data, tmp_path / "empty", dirs_exist_ok=True)
-    assert running.perform(jobs, out, work, at_once=2, keep=False, console=QUIET) == []
+    assert workers.perform(jobs, out, work, at_once=2, keep=False, console=QUIET) == []
     assert not list(out.rglob("*.failed.json"))
     assert undone(out, jobs) == []
     assert not list(work.rglob("model.json"))

@@ -14,7 +14,7 @@ from stub_run import street
 import oddframe
 from oddframe.cli import main
 from oddframe.data import open_dataset, to_model
-from oddframe.data.flow import write_flow, write_flows
+from oddframe.data.flow_files import write_flow, write_flows
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.errors import ConfigError, DatasetError
 from oddframe.evaluation.evaluate import evaluate

@@ -78,9 +78,9 @@ def test_m2s2l_edge_at_its_own_size_takes_no_more_memory(tmp_path):
 
 def main(run: str, frames: str, short: str = "") -> None:
     """Score made frames with a RUN, as the command line would; print resident kB as it goes."""
-    from oddframe.process import prepare
+    from oddframe.process import tune
 
-    prepare()
+    tune()
     from stub_run import street
 
     import oddframe

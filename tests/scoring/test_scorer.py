@@ -179,7 +179,7 @@ def test_frames_prepared_elsewhere_give_the_same_scores_and_the_same_state():
     want = [(s.score, s.terms, s.heat) for s in run(scorer, frames)]
     past, ready = None, []
     for image in frames[:15]:
-        ready.append(scorer.prepare(image, past))
+        ready.append(scorer.preprocess(image, past))
         past = ready[-1].past
     state, found = scorer.init_state(), []
     for image in [*ready, *frames[15:]]:  # and `step` can go on where they end
@@ -192,7 +192,7 @@ def test_prepare_is_flow_over_the_last_two_frames():
     scorer, frames = fitted(), walk(4, size=SIZE_PX)
     past, flows = None, []
     for image in frames:
-        ready = scorer.prepare(image, past)
+        ready = scorer.preprocess(image, past)
         past = ready.past
         flows.append(ready.local.get("flow"))
         np.testing.assert_array_equal(ready.frame, to_model(image, SIZE))

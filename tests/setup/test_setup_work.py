@@ -54,7 +54,7 @@ def fitted(tmp_path_factory):
     """A site of which `gate` was fitted: (site, outcome)."""
     from site_of_jobs import JobSite
 
-    from oddframe.train import run
+    from oddframe.train import fit
     from oddframe.train.finish import Spent
 
     class Untried(Spent):
@@ -65,12 +65,12 @@ def fitted(tmp_path_factory):
     job = task(site, "fit", {"minutes": 0.02, **FIT})
     # No self-test, as in tests/train/conftest.py; threads that wait for each other on a machine
     # that is busy cost ten times what they save.
-    before, run.Spent, threads = run.Spent, Untried, torch.get_num_threads()
+    before, fit.Spent, threads = fit.Spent, Untried, torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         return site, did(job), job
     finally:
-        run.Spent = before
+        fit.Spent = before
         torch.set_num_threads(threads)
 
 

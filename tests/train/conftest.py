@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from oddframe.train import run
+from oddframe.train import fit
 from oddframe.train.finish import Spent
 
 
@@ -20,4 +20,4 @@ class Untried(Spent):
 
 @pytest.fixture(autouse=True)
 def no_selftest(monkeypatch):
-    monkeypatch.setattr(run, "Spent", Untried)
+    monkeypatch.setattr(fit, "Spent", Untried)

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from oddframe.train.run import Budget, Footage, Wanted, fit
+from oddframe.train.fit import Budget, Footage, Wanted, fit
 
 
 def fit_with(model, data, out, **options):

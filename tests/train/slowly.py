@@ -3,7 +3,7 @@
 import time
 
 from oddframe.cli import main
-from oddframe.train import run
+from oddframe.train import fit
 from oddframe.train.module import Batches
 
 
@@ -16,5 +16,5 @@ class Slow(Batches):
 if __name__ == "__main__":
     import slowly  # by the name that the other processes find it under
 
-    run.Batches = slowly.Slow
+    fit.Batches = slowly.Slow
     raise SystemExit(main())

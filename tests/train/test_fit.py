@@ -23,7 +23,7 @@ from oddframe.errors import ConfigError, DatasetError, RunError, SourceError
 from oddframe.runs import load_run, write_calibration
 from oddframe.sources import open_source
 from oddframe.train import progress
-from oddframe.train.run import configs
+from oddframe.train.fit import configs
 
 TINY = [
     "model.size=64", "model.width=16", "model.depths=[1,1,1]", "model.history=4",
@@ -175,7 +175,7 @@ def test_the_loss_falls(normal, tmp_path):
 KILLED = """
 import sys
 import oddframe.train.progress as progress
-from oddframe.train.run import Budget, Wanted, fit
+from oddframe.train.fit import Budget, Wanted, fit
 from rich.console import Console
 progress.SAVE_EVERY_S = 0.2
 fit(Wanted("m2s2l-edge", sys.argv[3:]), sys.argv[1], sys.argv[2], Budget(epochs=5),

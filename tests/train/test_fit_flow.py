@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from oddframe.cli import main
 from oddframe.data import FrameStore, from_store, open_dataset
-from oddframe.data.flow import read_flow, write_flows
+from oddframe.data.flow_files import read_flow, write_flows
 from oddframe.data.flow_folder import FlowFolder, StoredFlow
 from oddframe.errors import ConfigError, DatasetError, RunError
 from oddframe.scoring.scorer import Scorer
@@ -74,13 +74,13 @@ def test_a_batch_brings_the_flow_of_each_of_its_frames(normal, tmp_path):
 
 
 def test_the_footage_kept_aside_is_seen_with_its_own_flow(normal, tmp_path, monkeypatch):
-    seen, real = [], Scorer.prepare
+    seen, real = [], Scorer.preprocess
 
-    def prepare(self, image, past=None, carried=None):
+    def preprocess(self, image, past=None, carried=None):
         seen.append((image, carried))
         return real(self, image, past, carried)
 
-    monkeypatch.setattr(Scorer, "prepare", prepare)
+    monkeypatch.setattr(Scorer, "preprocess", preprocess)
     run = tiny_fit(normal, tmp_path / "run")
     assert run.card["data"]["flow"] == f"opencv-dis-fast-backward at {SIZE}"
     assert str(tmp_path) not in (run.path / "model.json").read_text()

@@ -28,7 +28,7 @@ from oddframe.data import open_dataset
 from oddframe.data.frames import FrameStore
 from oddframe.errors import ConfigError, DatasetError, RunError
 from oddframe.runs import load_run
-from oddframe.train import run as run_file
+from oddframe.train import fit as fit_file
 from oddframe.train.devices import Place
 from oddframe.train.ranks import Ranks
 
@@ -216,7 +216,7 @@ def test_a_training_that_was_killed_or_stopped_goes_on_to_the_same_bits(normal, 
 def test_an_error_of_the_one_that_follows_is_raised_by_the_one_that_leads(
     normal, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(run_file, "Batches", breaking.Breaking)
+    monkeypatch.setattr(fit_file, "Batches", breaking.Breaking)
     with pytest.raises(DatasetError, match="frame 7 is gone"):
         tiny_fit(normal, tmp_path / "run", devices=2)
     assert not (tmp_path / "run" / "model.json").exists()

@@ -21,9 +21,9 @@ from oddframe.errors import ConfigError, RunError
 from oddframe.models import memory
 from oddframe.models.memory import Memory
 from oddframe.train.budget import Budget
+from oddframe.train.fit import configs
 from oddframe.train.module import Batches, FitModule, TrainConfig
 from oddframe.train.progress import Watch
-from oddframe.train.run import configs
 from oddframe.train.split import Span, hold_out
 from oddframe.train.started import differences
 
@@ -281,7 +281,7 @@ def test_core_minutes_stop_on_processor_time(normal, tmp_path):
 KILLED = """
 import sys
 import oddframe.train.progress as progress
-from oddframe.train.run import Budget, Wanted, fit
+from oddframe.train.fit import Budget, Wanted, fit
 from rich.console import Console
 progress.SAVE_EVERY_S = 0.2
 fit(Wanted("m2s2l-edge", sys.argv[3:]), sys.argv[1], sys.argv[2], Budget(core_minutes=10),

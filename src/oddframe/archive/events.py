@@ -28,7 +28,7 @@ from oddframe.errors import RunError
 from oddframe.events.event import Box
 from oddframe.events.rules import Rules
 from oddframe.events.tracker import events_of
-from oddframe.events.why import reasons
+from oddframe.events.why import factors_of, reasons, streams_of
 from oddframe.runs import write_atomic, write_json
 
 TABLE, VALUES, PICTURES = "events.csv", "events.json", "events"
@@ -81,7 +81,7 @@ def find_events(
     for done, file in enumerate(manifest.files, 1):
         entry = find(out, manifest.key, file)
         entries.append(entry)
-        found += _of_file(out, entry, manifest.threshold, rules)
+        found += _of_file(out, entry, manifest, rules)
         tick(done, len(manifest.files))
     if not any(entry.facts for entry in entries):
         raise RunError(
@@ -137,10 +137,9 @@ def _ranked(event: Found, rank: int) -> Found:
     return replace(event, rank=rank)
 
 
-def _of_file(
-    out: Path, entry: Entry, threshold: float | None, rules: Rules
-) -> Iterator[Found]:  # fmt: skip
+def _of_file(out: Path, entry: Entry, manifest: Manifest, rules: Rules) -> Iterator[Found]:
     """Its events, in order of time."""
+    threshold = manifest.threshold
     if entry.plan is None or not entry.facts:
         return
     names = [s.name for s in entry.plan.segments if s.name in entry.facts]
@@ -153,7 +152,8 @@ def _of_file(
         piece = int(np.searchsorted(stops, peak, "right"))
         row = peak - (int(stops[piece - 1]) if piece else 0)
         facts = entry.facts[names[piece]]
-        about = _about(rows(paths[piece]), row, (facts["size"][0], facts["size"][1]))
+        size = facts["size"][0], facts["size"][1]
+        about = _about(rows(paths[piece]), row, size, manifest.spread)
         yield Found(
             0, entry.file.shown, entry.file.id, float(time_s[first]), float(time_s[last]),
             float(time_s[peak]), int(frame[peak]),
@@ -177,18 +177,15 @@ def _peaks(
 
 
 def _about(
-    table: Any, row: int, size: tuple[int, int]
+    table: Any, row: int, size: tuple[int, int], spread: float | None
 ) -> tuple[Box | None, tuple[int, int], tuple[str, ...]]:
     """Where the hottest place of a frame is, the size of its picture, and the reasons."""
     values = {name: table[name][row].as_py() for name in table.column_names}
     x, y, w, h = (values[name] for name in BOX)
     box = None if x is None else Box(x, y, w, h)
-    streams = {
-        name.removeprefix("z_"): math.nan if value is None else value
-        for name, value in values.items() if name.startswith("z_")
-    }  # fmt: skip
-    factors = {"way": values["local_way"]} if values.get("local_way") is not None else {}
-    why = reasons(streams, () if box is None else (box,), *size, factors)
+    terms = {name: value for name, value in values.items() if isinstance(value, float)}
+    boxes = () if box is None else (box,)
+    why = reasons(streams_of(terms), boxes, *size, factors_of(terms, spread))
     return box, size, why
 
 

@@ -20,6 +20,7 @@ from oddframe.archive.files import File
 from oddframe.archive.work import Job
 from oddframe.errors import RunError
 from oddframe.runs import USUAL, WEIGHTS, Run, write_json
+from oddframe.runtime.alarms import spread_of
 
 MANIFEST, FILES = "manifest.json", "files"
 FORMAT = 1
@@ -42,7 +43,7 @@ class Manifest:
     """All of it."""
 
     run: dict[str, Any]
-    """path, model, threshold, `parts`: hashes by the names in `WORDS`."""
+    """path, model, threshold, spread, `parts`: hashes by the names in `WORDS`."""
     settings: dict[str, Any]
     """By the names in `OPTIONS`."""
     versions: dict[str, str]
@@ -58,6 +59,13 @@ class Manifest:
     def threshold(self) -> float | None:
         """Of the alarm; None where the RUN was not calibrated."""
         found = self.run["threshold"]
+        return None if found is None else float(found)
+
+    @property
+    def spread(self) -> float | None:
+        """What the factor of speed in an event's words is made by, `events.why.factors_of`; None
+        in archives of before, and where the RUN does not know."""
+        found = self.run.get("spread")
         return None if found is None else float(found)
 
     def plain(self) -> dict[str, Any]:
@@ -102,7 +110,7 @@ def manifest_of(run: Run, job: Job, files: Sequence[File]) -> Manifest:
     }  # fmt: skip
     about = {
         "path": str(run.path), "model": run.name, "threshold": run.threshold,
-        "parts": parts_of(run),
+        "spread": spread_of(run.scene), "parts": parts_of(run),
     }  # fmt: skip
     return Manifest(about, settings, _versions(), tuple(files))
 

@@ -1,6 +1,6 @@
 """End to end: a 720p video file to its scores by `Detector`, and how the time divides.
 
-`Detector` decodes and prepares frames ahead, beside the model; a loop of `step` is the same one
+`Detector` decodes and preprocesses frames ahead, beside the model; a loop of `step` is the same one
 frame after another. The parts are jobs of their own on the same frames, timed in turn with both:
 what they leave of the loop is the loop itself, the results and the caches that they do not share.
 Beside them the reader that PyAV's took the place of: OpenCV's, whole pictures made smaller.
@@ -97,8 +97,8 @@ def bench_video(
     info = source.info
     notes = (
         f"{seen} frames; the first {detector.info.history} are encoded and not scored",
-        f"{WHOLE}: decoded and prepared ahead by a thread, {ratio:.2f} times as fast as one after "
-        "the other",
+        f"{WHOLE}: decoded and preprocessed ahead by a thread, {ratio:.2f} times as fast as one "
+        "after the other",
         f"{BY_OPENCV}: whole pictures from OpenCV, then resized, as before PyAV; {WHOLE} is "
         f"{reader:.2f} times as fast",
         f"what the parts leave of {SERIAL!r}: {100 * rest:.0f} %",

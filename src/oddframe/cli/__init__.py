@@ -1,7 +1,7 @@
 """The command line: `oddframe VERB …`, one file per verb, each a thin caller of the library.
 
 Nothing heavy is imported before a verb runs, so that `--help` comes at once. A verb is one function
-`run` in its file and one row in `VERBS`.
+`command` in its file and one row in `VERBS`.
 
 Exit codes: 0 ok; 1 our error, one paragraph on stderr; 2 usage; 130 interrupted (Ctrl-C or
 SIGTERM). `--debug`, before or after the verb, shows the traceback.
@@ -48,7 +48,7 @@ VERBS = (
     "demo",
     "doctor",
 )
-"""Verbs, each the function `run` of oddframe.cli.VERB; `_` is written `-`."""
+"""Verbs, each the function `command` of oddframe.cli.VERB; `_` is written `-`."""
 PAIRS = {"archive events": "archive_events"}
 """Verbs that are two words, and their names in `VERBS`."""
 GROUPS = {"data": "Make a data set, or check one."}
@@ -64,7 +64,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     args: without the program's name; sys.argv[1:] by default.
     """
-    process.prepare()
+    process.tune()
     words = list(sys.argv[1:] if args is None else args)
     debug = _take_debug(words)
     if " ".join(words[:2]) in PAIRS:
@@ -99,12 +99,12 @@ def build_app(debug: bool = False) -> typer.Typer:
     app.callback()(_root)
     typed = {verb: words for words, verb in PAIRS.items()}
     for verb in VERBS:
-        run = import_module(f"oddframe.cli.{verb}").run
-        app.command(typed.get(verb, verb.replace("_", "-")))(_guarded(grouped(run), debug))
+        command = import_module(f"oddframe.cli.{verb}").command
+        app.command(typed.get(verb, verb.replace("_", "-")))(_guarded(grouped(command), debug))
     for group, text in GROUPS.items():
         part = typer.Typer(help=text, no_args_is_help=True)
-        for name, run in import_module(f"oddframe.cli.{group}").COMMANDS.items():
-            part.command(name)(_guarded(grouped(run), debug))
+        for name, command in import_module(f"oddframe.cli.{group}").COMMANDS.items():
+            part.command(name)(_guarded(grouped(command), debug))
         app.add_typer(part, name=group)
     return app
 
@@ -123,14 +123,14 @@ def _root(
     del version
 
 
-def _guarded(run: Callable[..., None], debug: bool) -> Callable[..., None]:
+def _guarded(command: Callable[..., None], debug: bool) -> Callable[..., None]:
     """The verb with its errors turned into a paragraph and an exit code."""
 
-    @functools.wraps(run)
+    @functools.wraps(command)
     def guarded(**options: Any) -> None:
         try:
             with _remarks():
-                run(**options)
+                command(**options)
             sys.stdout.flush()  # a closed pipe shows here, not at the interpreter's exit
         except typer.BadParameter:  # usage: exit code 2, with the line that was to be typed
             raise

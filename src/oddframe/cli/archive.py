@@ -43,7 +43,7 @@ class Workers:
     )  # fmt: skip
 
 
-def run(
+def command(
     run: Path = RUN,
     sources: list[str] = typer.Argument(
         metavar="SOURCES...", show_default=False,

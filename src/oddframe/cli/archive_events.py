@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 
-def run(
+def command(
     folder: Path = typer.Argument(
         metavar="DIR", show_default=False, help="Folder that `oddframe archive --out` wrote."
     ),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from oddframe.bench.timing import Tick
 
 
-def run(
+def command(
     what: str = typer.Argument(metavar="scan|stream|train", show_default=False),
     json: Path | None = JSON,
     picture: Path | None = typer.Option(

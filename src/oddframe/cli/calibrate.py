@@ -10,7 +10,7 @@ from oddframe.cli.console import RUN
 from oddframe.cli.options import Machine, ReadAs
 
 
-def run(
+def command(
     run: Path = RUN,
     path: Path = typer.Argument(
         metavar="PATH",

@@ -27,7 +27,7 @@ class Compared:
     json: Path | None = JSON
 
 
-def run(
+def command(
     runs: list[Path] = typer.Argument(
         None, metavar="RUN…", help="RUN folders; the first is what others are compared with.",
         show_default=False,

@@ -139,7 +139,7 @@ def flow(
     """Write the optical flow (DIS) of neighbouring frames, one .npy per pair; can be resumed."""
     from oddframe.cli.console import frame_bar
     from oddframe.data import open_dataset
-    from oddframe.data.flow import write_flows
+    from oddframe.data.flow_files import write_flows
 
     dataset = open_dataset(root, reading=read.reading())
     with frame_bar("flow") as tick:

@@ -9,7 +9,7 @@ import typer
 from oddframe.cli.console import DEVICE
 
 
-def run(
+def command(
     out: Path = typer.Option(..., "--out", help="Folder to make: scene, run, scores, report."),
     minutes: float = typer.Option(3.0, "--minutes", help="Training time."),
     model: str = typer.Option("m2s2l-edge", "--model", help="Model to train."),

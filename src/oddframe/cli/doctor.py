@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 
-def run() -> None:
+def command() -> None:
     """Versions, threads, device, scan backends and video codecs of this machine."""
     import os
     import platform

@@ -34,7 +34,7 @@ class Written:
     )  # fmt: skip
 
 
-def run(
+def command(
     run: Path = RUN,
     data: Path = typer.Option(..., "--data", help="Root of a data set with labels."),
     protocol: str = PROTOCOL,

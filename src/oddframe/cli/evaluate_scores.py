@@ -67,7 +67,7 @@ class Written:
     )
 
 
-def run(
+def command(
     scores: Path = typer.Argument(
         help="Larger = more anomalous: .npz with one array per video, .npy with all videos one "
         "after the other, or a folder of .csv or .npy files.",

@@ -9,7 +9,7 @@ import typer
 from oddframe.cli.console import RUN
 
 
-def run(
+def command(
     run: Path = RUN,
     to: str = typer.Option(
         ..., "--to", metavar="onnx|torch", help="onnx: needs oddframe[onnx]; torch: a .pt2 file."

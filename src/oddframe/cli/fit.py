@@ -78,7 +78,7 @@ class On:
     )
 
 
-def run(
+def command(
     model: str = typer.Option(
         ..., "--model", help="m2s2l-edge (for a CPU), m2s2l (the paper's), …: oddframe models."
     ),
@@ -98,7 +98,7 @@ def run(
     from oddframe.models.in_use import in_use_text
     from oddframe.runs import SELFTEST
     from oddframe.scoring.selftest import words
-    from oddframe.train.run import Budget, Devices, Footage, Wanted, fit, leads
+    from oddframe.train.fit import Budget, Devices, Footage, Wanted, fit, leads
 
     wanted = Wanted(model, asked.settings, asked.seed, asked.ablation, asked.recipe)
     footage = Footage(data, taken.flow, taken.fps, taken.cache, taken.allow_short)

@@ -15,7 +15,7 @@ UNITS = {
 }
 
 
-def run(
+def command(
     model: str = typer.Argument(metavar="M", help="Name of a model.", show_default=False),
     ablation: str | None = typer.Option(
         None, "--ablation", metavar="ROW", help="That row of the paper's ablations."

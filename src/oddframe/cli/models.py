@@ -11,7 +11,7 @@ from oddframe.cli.console import JSON
 HEAD = ("model", "px", "frames", "M", "published", "GMAC", "published", "paper", "literal")
 
 
-def run(json: Path | None = JSON) -> None:
+def command(json: Path | None = JSON) -> None:
     """List the models: size, clip, parameters and cost per scored frame beside the published."""
     from oddframe.cli.console import writable_folder
     from oddframe.metrics.rows import write_rows_json

@@ -4,7 +4,7 @@
     class Budget:
         minutes: float | None = typer.Option(None, "--minutes", help="…")
 
-    def run(out: Path = typer.Option(...), budget: Budget = Budget) -> None: ...
+    def command(out: Path = typer.Option(...), budget: Budget = Budget) -> None: ...
 
 The command line has the fields one by one (`grouped`); the verb gets them as one.
 """
@@ -29,12 +29,12 @@ def many(*names: str, help: str, metavar: str | None = None) -> Any:
     return field(default_factory=lambda: typer.Option([], *names, help=help, metavar=metavar))
 
 
-def grouped(run: Callable[..., None]) -> Callable[..., None]:
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """The verb as typer is to see it: with every field of its groups as a parameter."""
-    signature = inspect.signature(run, eval_str=True)
+    signature = inspect.signature(command, eval_str=True)
     groups = {p.name: p.annotation for p in signature.parameters.values() if _is_group(p)}
     if not groups:
-        return run
+        return command
     flat: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
         if parameter.name in groups:
@@ -42,11 +42,11 @@ def grouped(run: Callable[..., None]) -> Callable[..., None]:
         else:
             flat.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
-    @functools.wraps(run)
+    @functools.wraps(command)
     def call(**options: Any) -> None:
         for name, kind in groups.items():
             options[name] = kind(**{f.name: options.pop(f.name) for f in fields(kind)})
-        run(**options)
+        command(**options)
 
     vars(call)["__signature__"] = signature.replace(parameters=flat)
     call.__annotations__ = {p.name: p.annotation for p in flat} | {"return": None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 
-def run(
+def command(
     names: str = typer.Argument("every", help="Names, sets, changes; as --protocol takes them."),
 ) -> None:
     """List the evaluation protocols: ours and the peers'."""

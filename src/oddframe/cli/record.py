@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from oddframe.runtime.record import Tick
 
 
-def run(
+def command(
     source: str = typer.Argument(
         metavar="SOURCE", show_default=False,
         help="Camera: rtsp:// or http:// address, index of a webcam, video file or folder.",

@@ -42,7 +42,7 @@ class Done:
     dry_run: bool = typer.Option(False, "--dry-run", help="Only say what would be done.")
 
 
-def run(
+def command(
     table: str = typer.Argument(
         metavar="TABLE",
         show_default=False,
@@ -60,8 +60,8 @@ def run(
     from oddframe.reproduce.plan import Options, data_sets, plan
     from oddframe.reproduce.render import render
     from oddframe.reproduce.results import failed_file, undone
-    from oddframe.reproduce.run import perform
     from oddframe.reproduce.tables import table as looked_up
+    from oddframe.reproduce.workers import perform
 
     asked = looked_up(table)
     out, work = done.out, done.work

@@ -104,7 +104,7 @@ class Exactness:
                 yield made
 
 
-def run(
+def command(
     run: Path = RUN,
     videos: list[str] = typer.Argument(
         metavar="VIDEO...",

@@ -10,7 +10,7 @@ from oddframe.cli.console import RUN
 from oddframe.cli.options import Machine, ReadAs
 
 
-def run(
+def command(
     run: Path = RUN,
     footage: Path = typer.Argument(
         metavar="FOOTAGE",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from oddframe.web.guard.auth import Access
 
 
-def run(
+def command(
     site: Path = typer.Argument(
         metavar="SITE.yaml", show_default=False,
         help="Store, sinks, cameras: deploy/site.example.yaml shows every key.",

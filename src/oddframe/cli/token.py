@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 
-def run(
+def command(
     name: str = typer.Argument(
         metavar="NAME", show_default=False, help="Who it is for, in the record of changes."
     ),

@@ -47,7 +47,7 @@ class Cameras:
     )  # fmt: skip
 
 
-def run(
+def command(
     run: Path = RUN,
     sources: list[str] = typer.Argument(
         metavar="SOURCE...", show_default=False,

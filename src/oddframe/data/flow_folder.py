@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from oddframe.data.compact import FOLDERS
 from oddframe.data.dataset import Dataset
-from oddframe.data.flow import INDEX, read_flow
+from oddframe.data.flow_files import INDEX, read_flow
 from oddframe.data.frames import FrameStore
 from oddframe.data.manifest import footage_hashes
 from oddframe.errors import ConfigError, DatasetError

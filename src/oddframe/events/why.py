@@ -73,6 +73,24 @@ def reasons(
     return tuple(texts)
 
 
+def streams_of(terms: Mapping[str, float]) -> dict[str, float]:
+    """What each stream says of a frame, in deviations of normal footage: its terms `z_STREAM`."""
+    return {name.removeprefix("z_"): z for name, z in terms.items() if name.startswith("z_")}
+
+
+def factors_of(terms: Mapping[str, float], spread: float | None) -> dict[str, float]:
+    """The factors of `reasons`, of a frame's terms.
+
+    spread: deviation of the logarithm of normal speeds, `std` of the scene's `flow`; None: unknown.
+    """
+    found = dict[str, float]()
+    if spread is not None and "z_flow" in terms:
+        found["flow"] = math.exp(min(terms["z_flow"] * spread, 50.0))
+    if "local_way" in terms:
+        found["way"] = terms["local_way"]
+    return found
+
+
 def place(box: Box, width: int, height: int) -> str:
     """Where the middle of a box is, by thirds of the picture: "left, near"."""
     column = ("left", "middle", "right")[_third(box.x + box.w / 2, width)]

@@ -61,7 +61,7 @@ class Card:
     threshold_of_full: float | None
     """The RUN's threshold, which holds for its full score alone."""
     flow: FlowSource
-    """Where `flow` has to come from: `dis` OpenCV's (`oddframe.ops.flow.dis_flow`) at the model's
+    """Where `flow` has to come from: `dis` OpenCV's (`oddframe.ops.dis.dis_flow`) at the model's
     size, `file` what the RUN was trained with."""
     scan: str
 

@@ -21,7 +21,7 @@ from oddframe.export.card import Card, FlowSource, Kind, fingerprint
 from oddframe.export.judge import Judge
 from oddframe.export.step import Clip, Step, scans
 from oddframe.models.base import VADModel
-from oddframe.models.flows import FlowWindowed
+from oddframe.models.flow_windowed import FlowWindowed
 from oddframe.runs import Run
 from oddframe.scoring.fuse import OWN
 from oddframe.scoring.scene import StreamScene

@@ -53,7 +53,7 @@ from torch import Tensor, nn
 from oddframe import losses
 from oddframe.config import Config
 from oddframe.models.base import Floats, Prediction, Ranges, Terms, minmax, minmax_falling
-from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
+from oddframe.models.flow_windowed import FlowKind, FlowWindowed, flow_channels
 from oddframe.models.memory import ItemMemory, far_apart
 from oddframe.models.unet import SHRINKS, UNet
 from oddframe.ops import together

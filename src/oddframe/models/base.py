@@ -170,7 +170,7 @@ class VADModel(nn.Module):
                 f"{c} x {h} x {w}: resize the frames, or build the model with another `size`"
             )
 
-    def prepare(self, still: Tensor) -> None:
+    def start_from(self, still: Tensor) -> None:
         """Take what is known before training: what stands still in its frames, (c, h, w)."""
 
     def scan_flops(self, frames: int = 1) -> int:

@@ -464,7 +464,7 @@ class M2S2L(VADModel):
         return parts
 
     @torch.no_grad()
-    def prepare(self, still: Tensor) -> None:
+    def start_from(self, still: Tensor) -> None:
         """Start the learnt background at what stands still in the training footage (c, h, w)."""
         if self.background is not None:
             self.background.copy_(torch.atanh(still.clamp(-0.99, 0.99)))

@@ -62,7 +62,7 @@ from oddframe import losses
 from oddframe.config import PaperConfig
 from oddframe.models.base import Floats, Prediction, Ranges, Terms, minmax
 from oddframe.models.blocks import modules
-from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
+from oddframe.models.flow_windowed import FlowKind, FlowWindowed, flow_channels
 from oddframe.models.memory import ItemMemory, far_apart, written
 from oddframe.models.recompute import Layers
 

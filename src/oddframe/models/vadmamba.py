@@ -58,7 +58,7 @@ from oddframe.models.blocks import (
     depthwise,
     modules,
 )
-from oddframe.models.flows import FlowKind, FlowWindowed, flow_channels
+from oddframe.models.flow_windowed import FlowKind, FlowWindowed, flow_channels
 from oddframe.models.memory import ItemMemory
 from oddframe.models.recompute import Block
 from oddframe.ops import together

@@ -54,8 +54,8 @@ from oddframe.runs import CARD, RESUME, Run, load_run, write_json
 from oddframe.runtime.detector import Detector, load
 from oddframe.scoring.fuse import FUSING
 from oddframe.scoring.settings import ScoreConfig, score_again
+from oddframe.train.fit import Budget, Wanted, configs, fit
 from oddframe.train.progress import STATE
-from oddframe.train.run import Budget, Wanted, configs, fit
 
 FAILED, STOPPED = 1, 130
 CAUSAL = tuple(f"score.{name}" for name in ("streams", *FUSING))
@@ -266,5 +266,5 @@ def main(args: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    process.prepare()
+    process.tune()
     sys.exit(main(sys.argv[1:]))

@@ -12,7 +12,7 @@ from typing import Any
 
 from oddframe.errors import ConfigError
 from oddframe.reproduce.tables import Line, Table, resized
-from oddframe.train.run import configs
+from oddframe.train.fit import configs
 
 FOLDERS: dict[str, tuple[str, ...]] = {
     "ped2": ("ped2", "ucsdped2", "ucsd_ped2"),

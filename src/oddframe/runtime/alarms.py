@@ -10,7 +10,6 @@ rate of alarms a day counts are peaks that far apart (`calibration.calibrate`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from oddframe.events.event import Box, Event
 from oddframe.events.rules import Rules
 from oddframe.events.tracker import Moment, Tracker
+from oddframe.events.why import factors_of, streams_of
 from oddframe.runs import write_json
 from oddframe.scoring.scene import StreamScene
 from oddframe.types import Score, SourceInfo
@@ -51,7 +51,7 @@ class Alarms:
     """
 
     def __init__(self, threshold: float | None, scene: Mapping[str, StreamScene]) -> None:
-        self._threshold, self._scene = threshold, scene
+        self._threshold, self._spread = threshold, spread_of(scene)
         self._tracker = Tracker("", Rules())
         self._frames = dict[float, int]()
         """Frames that may be an alarm's peak, by when they were shown."""
@@ -63,7 +63,8 @@ class Alarms:
             return
         told = self._tracker.take(Moment(
             score.pts_s, score.pts_s, score.level, score.score, self._threshold,
-            streams_of(score), score.heat, info.width, info.height, factors_of(score, self._scene),
+            streams_of(score.terms), score.heat, info.width, info.height,
+            factors_of(score.terms, self._spread),
         ))  # fmt: skip
         self._keep(told)
         if score.alarm:
@@ -88,19 +89,9 @@ class Alarms:
             ))  # fmt: skip
 
 
-def streams_of(score: Score) -> dict[str, float]:
-    """What each stream says of a frame, in deviations of normal footage."""
-    return {n.removeprefix("z_"): z for n, z in score.terms.items() if n.startswith("z_")}
-
-
-def factors_of(score: Score, scene: Mapping[str, StreamScene]) -> dict[str, float]:
-    """How many times as fast as usual, how many times as rare, for `events.why.reasons`."""
-    found = dict[str, float]()
-    if "flow" in scene and "z_flow" in score.terms:
-        found["flow"] = math.exp(min(score.terms["z_flow"] * scene["flow"].std, 50.0))
-    if "local_way" in score.terms:
-        found["way"] = score.terms["local_way"]
-    return found
+def spread_of(scene: Mapping[str, StreamScene] | None) -> float | None:
+    """Deviation of the logarithm of normal speeds, for `events.why.factors_of`; None: unknown."""
+    return scene["flow"].std if scene and "flow" in scene else None
 
 
 def write_alarms(path: Path, alarms: Sequence[Alarm]) -> None:

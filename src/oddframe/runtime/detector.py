@@ -1,6 +1,6 @@
 """A trained run at work: `step` for one frame, `stream` for a source, `score` for a whole video.
 
-All three are one code path, `Scorer.step`; `stream` and `score` decode and prepare the frames of
+All three are one code path, `Scorer.step`; `stream` and `score` decode and preprocess the frames of
 files ahead of it, in a thread of their own. A score looks at its own frame and those before it: k
 for the model, 8 s for what stays (`scoring.stay`), so
 
@@ -31,7 +31,7 @@ from oddframe.errors import ConfigError, OddframeWarning
 from oddframe.judging.paper import PaperScore
 from oddframe.models.base import Ranges, Terms, VADModel
 from oddframe.pictures import Plain
-from oddframe.process import prepare
+from oddframe.process import tune
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
 from oddframe.runtime.compile import compile_parts
@@ -40,7 +40,7 @@ from oddframe.runtime.onnx_scorer import OnnxScorer, step_of
 from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.lag import Lag, frames_of
 from oddframe.scoring.look import FLOW_LAG
-from oddframe.scoring.scorer import Compared, Precision, Prepared, Scorer, ScorerState
+from oddframe.scoring.scorer import Compared, Precision, Preprocessed, Scorer, ScorerState
 from oddframe.sources import Reading, Source, open_as
 from oddframe.sources.rate import Pacer, pacer, pacing_text
 from oddframe.types import Frame, Image, Score, SourceInfo
@@ -49,7 +49,7 @@ SourceLike = Source | str | Path | int
 Progress = Callable[[int, int | None], None]
 """Called with the frames done and the frames expected (a hint, or None)."""
 AHEAD = 2
-"""Frames of a file that are decoded and prepared ahead (3 MB each at 720p)."""
+"""Frames of a file that are decoded and preprocessed ahead (3 MB each at 720p)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Detector:
         compiled: bool = False, flow: str | Path | None = None, onnx: str | Path | None = None,
     ) -> None:  # fmt: skip
         """Build the model and load its weights; see `load`."""
-        prepare()
+        tune()
         if precision not in get_args(Precision):
             raise ConfigError(f"precision is float32 or bfloat16, found {precision!r}.")
         where = pick_device(device)
@@ -114,7 +114,7 @@ class Detector:
             if onnx is None
             else OnnxScorer(run, model, usual, step_of(Path(onnx), run))
         )
-        """What turns prepared frames into scores."""
+        """What turns preprocessed frames into scores."""
         self.info = DetectorInfo(
             run=run.path,
             model=run.name,
@@ -223,7 +223,7 @@ class Detector:
         frame = image if isinstance(image, Frame) else Frame(0, pts_s, Plain(as_image(image)))
         if frame.gap:
             state = self.scorer.restart(state)
-        ready = self.scorer.prepare(frame.picture, state.past, flow)
+        ready = self.scorer.preprocess(frame.picture, state.past, flow)
         return self.scorer.step(state, ready, frame.pts_s)
 
     def step_batch(
@@ -268,7 +268,7 @@ class Detector:
         """
         with (
             _opened(source, self.reading) as opened,
-            closing(self._prepared(opened, flow)) as frames,
+            closing(self._preprocessed(opened, flow)) as frames,
         ):
             state, lag = self.init_state(), self.lag(opened.info)
             score, compared = Score(-1, 0.0, math.nan, math.nan, False), None
@@ -276,9 +276,9 @@ class Detector:
                 if frame.gap:
                     state = self.scorer.restart(state)
                 scores = []
-                for prepared in looks:
+                for ready in looks:
                     # The two halves of `Scorer.step`.
-                    state, seen = self.scorer.observe(state, prepared)
+                    state, seen = self.scorer.observe(state, ready)
                     state, one = self.scorer.score(state, seen, frame.pts_s)
                     scores.append(one)
                     compared = None if seen is None else seen.compared
@@ -303,20 +303,20 @@ class Detector:
             score = self.scorer.rescored(score, value)
         return frame, replace(score, age_s=age_s), compared
 
-    def _prepared(
+    def _preprocessed(
         self, source: Source, flow: VideoFlow | None
-    ) -> Generator[tuple[Frame, list[Prepared]], None, None]:
+    ) -> Generator[tuple[Frame, list[Preprocessed]], None, None]:
         """`looks`; at files by a thread, ahead of the model.
 
-        Frames of cameras are prepared when a score is wanted and not before: one that waits here
-        is as old as the model is slow.
+        Frames of cameras are preprocessed when a score is wanted and not before: one that waits
+        here is as old as the model is slow.
         """
         made = self.looks(source, flow)
         return made if source.live else ahead(made, AHEAD)
 
     def looks(
         self, source: Source, flow: VideoFlow | None = None
-    ) -> Generator[tuple[Frame, list[Prepared]], None, None]:
+    ) -> Generator[tuple[Frame, list[Preprocessed]], None, None]:
         """Every frame of a source with what the model is to look at: once, or as often as the
         RUN's rate asks for; nothing where the frame keeps the score before it.
         """

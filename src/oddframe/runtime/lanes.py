@@ -22,7 +22,7 @@ from oddframe.calibration.light import SMALL_PX, colourfulness
 from oddframe.data.dataset import Video
 from oddframe.runtime.detector import Detector
 from oddframe.scoring.lag import centred_median
-from oddframe.scoring.scorer import Prepared, ScorerState
+from oddframe.scoring.scorer import Preprocessed, ScorerState
 from oddframe.sources import Source
 from oddframe.sources.base import Later
 from oddframe.types import Frame, Score
@@ -162,10 +162,10 @@ class _Lane:
 
     def __init__(self, detector: Detector, number: int, stretch: Stretch) -> None:
         self.number, self.state = number, detector.init_state()
-        self.look: Prepared
+        self.look: Preprocessed
         self.pts_s = 0.0
         self._scorer, self._stretch = detector.scorer, stretch
-        self._looks: Iterator[Prepared] = iter(())
+        self._looks: Iterator[Preprocessed] = iter(())
         self._of_frame: list[Score] = []
         self._score: Score | None = None
         self._scores: list[float] = []

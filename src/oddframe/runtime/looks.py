@@ -9,7 +9,7 @@ import numpy as np
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.errors import ConfigError
 from oddframe.pictures import Plain
-from oddframe.scoring.scorer import Prepared, Scorer
+from oddframe.scoring.scorer import Preprocessed, Scorer
 from oddframe.scoring.usual import Past
 from oddframe.sources import Source
 from oddframe.sources.rate import Pacer
@@ -18,7 +18,7 @@ from oddframe.types import Frame, Image
 
 def looks(
     scorer: Scorer, source: Source, flow: VideoFlow | None, pace: Pacer | None
-) -> Generator[tuple[Frame, list[Prepared]], None, None]:
+) -> Generator[tuple[Frame, list[Preprocessed]], None, None]:
     """Every frame with its looks: one, or as many as its rate asks for (`sources.rate`).
 
     Behind a gap nothing is compared with what was before it.
@@ -37,7 +37,7 @@ def looks(
             as_image(frame.image)
         found = []
         for _ in range(1 if pace is None else pace.looks(frame)):
-            found.append(scorer.prepare(frame.picture, past, carried))
+            found.append(scorer.preprocess(frame.picture, past, carried))
             past = found[-1].past
         yield frame, found
     if flow is not None:  # files left over are of another video

@@ -21,10 +21,10 @@ from oddframe.data.frames import to_picture
 from oddframe.errors import ConfigError, RunError
 from oddframe.export.card import NEXT, STATE, Card, fingerprint
 from oddframe.models.base import VADModel
-from oddframe.models.flows import dis_pixels
+from oddframe.models.flow_windowed import dis_pixels
 from oddframe.pictures import Picture
 from oddframe.runs import Run
-from oddframe.scoring.scorer import Compared, Observation, Prepared, Scorer, ScorerState
+from oddframe.scoring.scorer import Compared, Observation, Preprocessed, Scorer, ScorerState
 from oddframe.scoring.usual import Usual
 from oddframe.types import Image
 
@@ -146,16 +146,18 @@ class OnnxScorer(Scorer):
         return ScorerState(self.run.init_state())
 
     def observe_batch(
-        self, states: Sequence[ScorerState], images: Sequence[Image | Picture | Prepared]
+        self, states: Sequence[ScorerState], images: Sequence[Image | Picture | Preprocessed]
     ) -> tuple[list[ScorerState], list[Observation | None]]:
         """The next frame of each of several streams, one after the other."""
         found = [
-            self._one(state, x if isinstance(x, Prepared) else self.prepare(x, state.past))
+            self._one(state, x if isinstance(x, Preprocessed) else self.preprocess(x, state.past))
             for state, x in zip(states, images, strict=True)
         ]
         return [state for state, _ in found], [seen for _, seen in found]
 
-    def _one(self, state: ScorerState, ready: Prepared) -> tuple[ScorerState, Observation | None]:
+    def _one(
+        self, state: ScorerState, ready: Preprocessed
+    ) -> tuple[ScorerState, Observation | None]:
         frame = torch.from_numpy(ready.frame)[None]
         inputs: Arrays = {"picture": to_picture(ready.frame[:3])}
         if (flow := self._flow(state, frame)) is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.errors import ConfigError
-from oddframe.ops.flow import dis_flow
+from oddframe.ops.dis import dis_flow
 from oddframe.pictures import resize_bgr
 from oddframe.scoring.local import box_mean
 from oddframe.types import Image, Map

@@ -1,9 +1,9 @@
 """From a frame to its score: one `step` for files, evaluation and live cameras alike.
 
-    frame -> prepare -> model.step -> error maps -> local means -> unusualness per stream -> score
-          -> level
+    frame -> preprocess -> model.step -> error maps -> local means -> unusualness per stream
+          -> score -> level
 
-`prepare` is all that needs neither the model nor its state, so it can run ahead in another thread.
+`preprocess` is all that needs neither the model nor its state: it can run ahead in another thread.
 The score of a frame looks only at that frame and those before it, and at statistics of held-out
 normal footage of the scene: nothing of the test video's future, nothing of its other frames.
 
@@ -43,7 +43,7 @@ PEAK = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Preprocessed:
     """What is known of a frame without the model: plain arrays, so torch stays in one thread."""
 
     frame: NDArray[np.float32]
@@ -52,7 +52,7 @@ class Prepared:
     """Streams that need no model: of optical flow (h, w), or what `Usual` knows (g, g); empty
     without flow and in the first two frames."""
     past: Past
-    """For `prepare` with the next frame."""
+    """For `preprocess` with the next frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +141,13 @@ class Scorer:
         """The state of a stream behind a gap: its frames are counted on, its past is forgotten."""
         return replace(self.init_state(), index=state.index, pardon=state.pardon)
 
-    def prepare(
+    def preprocess(
         self,
         image: Image | Picture,
         past: Past | None = None,
         carried: NDArray[np.float32] | None = None,
         steps: float = 1.0,
-    ) -> Prepared:
+    ) -> Preprocessed:
         """Everything about a frame (h, w, 3) BGR uint8, any size, that needs no model.
 
         past: that of the frame before, None for a stream's first. Safe in any thread.
@@ -168,7 +168,7 @@ class Scorer:
             else:
                 past = past.seen(grey, steps)
                 local = self._speed(past.motion)
-        return Prepared(self._with(to_model(small, size), carried), local, past)
+        return Preprocessed(self._with(to_model(small, size), carried), local, past)
 
     def _speed(self, motion: tuple[Map, Map] | None) -> dict[str, Map]:
         """The one stream of RUNs that do not know what is usual, at the model's size."""
@@ -199,22 +199,22 @@ class Scorer:
         return np.concatenate((rgb, carried))
 
     def observe(
-        self, state: ScorerState, image: Image | Picture | Prepared
+        self, state: ScorerState, image: Image | Picture | Preprocessed
     ) -> tuple[ScorerState, Observation | None]:
         """Take the next frame; None until the model has its history.
 
-        image: (h, w, 3) BGR uint8 of any size, a source's picture, or what `prepare` made of it.
+        image: (h, w, 3) BGR uint8 of any size, a source's picture, or what `preprocess` made of it.
         """
         states, seen = self.observe_batch([state], [image])
         return states[0], seen[0]
 
     @torch.inference_mode()
     def observe_batch(
-        self, states: Sequence[ScorerState], images: Sequence[Image | Picture | Prepared]
+        self, states: Sequence[ScorerState], images: Sequence[Image | Picture | Preprocessed]
     ) -> tuple[list[ScorerState], list[Observation | None]]:
         """`observe` for the next frame of each of several streams, in one call of the model."""
         ready = [
-            image if isinstance(image, Prepared) else self.prepare(image, state.past)
+            image if isinstance(image, Preprocessed) else self.preprocess(image, state.past)
             for state, image in zip(states, images, strict=True)
         ]
         frames = [torch.from_numpy(r.frame)[None].to(self.device) for r in ready]
@@ -277,7 +277,7 @@ class Scorer:
     def step(
         self,
         state: ScorerState,
-        image: Image | Prepared,
+        image: Image | Preprocessed,
         pts_s: float = 0.0,
         hidden: Mask | None = None,
     ) -> tuple[ScorerState, Score]:
@@ -294,7 +294,7 @@ class Scorer:
     def step_batch(
         self,
         states: Sequence[ScorerState],
-        images: Sequence[Image | Prepared],
+        images: Sequence[Image | Preprocessed],
         pts_s: Sequence[float],
         *,
         heat: bool = True,

@@ -123,5 +123,5 @@ def _low() -> None:
 
 
 if __name__ == "__main__":
-    process.prepare()
+    process.tune()
     sys.exit(main(sys.argv[1:]))

@@ -133,8 +133,8 @@ def _record(
 
 
 def _fit(task: Task, progress: Progress) -> Outcome:
+    from oddframe.train.fit import Budget, Footage, Wanted, fit
     from oddframe.train.progress import STATE
-    from oddframe.train.run import Budget, Footage, Wanted, fit
 
     footage, out = Path(task.footage), Path(str(task.run))
     names = _planned(task, lambda: {"train": to_train(footage)})["train"]

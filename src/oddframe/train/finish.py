@@ -30,7 +30,7 @@ from oddframe.pictures import resize_bgr
 from oddframe.scoring.lag import centred_median, frames_of
 from oddframe.scoring.look import SIZE_PX, Grey, Looks
 from oddframe.scoring.scene import SceneFit, StreamScene
-from oddframe.scoring.scorer import PEAK, Observation, Prepared, Scorer, ScorerState
+from oddframe.scoring.scorer import PEAK, Observation, Preprocessed, Scorer, ScorerState
 from oddframe.scoring.selftest import (
     CLIPS,
     SelfTest,
@@ -100,7 +100,7 @@ def frame_seconds(net: VADModel, config: ScoreConfig, device: str) -> float:
     for i in range(net.history + TIMED):
         began = time.perf_counter()
         moved = np.roll(image, i, axis=1)
-        state, _ = scorer.observe(state, scorer.prepare(moved, state.past, carried))
+        state, _ = scorer.observe(state, scorer.preprocess(moved, state.past, carried))
         taken.append(time.perf_counter() - began)
     net.train()
     return float(np.median(taken[-TIMED:]))
@@ -233,10 +233,10 @@ class _Look:
         """What every frame of a span shows, the frame (3, h, w) and the one before."""
         state, last = scorer.init_state(), None
         for i in range(span.start, span.stop):
-            prepared = _prepared(scorer, state, self.footage, i)
-            state, seen = scorer.observe(state, prepared)
-            yield seen, prepared.frame[:3], last
-            last = prepared.frame[:3]
+            ready = _preprocessed(scorer, state, self.footage, i)
+            state, seen = scorer.observe(state, ready)
+            yield seen, ready.frame[:3], last
+            last = ready.frame[:3]
 
     def threshold(self, scene: Mapping[str, StreamScene], fitted: Fitted | None) -> dict[str, Any]:
         """A first threshold. Each part is scored by what the rest of the footage says of it."""
@@ -247,7 +247,7 @@ class _Look:
                 scorer = Scorer(self.net, self.config, scene, device=self.device, usual=usual)
                 state, clip = scorer.init_state(), list[float]()
                 for i in range(span.start, span.stop):
-                    state, score = scorer.step(state, _prepared(scorer, state, self.footage, i))
+                    state, score = scorer.step(state, _preprocessed(scorer, state, self.footage, i))
                     clip.append(score.score)
                     done += 1
                     tick(done, sum(map(len, self.held)))
@@ -331,10 +331,10 @@ def _db(errors: Sequence[float]) -> float:
     return 10 * math.log10(PEAK**2 / mean)
 
 
-def _prepared(scorer: Scorer, state: ScorerState, footage: Batches, i: int) -> Prepared:
+def _preprocessed(scorer: Scorer, state: ScorerState, footage: Batches, i: int) -> Preprocessed:
     """One frame of the footage as the scorer takes the next of a stream."""
     flow = None if footage.flow is None else footage.flow.read(i, i + 1)[0]
-    return scorer.prepare(_bgr(footage.store, i), state.past, flow)
+    return scorer.preprocess(_bgr(footage.store, i), state.past, flow)
 
 
 def _bgr(store: FrameStore, i: int) -> Any:

@@ -12,7 +12,7 @@ from oddframe import process
 
 def main() -> None:
     """Train as told, until it is over or the process that started this one is gone."""
-    process.prepare()
+    process.tune()
     threading.Thread(target=_end_with_the_leader, daemon=True).start()
     from oddframe.train.devices import Place
     from oddframe.train.follow import follow

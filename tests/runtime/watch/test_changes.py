@@ -16,6 +16,7 @@ from oddframe.errors import ConfigError, OddframeError, RunError, SourceError
 from oddframe.events.event import Event
 from oddframe.events.store import Store, StoreError
 from oddframe.events.zones import Mask, Zone
+from oddframe.runtime.familiar import Familiar
 from oddframe.runtime.watch import engine as engine_module
 from oddframe.runtime.watch.at_work import AtWork
 from oddframe.runtime.watch.camera import Camera
@@ -457,6 +458,22 @@ def test_an_engine_that_hangs_is_said(site, monkeypatch):
         go.set()
         work.engine.ask(lambda: None)
     assert done == []
+
+
+def test_another_place_than_the_run_learned_is_said_once(site, monkeypatch, caplog):
+    class Elsewhere:
+        said = ["9 % of the picture looks like what this RUN learned"]
+
+        def take(self, picture):
+            assert picture.at(8).shape == (8, 8, 3)
+            return self.said.pop() if self.said else None
+
+    monkeypatch.setattr(Familiar, "of", lambda usual: Elsewhere())
+    with watched(site()) as work:
+        wait_for(lambda: work.engine.cameras["gate"].desk.meters.looked > 3)
+    (told,) = [r for r in caplog.records if "this RUN learned" in r.getMessage()]
+    assert (told.levelname, told.camera) == ("WARNING", "gate")
+    assert told.getMessage().startswith("gate: 9 %")
 
 
 def test_what_is_recent_is_of_the_last_seconds_and_says_where_nobody_looked(site, monkeypatch):

@@ -132,7 +132,7 @@ class Database:
             con.row_factory = sqlite3.Row
             con.execute("PRAGMA foreign_keys = ON")
             if not reader:
-                _prepare(con, self.path)
+                _open_tables(con, self.path)
             elif self.read_only:
                 _refuse_other(con, self.path, VERSION)
         except sqlite3.Error as error:
@@ -228,7 +228,7 @@ def _locked(folder: Path) -> int:
     return handle
 
 
-def _prepare(con: sqlite3.Connection, path: Path) -> None:
+def _open_tables(con: sqlite3.Connection, path: Path) -> None:
     """Make the tables, or bring older ones up to date; look for damage."""
     _refuse_other(con, path)
     con.execute("PRAGMA journal_mode = WAL")

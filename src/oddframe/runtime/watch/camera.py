@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from oddframe.errors import ConfigError
 from oddframe.events.event import Ended
+from oddframe.events.why import factors_of
 from oddframe.events.zones import Mask, Zone, check_picture, hidden
-from oddframe.runtime.alarms import factors_of
+from oddframe.runtime.alarms import spread_of
 from oddframe.runtime.detector import Detector
 from oddframe.runtime.familiar import Familiar
 from oddframe.runtime.watch.desk import ZONES, Desk, Look
@@ -36,7 +37,7 @@ from oddframe.runtime.watch.status import State, Status
 from oddframe.runtime.watch.threshold import Threshold
 from oddframe.runtime.watch.view import Recent, View
 from oddframe.scoring.lag import Lag, frames_of
-from oddframe.scoring.scorer import Prepared, ScorerState
+from oddframe.scoring.scorer import Preprocessed, ScorerState
 from oddframe.scoring.spots import Spots
 from oddframe.scoring.usual import Past
 from oddframe.sources.rate import NEAR, Pacer
@@ -58,7 +59,7 @@ class Ready:
     """A frame, and what the model is to look at of it: once, or as often as its rate asks for."""
 
     frame: LiveFrame
-    looks: tuple[Prepared, ...]
+    looks: tuple[Preprocessed, ...]
 
 
 class Camera:
@@ -158,11 +159,11 @@ class Camera:
 
     def ready(self, frame: LiveFrame) -> Ready:
         """All about a frame that needs no model; one thread at a time for each camera."""
-        scorer, found = self.detector.scorer, list[Prepared]()
+        scorer, found = self.detector.scorer, list[Preprocessed]()
         times = self._times(frame)
         steps = self._steps(frame) if times == 1 else 1.0
         for _ in range(times):
-            found.append(scorer.prepare(frame.picture, self._past, steps=steps))
+            found.append(scorer.preprocess(frame.picture, self._past, steps=steps))
             self._past = found[-1].past
         if found:
             self._looked_at = frame.pts_s
@@ -291,7 +292,7 @@ class Camera:
         width, height = self._size
         self.desk.take(
             Look(frame.picture, frame.t_utc, frame.pts_s, score, threshold, width, height,
-                 factors_of(score, self.detector.scorer.scene or {}), spots)
+                 factors_of(score.terms, spread_of(self.detector.scorer.scene)), spots)
         )  # fmt: skip
         opened = self.desk.tracker.open
         self.threshold.take(score.score, frame.pts_s, alarmed=opened is not None)

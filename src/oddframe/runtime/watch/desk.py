@@ -23,8 +23,8 @@ from oddframe.events.event import Ended, Event, Severity
 from oddframe.events.ring import ClipConfig, Ring
 from oddframe.events.store import Store, StoreError
 from oddframe.events.tracker import Moment, Tracker
+from oddframe.events.why import streams_of
 from oddframe.pictures import Picture
-from oddframe.runtime.alarms import streams_of
 from oddframe.runtime.watch.album import Album, Glance
 from oddframe.runtime.watch.meters import CameraMeters, Meters
 from oddframe.runtime.watch.pardons import Pardons
@@ -291,7 +291,7 @@ def moment(look: Look) -> Moment:
     """A look as the tracker takes it: the streams by their names, NaN where there is no score."""
     s = look.score
     return Moment(
-        look.t_utc, look.pts_s, s.level, s.score, look.threshold, streams_of(s), s.heat,
+        look.t_utc, look.pts_s, s.level, s.score, look.threshold, streams_of(s.terms), s.heat,
         look.width, look.height, look.factors,
     )  # fmt: skip
 

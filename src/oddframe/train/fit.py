@@ -25,7 +25,7 @@ from oddframe.device import pick_device
 from oddframe.errors import DatasetError
 from oddframe.models import build, carried
 from oddframe.models.base import VADModel
-from oddframe.process import prepare
+from oddframe.process import tune
 from oddframe.runs import CARD, RESUME, SELFTEST, Run, load_run, save_run, write_atomic
 from oddframe.scoring.selftest import clip_frames
 from oddframe.scoring.selftest_picture import png
@@ -83,7 +83,7 @@ def fit(
         KeyboardInterrupt: stopped on request, after the state was saved.
     """
     began = Clocks.now()
-    prepare()
+    tune()
     if not leads():
         follow(launched_place())
         return load_run(out)
@@ -220,7 +220,7 @@ class _Work:
         self._say(taken, split, store)
         spans, seed = split.train, self.wanted.seed
         batches = Batches(store, spans, shortest, train.batch, seed, flow)
-        net.prepare(_still(batches))
+        net.start_from(_still(batches))
         budget, spent = self._ends(frame_s, split)
         job = Job(
             self.wanted.model, self.chosen.model, train, batches, budget, self.out, self.resume,

@@ -90,7 +90,7 @@ class FlowWindowed(Windowed):
 
 def dis_pixels(previous: Tensor, current: Tensor) -> Tensor:
     """DIS optical flow from frame to frame: (b, c, h, w) both -> (b, 2, h, w), x and y in px."""
-    from oddframe.ops.flow import dis_flow
+    from oddframe.ops.dis import dis_flow
 
     pairs = zip(_grey(current[:, :3]), _grey(previous[:, :3]), strict=True)
     both = np.stack([dis_flow(now, past) for now, past in pairs])

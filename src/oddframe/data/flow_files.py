@@ -196,7 +196,7 @@ def _hint(video: Video) -> int | None:
 
 def _video(video: Video, folder: Path, size: int, done: int) -> Iterator[int]:
     """Write the flows of one video; gives the frames done after each."""
-    from oddframe.ops.flow import dis_flow  # torch comes with its package
+    from oddframe.ops.dis import dis_flow  # torch comes with its package
 
     past: NDArray[np.uint8] | None = None
     with video.open() as source:
