@@ -191,12 +191,14 @@ def main() -> None:
     found = [counted(args.out, rate, own, lengths(files)) for rate, own in runs.items()]
     (args.out / "promise.json").write_text(json.dumps(found, indent=1))
     for one in found:
-        low, _, high = one["in_all"]
-        held = low <= one["counted"] <= high
+        low, _, high = one["in_all"] or (0, 0, None)
+        held = "nothing stated"
+        if high is not None:
+            held = "held" if low <= one["counted"] <= high else "NOT held"
         print(
             f"{one['rate']:g} a day: stated {low} to {high} in {one['hours_watched']:.1f} h, "
-            f"counted {one['counted']} ({'held' if held else 'NOT held'}); a day stated "
-            f"{one['a_day']}, counted {one['per_day']}; gaps {one['gaps']}\n  {one['text']}"
+            f"counted {one['counted']} ({held}); a day stated {one['a_day']}, counted "
+            f"{one['per_day']}; gaps {one['gaps']}\n  {one['text']}"
         )
         for number, event in enumerate(one["events"]):
             print(
