@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from oddframe.events.event import Box
-from oddframe.events.where import MOST, SPECK, boxes, outlined, places
+from oddframe.events.where import MOST, RAISED, SPECK, WIDE, boxes, outlined, places
 
 
 def heat_of(*spots, size=64, cold=-0.5):
@@ -76,6 +76,35 @@ def test_a_picture_smaller_than_the_map_still_has_boxes():
     assert boxes(heat_of((0, 0, 64, 64, 3.0)), 1.0, 10, 7) == (Box(0, 0, 10, 7),)
 
 
+def test_light_that_follows_whoever_comes_is_not_where_he_is():
+    heat = heat_of((10, 20, 30, 12, 9.0), (50, 50, 6, 6, 5.5), cold=2.0)
+    assert boxes(heat, 1.0, 64, 64) == (Box(20, 10, 12, 30), Box(50, 50, 6, 6))
+    brighter = heat_of((10, 20, 30, 12, 9.0), cold=5.0)  # above half of his heat, below .6 of it
+    assert boxes(brighter, 1.0, 64, 64) == (Box(20, 10, 12, 30),)
+    assert boxes(heat, 3.0, 64, 64) == (Box(20, 10, 12, 30), Box(50, 50, 6, 6))
+
+
+def test_a_lamp_is_everywhere_and_wide_things_that_are_not_the_hottest_stay():
+    lamp = heat_of((10, 20, 30, 12, 9.0), cold=8.0)
+    assert boxes(lamp, 1.0, 64, 64) == (Box(0, 0, 64, 64),)
+    floor = heat_of((30, 0, 34, 64, 3.0), (4, 4, 6, 6, 9.0))
+    assert boxes(floor, 1.0, 64, 64) == (Box(0, 30, 64, 34), Box(4, 4, 6, 6))
+
+
+def scipy_components(heat, floor):
+    return ndimage.label(heat >= floor, np.ones((3, 3)))
+
+
+def scipy_floor(heat, floor):
+    """The floor itself, or the first of the higher ones at which the hottest place is not wide."""
+    for f in (floor, *(max(floor, s * float(heat.max())) for s in RAISED)):
+        labels, _ = scipy_components(heat, f)
+        own = ndimage.find_objects((labels == labels.flat[heat.argmax()]).astype(int))[0]
+        if np.prod([s.stop - s.start for s in own]) <= WIDE * heat.size:
+            return f
+    return floor
+
+
 @given(
     arrays(np.float32, (12, 12), elements=st.sampled_from([-1.0, 0.0, 0.9, 1.0, 1.5, 2.0, 4.0])),
     st.integers(1, 60), st.integers(1, 60), st.sampled_from([0.5, 1.0, 3.0, 9.0]),
@@ -92,7 +121,7 @@ def test_they_are_the_components_that_scipy_finds(heat, width, height, floor):
     assert areas == sorted(areas, reverse=True)
     assert max(p.share for p in found) == 1
     if heat.max() >= floor:  # of 144 cells none is a speck
-        labels, count = ndimage.label(heat >= floor, np.ones((3, 3)))
+        labels, count = scipy_components(heat, scipy_floor(heat, floor))
         want = {
             (s[1].start, s[0].start, s[1].stop, s[0].stop) for s in ndimage.find_objects(labels)
         }

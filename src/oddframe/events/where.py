@@ -24,6 +24,12 @@ COLOUR_BGR = (40, 60, 255)
 NEAR_TOP = 0.8
 """Where nothing reaches the floor, what belongs to the hottest place: this share of its heat."""
 
+WIDE = 0.5
+"""A box over more of the picture than this says nothing of where: the floor is raised."""
+RAISED = (0.5, 0.6, 0.7, 0.8)
+"""To these shares of the highest heat, one after the other. Somebody comes in, the exposure follows,
+and all of the picture is above a threshold that he is far above."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -46,6 +52,9 @@ def places(
 ) -> tuple[Place, ...]:  # fmt: skip
     """Connected places where the heat is at or above a floor, largest box first.
 
+    Where the hottest of them is as good as the whole picture, the floor is raised until it is not
+    (`RAISED`); where that does not help, as when a lamp goes on, it stays.
+
     The hottest is always one of them, though it may be small, or below the floor: a score is made
     of every stream's worst place, and these need not be one place.
 
@@ -67,6 +76,9 @@ def places(
     below = top < floor
     if below:
         floor = NEAR_TOP * top if top > 0 else top
+    else:
+        higher = (max(floor, share * top) for share in RAISED)
+        floor = next((f for f in (floor, *higher) if not _wide(heat >= f, at)), floor)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         (heat >= floor).astype(np.uint8), connectivity=8
     )
@@ -104,6 +116,12 @@ def outlined(image: Image, found: Sequence[Box], width: int, height: int) -> Ima
         other = (round((box.x + box.w) * across) - 1, round((box.y + box.h) * down) - 1)
         cv2.rectangle(drawn, corner, other, COLOUR_BGR, thick)
     return drawn
+
+
+def _wide(hot: np.ndarray, at: tuple[np.intp, ...]) -> bool:
+    """Whether the place that a cell belongs to has a box over most of the picture."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(hot.astype(np.uint8), connectivity=8)
+    return _cells(stats[int(labels[at])]) > WIDE * hot.size
 
 
 def _cells(stat: np.ndarray) -> int:
