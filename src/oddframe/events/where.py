@@ -27,8 +27,8 @@ NEAR_TOP = 0.8
 WIDE = 0.5
 """A box over more of the picture than this says nothing of where: the floor is raised."""
 RAISED = (0.5, 0.6, 0.7, 0.8)
-"""To these shares of the highest heat, one after the other. Somebody comes in, exposure follows, and
-all of the picture is above a threshold that he is far above."""
+"""To these shares of the highest heat, one after the other. Somebody comes in, exposure follows,
+and all of the picture is above a threshold that he is far above."""
 
 
 @dataclass(frozen=True, slots=True)
