@@ -13,7 +13,8 @@ from oddframe.archive.drive import drive
 from oddframe.archive.files import listed
 from oddframe.archive.ledger import folder_of
 from oddframe.archive.manifest import enter, manifest_of
-from oddframe.archive.work import Job, Worker
+from oddframe.archive.tasks import Job
+from oddframe.archive.work import Worker
 from oddframe.models import build, default_config
 from oddframe.runs import load_run, save_run
 from oddframe.scoring.scene import SceneFit

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oddframe import process
 from oddframe.archive.pool import READY
-from oddframe.archive.work import Done
+from oddframe.archive.tasks import Done
 
 
 def serve(job, pipe, parent):

@@ -16,7 +16,7 @@ from dying import serve
 from oddframe.archive import pool
 from oddframe.archive.files import File
 from oddframe.archive.pool import Pool
-from oddframe.archive.work import Job, Task
+from oddframe.archive.tasks import Job, Task
 from oddframe.errors import RunError
 
 

@@ -29,7 +29,8 @@ from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from oddframe import process
-from oddframe.archive.work import DEATHS, Done, Job, Task, Worker
+from oddframe.archive.tasks import DEATHS, Done, Job, Task
+from oddframe.archive.work import Worker
 from oddframe.errors import ConfigError, OddframeError, RunError
 
 POLL_S = 0.2

@@ -17,7 +17,7 @@ from pathlib import Path
 from oddframe.archive.files import File
 from oddframe.archive.ledger import Entry, broken_seams, enter_plan, find, write_tables
 from oddframe.archive.plan import WHOLE, Plan
-from oddframe.archive.work import Done, Engine, Job, Task
+from oddframe.archive.tasks import Done, Engine, Job, Task
 from oddframe.errors import RunError
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from oddframe import __version__
 from oddframe.archive.files import File
-from oddframe.archive.work import Job
+from oddframe.archive.tasks import Job
 from oddframe.errors import RunError
 from oddframe.runs import USUAL, WEIGHTS, Run, write_json
 from oddframe.runtime.alarms import spread_of

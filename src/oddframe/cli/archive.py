@@ -16,7 +16,7 @@ from oddframe.cli.options import ReadAs
 
 if TYPE_CHECKING:
     from oddframe.archive.drive import Outcome, Status
-    from oddframe.archive.work import Engine, Job
+    from oddframe.archive.tasks import Engine, Job
     from oddframe.scoring.scorer import Precision
 
 
@@ -66,7 +66,7 @@ def command(
     from oddframe.archive.files import listed
     from oddframe.archive.manifest import changed_versions, enter, manifest_of
     from oddframe.archive.parquet import arrow
-    from oddframe.archive.work import Job
+    from oddframe.archive.tasks import Job
     from oddframe.cli.console import check_order, writable_folder
     from oddframe.runs import load_run, locked
     from oddframe.runtime.watch.signals import stopping
