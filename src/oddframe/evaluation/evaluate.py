@@ -111,46 +111,33 @@ def evaluate(
         ProtocolError: only one class and no threshold, or nothing left after the dropped frames;
             the paper's score is not defined under a protocol (found before anything is scored).
     """
-    labels, counts, flows, paper = _checked(detector, dataset, protocols)
+    known = _checked(detector, dataset, protocols)
     masks = pixel_masks(dataset)
     hits = Hits(Heats() if regions else None)
-    done, total = 0, sum(counts.values())
-
-    def looked(frames: int, all_frames: int) -> None:
-        nonlocal done, total
-        done, total = frames, all_frames + sum(counts.values())
-        if progress is not None:
-            progress(done, total)
-
-    def tick() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
-    names, ground = floors_of(floors, dataset, looked)
+    counted = _Counted(progress, sum(known.counts.values()))
+    names, ground = floors_of(floors, dataset, counted.looked)
     videos = []
     for video in dataset.test:
         planes = masks[video.name] if masks is not None and video.name in masks else None
         if planes is not None:
-            check_lengths(video.name, len(planes), counts[video.name])
-        flow = flows.get(video.name)
-        fresh = Floors(names, ground)
-        known = labels[video.name]
-        videos.append(score_video(detector, video, known, planes, hits, tick, fresh, flow))
-    if one_class(labels) is not None:
+            check_lengths(video.name, len(planes), known.counts[video.name])
+        flow, fresh = known.flows.get(video.name), Floors(names, ground)
+        truth = known.labels[video.name]
+        videos.append(score_video(detector, video, truth, planes, hits, counted.tick, fresh, flow))
+    if one_class(known.labels) is not None:
         return Evaluation(
             [], videos, [], "", {v.name: v.score for v in videos}, True,
             localisation=None if masks is None else hits.sum(), events=_events(videos),
         )  # fmt: skip
-    lines = judge_methods(detector, paper, videos, protocols, label_source(dataset, labels))
+    source = label_source(dataset, known.labels)
+    lines = judge_methods(detector, known.paper, videos, protocols, source)
     shown = next((a for a in lines if a.protocol == "deploy"), lines[0])  # what the page opens with
     used = shown.judged.protocol
     causal = (used.score, used.normalise, used.smooth) == ("deploy", "none", "none")
     return Evaluation(
         [{**row_of(a.method, a.judged), "floor": a.floor} for a in lines],
         videos, per_video(shown.judged), f"{shown.method}, {shown.protocol}",
-        curves={v.name: v.score for v in videos} if causal else shown.judged.over(counts),
+        curves={v.name: v.score for v in videos} if causal else shown.judged.over(known.counts),
         causal=causal,
         localisation=None if masks is None else hits.sum(),
         regions=None if hits.heats is None or masks is None else hits.heats.judge(masks),
@@ -166,11 +153,43 @@ def one_class(labels: Mapping[str, NDArray[np.uint8]]) -> str | None:
     return None if len(kinds) > 1 else "abnormal" if True in kinds else "normal"
 
 
-def _checked(
-    detector: Detector, dataset: Dataset, protocols: Sequence[Protocol]
-) -> tuple[dict[str, Labels], dict[str, int], dict[str, VideoFlow], PaperScore]:
-    """Labels, lengths and flow of the test videos, and the paper's score: an hour of scoring must
-    not end with what is wrong with these.
+class _Counted:
+    """Progress over the training footage that floors look at, then over the test videos."""
+
+    def __init__(self, progress: Progress | None, frames: int) -> None:
+        """frames: of the test videos."""
+        self._progress, self._frames = progress, frames
+        self._done, self._total = 0, frames
+
+    def looked(self, done: int, of: int) -> None:
+        """So many frames of the training footage."""
+        self._done, self._total = done, of + self._frames
+        self._tell()
+
+    def tick(self) -> None:
+        """One frame of a test video."""
+        self._done += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Of the test videos by name, before any is scored."""
+
+    labels: dict[str, Labels]
+    counts: dict[str, int]
+    """Frames of each."""
+    flows: dict[str, VideoFlow]
+    paper: PaperScore
+
+
+def _checked(detector: Detector, dataset: Dataset, protocols: Sequence[Protocol]) -> _Known:
+    """What is known of the test videos: an hour of scoring must not end with what is wrong with
+    it.
 
     The videos are decoded once for their length. Errors as `evaluate`.
     """
@@ -195,7 +214,7 @@ def _checked(
             "frames with normal ones. Give labels of both, or calibrate the run (oddframe "
             "calibrate): then its alarms can be counted."
         )
-    return labels, counts, flows, paper
+    return _Known(labels, counts, flows, paper)
 
 
 def _events(videos: Sequence[VideoScores]) -> EventScore:
