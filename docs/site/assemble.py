@@ -50,7 +50,7 @@ API = {
         "runtime.detector.load", "runtime.detector.Detector", "runtime.result.Result",
         "types.Score", "types.Frame", "sources.open_source",
     ),
-    "Train": ("train.run.fit", "train.wanted.Wanted", "train.take.Footage",
+    "Train": ("train.fit.fit", "train.wanted.Wanted", "train.take.Footage",
               "train.progress.Budget"),
     "Data sets": ("data.layouts.open_dataset", "data.dataset.Dataset", "data.dataset.Video"),
     "Judge scores": (

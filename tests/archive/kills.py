@@ -140,6 +140,7 @@ def killed(run: Path, folder: Path, out: Path, kills: int, seed: int) -> Counter
                     ray_up()
         if command.returncode == 0:
             over.set()
+    subprocess.run([Path(sys.executable).with_name("ray"), "stop", "--force"], capture_output=True)
     return hit
 
 
