@@ -100,7 +100,7 @@ PRINTED = {
 
 @pytest.mark.parametrize(
     "model",
-    [pytest.param(m, marks=pytest.mark.slow) if m == "stnmamba-128" else m for m in PRINTED],
+    [pytest.param(m, marks=pytest.mark.slow) if m != "msti-net-128" else m for m in PRINTED],
 )
 def test_a_literal_model_is_fitted_and_streams_as_literal_from_its_file(
     model, normal, tmp_path, monkeypatch

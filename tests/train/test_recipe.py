@@ -99,6 +99,7 @@ def test_pieces_of_a_long_video_lie_evenly():
     assert gaps.max() - gaps.min() <= 1
 
 
+@pytest.mark.slow
 def test_where_training_saw_all_card_and_words_say_so(normal, tmp_path, capsys):
     said = Console(file=(tmp_path / "said").open("w"), width=500)
     run = tiny_fit(normal, tmp_path / "all", settings=[*TINY, "train.hold_out=0"], console=said)

@@ -250,6 +250,7 @@ def test_another_size_and_another_rate_in_the_same_stream(serve, watch):
     assert seen.reader.status().reconnects == 0
 
 
+@pytest.mark.slow
 def test_ten_reconnects_leave_nothing_behind(serve, watch):
     server = serve()
     seen = watch(server.address(), retry_s=0.05, retry_cap_s=0.1)
