@@ -41,7 +41,7 @@ browser: setup
 
 # Several processes that train together: fifty steps equal to those of one, kills and resumes.
 ranks: setup
-	OMP_NUM_THREADS=1 $(V)/pytest -m ranks tests/train
+	OMP_NUM_THREADS=1 $(V)/pytest -m 'ranks and not slow' tests/train
 
 test-all: setup
 	OMP_NUM_THREADS=1 $(V)/pytest -n 2 --dist loadfile -m 'slow or not slow'

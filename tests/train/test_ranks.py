@@ -116,6 +116,7 @@ def test_fifty_steps_of_twice_four_are_those_of_eight(fifty, tmp_path, name, mon
 
 
 @pytest.mark.ranks
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_bf16_and_running_blocks_again_change_nothing_between_processes(fifty):
     _, folder = fifty
@@ -251,6 +252,7 @@ def test_torchrun_trains_and_one_process_speaks(normal, tmp_path):
 
 
 @pytest.mark.ranks
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("option", [{"minutes": 0.2}, {"core_minutes": 0.2}], ids=str)
 def test_a_budget_of_time_ends_all_at_one_step(normal, tmp_path, option):
