@@ -3,10 +3,11 @@
 FOLDER's videos are scored twice by `oddframe archive`: left alone (OUT/alone, two processes), and
 by two actors of a Ray cluster of this machine (OUT/killed) while --kills times, at random moments,
 an actor, the command or Ray's head is killed with -9; each time whoever watches starts again what
-is gone, by the same commands. Then every Parquet file of both must hold the same rows, bit for bit,
-and those of the first --scored files what `oddframe score` says of them in one process. Before
-that, --timed files are scored by one worker and by two, in turn, three times: the ratio of the
-least of each is the gain; the memory of the workers of `alone` is looked at each second.
+is gone, by the same commands. Whatever else Ray runs on this machine is stopped. Then every Parquet
+file of both must hold the same rows, bit for bit, and those of the first --scored files what
+`oddframe score` says of them in one process. Before that, --timed files are scored by one worker
+and by two, in turn, three times: the ratio of the least of each is the gain; the memory of the
+workers of `alone` is looked at each second.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from archiving import children_of
 
 from oddframe.archive.parquet import read
 
@@ -46,15 +48,6 @@ def done(command: subprocess.Popen[str]) -> None:
     """Wait for it."""
     if command.wait():
         raise SystemExit(f"{command.args} ended with {command.returncode}")
-
-
-def children(pid: int) -> list[int]:
-    """All processes below a process."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found += [child, *children(child)]
-    return found
 
 
 def named(word: str) -> list[int]:
@@ -77,7 +70,7 @@ def rss_mb(pid: int) -> float:
         return float("nan")
 
 
-def gain(run: Path, files: Sequence[Path], out: Path) -> dict[str, float]:
+def gain(run: Path, files: Sequence[Path], out: Path) -> dict[str, object]:
     """Seconds of one worker and of two."""
     took: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(3):
@@ -88,15 +81,15 @@ def gain(run: Path, files: Sequence[Path], out: Path) -> dict[str, float]:
             took[workers].append(time.monotonic() - began)
             shutil.rmtree(to)
     return {"one_s": min(took[1]), "two_s": min(took[2]), "gain": min(took[1]) / min(took[2]),
-            "all": took}  # type: ignore[dict-item]  # fmt: skip
+            "all": took}  # fmt: skip
 
 
-def alone(run: Path, folder: Path, out: Path) -> dict[str, float | list[float]]:
+def alone(run: Path, folder: Path, out: Path) -> dict[str, object]:
     """Left alone; what its workers weigh."""
     began, weights = time.monotonic(), list[float]()
     command = archive(run, [folder], out / "alone", "--workers", "2")
     while command.poll() is None:
-        weights.append(max((rss_mb(pid) for pid in children(command.pid)), default=float("nan")))
+        weights.append(max((rss_mb(pid) for pid in children_of(command.pid)), default=float("nan")))
         time.sleep(1)
     done(command)
     parts = [part for part in np.array_split(weights, 4) if len(part)]
@@ -192,7 +185,7 @@ def main() -> None:
     files = sorted(p for p in args.folder.iterdir() if p.suffix in (".mp4", ".avi", ".mkv"))
     found = {"gain": gain(args.run, files[: args.timed], args.out)}
     print(json.dumps(found), flush=True)
-    found["alone"] = alone(args.run, args.folder, args.out)  # type: ignore[assignment]
+    found["alone"] = alone(args.run, args.folder, args.out)
     print(json.dumps(found["alone"]), flush=True)
     hit = killed(args.run, args.folder, args.out, args.kills, args.seed)
     count, differing = compared(args.out / "alone", args.out / "killed")

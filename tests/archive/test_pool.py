@@ -108,7 +108,6 @@ def killed(pids):
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_worker_and_driver_can_be_killed(archived, light, clips, tmp_path):
     """What is left at the end is what nobody disturbed."""

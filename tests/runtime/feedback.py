@@ -32,6 +32,7 @@ from oddframe.events.rules import Rules
 from oddframe.events.store import Store
 from oddframe.events.tracker import Tracker
 from oddframe.metrics import frame_auc
+from oddframe.metrics.events import runs
 from oddframe.runtime.detector import Detector
 from oddframe.runtime.watch.album import Album, Glance
 from oddframe.runtime.watch.desk import Look, moment
@@ -127,12 +128,6 @@ def watch(detector: Detector, video: Video, watchers: list[Watcher], at: float) 
     return last
 
 
-def stretches(labels: np.ndarray) -> list[tuple[int, int]]:
-    """Abnormal frames [first, stop) of a video."""
-    edges = np.flatnonzero(np.diff(labels.astype(int), prepend=0, append=0))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
 def normal_part(detector: Detector, videos: list[Video], watchers: list[Watcher], judge: int):
     """Watch normal footage; rows of what each video brought."""
     rows, at = [], BEGIN
@@ -172,8 +167,8 @@ def test_part(detector: Detector, root: Path, watchers: list[Watcher]) -> dict:
         for watcher in watchers:
             own = out[watcher.name]
             spans = [((e.start_utc - at) / step, (e.end_utc - at) / step) for e in watcher.over]
-            own["of"] += len(stretches(labels))
-            for first, stop in stretches(labels):
+            own["of"] += len(runs(labels))
+            for first, stop in runs(labels):
                 own["found"] += any(a < stop and b >= first for a, b in spans)
             for a, b in spans:
                 inside = labels[max(0, int(a)) : int(b) + 2]

@@ -23,6 +23,7 @@ from oddframe.data import open_dataset
 from oddframe.data.labels import frame_labels
 from oddframe.events.event import Event
 from oddframe.events.store import Store
+from oddframe.metrics.events import runs
 from oddframe.runtime.watch.at_work import AtWork
 from oddframe.sources import open_source
 
@@ -36,12 +37,6 @@ def length_of(path: Path) -> tuple[float, float]:
     with open_source(path) as source:
         times = [frame.pts_s for frame in source]
         return times[-1] - times[0], source.info.fps
-
-
-def stretches(labels: np.ndarray) -> list[tuple[int, int]]:
-    """Abnormal frames [first, stop)."""
-    edges = np.flatnonzero(np.diff(labels.astype(int), prepend=0, append=0))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def seen(run: Path, address: str, seconds: float, out: Path) -> tuple[list[Event], float, int]:
@@ -72,7 +67,7 @@ def judged(events: list[Event], begin: float, fps: float, labels: np.ndarray) ->
     """Events beside the labels of a clip."""
     spans = [((e.start_utc - begin) * fps, ((e.end_utc or 0) - begin) * fps) for e in events]
     rows = []
-    for first, stop in stretches(labels):
+    for first, stop in runs(labels):
         hits = [a for a, b in spans if a < stop and b >= first]
         rows.append(max(0.0, (min(hits) - first) / fps) if hits else None)
     false = sum(not labels[max(0, int(a)) : int(b) + 2].any() for a, b in spans)

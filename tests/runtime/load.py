@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import subprocess
@@ -26,6 +27,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from recordings import joined
 
 from oddframe.sources import open_source
 
@@ -78,20 +80,9 @@ def looped(video: Path, to: Path, seconds: float, size: tuple[int, int], fps: in
             if number + 1 >= 90 * fps:
                 break
         out.mux(stream.encode())
-    part = to.with_name(f"part{to.suffix}")
-    with av.open(str(part), "w") as whole, av.open(str(once)) as one:
-        own, begin, stream = one.streams.video[0], 0, None
-        stream = whole.add_stream_from_template(own)
-        while begin * own.time_base < seconds:
-            one.seek(0)
-            for packet in one.demux(own):
-                if packet.dts is not None:
-                    packet.pts, packet.dts = packet.pts + begin, packet.dts + begin
-                    packet.stream = stream
-                    whole.mux(packet)
-            begin += own.duration
-    part.rename(to)
-    return to
+    with open_source(once) as source:
+        length = (source.frame_hint or 1) / fps
+    return joined([once] * math.ceil(seconds / length), to)
 
 
 def site_of(out: Path, run: Path, addresses: list[str]) -> Path:

@@ -20,9 +20,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
+from recordings import joined
 
 from oddframe.calibration.promise import expected_counts
 from oddframe.events.event import Event
@@ -47,28 +47,6 @@ def linked(files: Sequence[Path], to: Path) -> Path:
     for file in files:
         if not (to / file.name).exists():
             (to / file.name).symlink_to(file.resolve())
-    return to
-
-
-def joined(files: Sequence[Path], to: Path) -> Path:
-    """One recording of all files, as it was encoded, each behind the one before."""
-    if to.exists():
-        return to
-    part = to.with_name(f"part{to.suffix}")
-    with av.open(str(part), "w") as whole:
-        stream, begin = None, 0
-        for file in files:
-            with av.open(str(file)) as one:
-                own = one.streams.video[0]
-                if stream is None:
-                    stream = whole.add_stream_from_template(own)
-                for packet in one.demux(own):
-                    if packet.dts is not None:
-                        packet.pts, packet.dts = packet.pts + begin, packet.dts + begin
-                        packet.stream = stream
-                        whole.mux(packet)
-                begin += own.duration
-    part.rename(to)
     return to
 
 

@@ -27,7 +27,7 @@ from oddframe.data.label_readers import Labels
 from oddframe.data.labels import video_frames
 from oddframe.data.official import benchmark_of
 from oddframe.errors import DatasetError, ProtocolError
-from oddframe.evaluation.judged import gains, judge_methods
+from oddframe.evaluation.judged import JudgedMethod, gains, judge_methods
 from oddframe.evaluation.places import Heats, Hits, Localisation, Regions
 from oddframe.evaluation.scored import VideoScores, floors_of, fps_of, score_video
 from oddframe.judging.floors import FLOORS, Floors
@@ -66,6 +66,8 @@ class Evaluation:
     """Of the model and the floors, in the order of `rows`."""
     gains: Sequence[Row] = ()
     """What learning added: AUC of a method minus that of the best floor, with a paired interval."""
+    judged: Sequence[JudgedMethod] = ()
+    """What rows, curves and gains were drawn from."""
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON: {"rows": [...], ...}."""
@@ -130,20 +132,21 @@ def evaluate(
             localisation=None if masks is None else hits.sum(), events=_events(videos),
         )  # fmt: skip
     source = label_source(dataset, known.labels)
-    lines = judge_methods(detector, known.paper, videos, protocols, source)
-    shown = next((a for a in lines if a.protocol == "deploy"), lines[0])  # what the page opens with
+    found = judge_methods(detector, known.paper, videos, protocols, source)
+    shown = next((m for m in found if m.protocol == "deploy"), found[0])  # what the page opens with
     used = shown.judged.protocol
     causal = (used.score, used.normalise, used.smooth) == ("deploy", "none", "none")
     return Evaluation(
-        [{**row_of(a.method, a.judged), "floor": a.floor} for a in lines],
+        [{**row_of(m.method, m.judged), "floor": m.floor} for m in found],
         videos, per_video(shown.judged), f"{shown.method}, {shown.protocol}",
         curves={v.name: v.score for v in videos} if causal else shown.judged.over(known.counts),
         causal=causal,
         localisation=None if masks is None else hits.sum(),
         regions=None if hits.heats is None or masks is None else hits.heats.judge(masks),
         events=None if detector.info.threshold is None else _events(videos),
-        rocs=[roc_of(a.method, a.judged, floor=a.floor) for a in lines if a.whole],
-        gains=gains(lines),
+        rocs=[roc_of(m.method, m.judged, floor=m.floor) for m in found if not m.part],
+        gains=gains(found),
+        judged=found,
     )  # fmt: skip
 
 

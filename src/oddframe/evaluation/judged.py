@@ -37,11 +37,6 @@ class JudgedMethod:
     part: str = ""
     """Of the model's streams, which: `own`, or one of `STREAMS`; "" for the whole score."""
 
-    @property
-    def whole(self) -> bool:
-        """It is not a part of another."""
-        return not self.part
-
 
 def judge_methods(
     detector: Detector,

@@ -76,12 +76,13 @@ def places(
     below = top < floor
     if below:
         floor = NEAR_TOP * top if top > 0 else top
-    else:
-        higher = (max(floor, share * top) for share in RAISED)
-        floor = next((f for f in (floor, *higher) if not _wide(heat >= f, at)), floor)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (heat >= floor).astype(np.uint8), connectivity=8
-    )
+    labels, stats = _components(heat >= floor)
+    if not below and _wide(labels, stats, at):
+        for raised in (share * top for share in RAISED if share * top > floor):
+            higher = _components(heat >= raised)
+            if not _wide(*higher, at):
+                labels, stats = higher
+                break
     hottest = int(labels[at])
     sizes = stats[:, cv2.CC_STAT_AREA]
     kept = [hottest]
@@ -118,10 +119,15 @@ def outlined(image: Image, found: Sequence[Box], width: int, height: int) -> Ima
     return drawn
 
 
-def _wide(hot: np.ndarray, at: tuple[np.intp, ...]) -> bool:
-    """Whether the place that a cell belongs to has a box over most of the picture."""
+def _components(hot: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (h, w) of connected places, and OpenCV's statistics of each; 0 is what is not hot."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(hot.astype(np.uint8), connectivity=8)
-    return _cells(stats[int(labels[at])]) > WIDE * hot.size
+    return labels, stats
+
+
+def _wide(labels: np.ndarray, stats: np.ndarray, at: tuple[np.intp, ...]) -> bool:
+    """Whether the place that a cell belongs to has a box over most of the picture."""
+    return _cells(stats[int(labels[at])]) > WIDE * labels.size
 
 
 def _cells(stat: np.ndarray) -> int:

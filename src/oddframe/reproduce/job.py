@@ -31,7 +31,7 @@ from oddframe.data.dataset import video_fps
 from oddframe.data.official import benchmark_of
 from oddframe.errors import OddframeError, RunError
 from oddframe.evaluation.evaluate import Evaluation, evaluate
-from oddframe.evaluation.judged import judge_methods
+from oddframe.evaluation.judged import JudgedMethod, judge_methods
 from oddframe.evaluation.memories import watching
 from oddframe.evaluation.scored import VideoScores
 from oddframe.judging.floors import BEST
@@ -121,7 +121,8 @@ def measured(
     (`metrics.pairs.Wins`), from which AUC, intervals and paired differences follow. `seconds`: of
     this process; a resumed training's whole time is in `training`.
     """
-    pairs = {name: _pairs(detector, dataset, found.videos, name) for name in job.protocols}
+    name = detector.info.model
+    pairs = {p: _pairs(name, _under(p, found.judged), p) for p in job.protocols}
     variants = {v.row: _variant(job, detector, v, dataset, found.videos) for v in job.variants}
     return {
         "format": FORMAT, "table": job.table, "run": job.name, "rows_of": list(job.rows),
@@ -131,32 +132,23 @@ def measured(
         "oddframe": __version__, "commit": commit(), "hardware": hardware(),
         "seconds": round(seconds, 1), "training": run.card["training"],
         "cost": cost(run.name, run.model_config), "rows": found.rows,
-        "videos": _videos(detector.info.model, pairs), "pairs": pairs, "variants": variants,
+        "videos": _videos(name, pairs), "pairs": pairs, "variants": variants,
     }  # fmt: skip
 
 
-def _pairs(
-    detector: Detector, dataset: Dataset, videos: Sequence[VideoScores], protocol: str
-) -> dict[str, Any]:
+def _under(protocol: str, found: Sequence[JudgedMethod]) -> dict[str, Judged]:
+    """What was judged under a protocol, by method."""
+    return {m.method: m.judged for m in found if m.protocol == protocol}
+
+
+def _pairs(name: str, judged: Mapping[str, Judged], protocol: str) -> dict[str, Any]:
     """The won pairs of a model's own scores under a protocol."""
-    name = detector.info.model
-    judged = _judged(detector, dataset, videos, protocol)
     told = {name: name, f"{name}:own": f"{name}:own"}
     if protocol == "deploy":
         told[BEST] = f"{name}:{BEST}"
     wins = {told[m]: j.wins for m, j in judged.items() if m in told}
     return {"videos": list(judged[name].names), **_counts(wins[name]),
             "wins": {m: w.wins.tolist() for m, w in wins.items()}}  # fmt: skip
-
-
-def _judged(
-    detector: Detector, dataset: Dataset, videos: Sequence[VideoScores], protocol: str
-) -> dict[str, Judged]:
-    """What is judged under a protocol, by method."""
-    paper = detector.paper_of(benchmark_of(dataset, {v.name: len(v.labels) for v in videos}))
-    source = label_source(dataset, {v.name: v.labels for v in videos})
-    found = judge_methods(detector, paper, videos, [PROTOCOLS[protocol]], source)
-    return {m.method: m.judged for m in found}
 
 
 def _counts(wins: Wins) -> dict[str, list[int]]:
@@ -206,8 +198,11 @@ def _causal(
         replace(v, score=score_again(v.terms, config, fps.get(v.name))) if v.terms else v
         for v in videos
     ]
-    judged = _judged(detector, dataset, again, "deploy")[detector.info.model]
-    return _told(variant, "deploy", judged)
+    labels = {v.name: v.labels for v in again}
+    paper = detector.paper_of(benchmark_of(dataset, {v.name: len(v.labels) for v in again}))
+    source = label_source(dataset, labels)
+    found = judge_methods(detector, paper, again, [PROTOCOLS["deploy"]], source)
+    return _told(variant, "deploy", _under("deploy", found)[detector.info.model])
 
 
 def _told(variant: Variant, protocol: str, judged: Judged) -> dict[str, Any]:
