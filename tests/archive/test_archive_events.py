@@ -13,7 +13,7 @@ import pytest
 from archiving import THRESHOLD, Archived, write_light
 
 import oddframe
-from oddframe.archive.events import _about, find_events
+from oddframe.archive.events import _about, _peaks, find_events
 from oddframe.archive.manifest import manifest_of, read_manifest
 from oddframe.archive.parquet import BOX
 from oddframe.archive.pictures import MARK_BGR, marked
@@ -72,6 +72,15 @@ def test_events_are_those_of_the_rules_on_one_pass(made, light, clips, rules):
     levels = [e.level for e in found]
     assert levels == sorted(levels, reverse=True)
     assert [e.rank for e in found] == list(range(1, len(found) + 1))
+
+
+def test_frames_of_an_event_are_found_whatever_its_stamps_round_to():
+    """The end is a sum of differences: for about one start in seven it lies above the last stamp."""
+    time_s = np.arange(1500) / 25
+    for start in range(0, 1500, 7):
+        score = np.where(np.arange(1500) >= start, 2.0, 0.0)
+        score[-2] = 3.0
+        assert list(_peaks(score, time_s, 1.0, Rules())) == [(start, 1499, 1498)]
 
 
 def test_the_peak_is_its_frame_with_its_place_and_reasons(made, clips):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from oddframe.archive.files import listed
+from oddframe.archive.files import File, listed
 from oddframe.archive.remote import FOLDER, at_hand, own_folder, sweep
 from oddframe.errors import RunError, SourceError
 
@@ -32,6 +32,35 @@ def test_folders_at_any_depth_as_people_count(tree):
     assert [f.stem for f in found] == ["2", "10", "x", "frames"]
 
 
+def test_a_picture_beside_folders_of_cameras_does_not_hide_them(tree):
+    (tree.parent / "logo.png").write_bytes(b"a picture")
+    assert names(listed([str(tree.parent)]), tree)[1:] == ["2.mp4", "10.mp4", "day/x.mkv", "frames"]
+
+
+def test_links_are_followed_once_and_results_are_no_footage(tree, tmp_path):
+    other = tmp_path / "disk" / "gate"
+    other.mkdir(parents=True)
+    (other / "1.mp4").write_bytes(b"1")
+    (tree / "gate").symlink_to(other)
+    (other / "round").symlink_to(tree)
+    pictures = tree / "scored" / "events"
+    pictures.mkdir(parents=True)
+    (pictures / "1.jpg").write_bytes(b"no footage")
+    found = names(listed([str(tree)], tree / "scored"), tree)
+    assert found == ["2.mp4", "10.mp4", "day/x.mkv", "frames", "gate/1.mp4"]
+
+
+def test_what_cannot_be_read_is_named(tree, monkeypatch):
+    walk = os.walk
+
+    def locked(top, onerror, **how):
+        onerror(PermissionError(13, "Permission denied", str(tree / "shut")))
+        return walk(top, **how)
+
+    monkeypatch.setattr(os, "walk", locked)
+    assert listed([str(tree)])[-1] == File(str(tree / "shut"), "unreadable")
+
+
 def test_globs_and_files_each_once(tree):
     assert names(listed([str(tree / "**" / "*.m*")]), tree) == ["2.mp4", "10.mp4", "day/x.mkv"]
     both = listed([str(tree / "10.mp4"), str(tree / "*.mp4")])
@@ -41,7 +70,7 @@ def test_globs_and_files_each_once(tree):
 
 def test_lists_name_paths_from_here_or_from_beside_them(tree, monkeypatch):
     text = f"# a comment\n\n2.mp4\n{tree / '10.mp4'}\nday\ngone.mp4\n"
-    (tree / "list.txt").write_text(text)
+    (tree / "list.txt").write_text(text, "utf-8-sig")  # as editors of Windows do
     monkeypatch.chdir(tree.parent)
     found = listed(["cam/list.txt"])
     assert names(found, tree)[:3] == ["2.mp4", "10.mp4", "day/x.mkv"]

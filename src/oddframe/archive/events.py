@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oddframe.archive.ledger import Entry, find
+from oddframe.archive.ledger import Entry, find, folder_of
 from oddframe.archive.manifest import Manifest
 from oddframe.archive.parquet import BOX, arrow, read
 from oddframe.calibration.peaks import GAP_S, peak_frames
@@ -32,6 +32,8 @@ from oddframe.events.why import factors_of, reasons, streams_of
 from oddframe.runs import write_atomic, write_json
 
 TABLE, VALUES, PICTURES = "events.csv", "events.json", "events"
+STAMP_S = 1e-6
+"""Stamps that are no further apart are of one frame."""
 PEAKS = 100
 """Peaks of a file, at most, where there is no threshold."""
 Floats = NDArray[np.float64]
@@ -90,7 +92,7 @@ def find_events(
         )
     # Equal levels in the order of files and time, so that the same scores give the same list.
     found.sort(key=lambda f: (-(f.score if f.level is None else f.level), f.file, f.start_s))
-    return [_ranked(f, i) for i, f in enumerate(found, 1)], entries
+    return [replace(f, rank=i) for i, f in enumerate(found, 1)], entries
 
 
 def write_events(out: Path, found: Sequence[Found], pictures: Sequence[str | None]) -> None:
@@ -133,17 +135,13 @@ def _row(event: Found, picture: str | None) -> list[Any]:
     ]  # fmt: skip
 
 
-def _ranked(event: Found, rank: int) -> Found:
-    return replace(event, rank=rank)
-
-
 def _of_file(out: Path, entry: Entry, manifest: Manifest, rules: Rules) -> Iterator[Found]:
     """Its events, in order of time."""
     threshold = manifest.threshold
     if entry.plan is None or not entry.facts:
         return
     names = [s.name for s in entry.plan.segments if s.name in entry.facts]
-    paths = [out / "files" / entry.file.id / f"{name}.parquet" for name in names]
+    paths = [folder_of(out, entry.file) / f"{name}.parquet" for name in names]
     curves = [_columns(path, ("frame", "time_s", "score")) for path in paths]
     frame, time_s, score = (np.concatenate([c[i] for c in curves]) for i in range(3))
     stops = np.cumsum([len(c[0]) for c in curves])
@@ -171,7 +169,9 @@ def _peaks(
             yield i, i, i
         return
     for start_s, end_s, _ in events_of(score, time_s, threshold, rules):
-        first, last = np.searchsorted(time_s, (start_s, end_s))
+        # The end of an event is a sum, which may lie a rounding above its frame's own stamp.
+        first = np.searchsorted(time_s, start_s - STAMP_S)
+        last = np.searchsorted(time_s, end_s + STAMP_S, "right") - 1
         own = np.nan_to_num(score[first : last + 1], nan=-math.inf)
         yield int(first), int(last), int(first + own.argmax())
 

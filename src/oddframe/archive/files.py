@@ -59,29 +59,32 @@ class File:
         return self.path.partition("?")[0] if self.remote else self.path
 
 
-def listed(sources: Sequence[str]) -> list[File]:
+def listed(sources: Sequence[str], out: Path | None = None) -> list[File]:
     """All files that sources name, in their order, each once.
+
+    out: the folder of results, which is no footage where a source holds it.
 
     Raises:
         SourceError: nothing is there, or nothing that could be scored; a live stream.
     """
     found = dict[str, File]()
+    own = None if out is None else Path(os.path.abspath(out))
     for source in sources:
-        for file in _files_of(source):
+        for file in _files_of(source, own):
             found.setdefault(file.path, file)
     return list(found.values())
 
 
-def _files_of(source: str) -> Iterator[File]:
+def _files_of(source: str, out: Path | None) -> Iterator[File]:
     if is_address(source):
         yield from (File(path, mark) for path, mark in expanded(source, TAKEN))
         return
     path = Path(source)
     if path.is_dir():
-        yield from _of_folder(path)
+        yield from _of_folder(path, out)
     elif path.is_file():
         if path.suffix.lower() in LISTS:
-            yield from _of_list(path)
+            yield from _of_list(path, out)
         else:
             yield _local(path)
     elif glob.has_magic(source):
@@ -101,24 +104,41 @@ def _local(path: Path) -> File:
     except OSError:
         return File(str(path), "absent")
     if path.is_dir():
-        return File(str(path), f"folder-{len(list_images(path))}-{stat.st_mtime_ns}")
+        try:
+            count = len(list_images(path))
+        except OSError:
+            return File(str(path), "unreadable")
+        return File(str(path), f"folder-{count}-{stat.st_mtime_ns}")
     return File(str(path), f"{stat.st_size}-{stat.st_mtime_ns}")
 
 
-def _of_folder(folder: Path) -> Iterator[File]:
-    """Videos at any depth, and folders of frames."""
-    empty = True
-    for root, folders, names in os.walk(folder):
+def _of_folder(folder: Path, out: Path | None) -> Iterator[File]:
+    """Videos at any depth, and folders of frames; links are followed, each folder is read once.
+
+    A folder that cannot be read is named too: why shows when it is to be scored."""
+    empty, seen, unreadable = True, set[str](), list[File]()
+
+    def note(error: OSError) -> None:
+        unreadable.append(File(os.path.abspath(error.filename), "unreadable"))
+
+    for root, folders, names in os.walk(folder, onerror=note, followlinks=True):
         here = Path(root)
+        real = os.path.realpath(here)
+        if real in seen or (out is not None and real == os.path.realpath(out)):
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted((n for n in folders if not is_junk(here / n)), key=natural_key)
         videos = [n for n in names if _taken(here / n)]
         for name in sorted(videos, key=natural_key):
             empty = False
             yield _local(here / name)
+        # Folders below are looked at all the same: one picture may be a logo beside all cameras.
         if not videos and list_images(here):
-            empty, folders[:] = False, []
+            empty = False
             yield _local(here)
-    if empty:
+    yield from unreadable
+    if empty and not unreadable:
         raise SourceError(
             f"{folder} holds no video and no frames: {describe_folder(folder)}. Expected files as "
             ".mp4, .mkv, .avi, .ts at any depth, or folders of pictures."
@@ -138,11 +158,11 @@ def _of_glob(pattern: str) -> Iterator[File]:
     yield from map(_local, sorted([*videos, *frames], key=lambda p: natural_key(str(p))))
 
 
-def _of_list(path: Path) -> Iterator[File]:
+def _of_list(path: Path, out: Path | None) -> Iterator[File]:
     """A path or address on each line, from the current folder or from that of the list; empty
     lines and # are passed over. What is not there is named when it is to be scored."""
     try:
-        lines = path.read_text("utf8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise SourceError(
             f"{path} is no list of paths: expected text in UTF-8, a path on each line."
@@ -156,7 +176,7 @@ def _of_list(path: Path) -> Iterator[File]:
         if is_address(line):
             yield from (File(found, mark) for found, mark in expanded(line, TAKEN))
         elif known.is_dir():
-            yield from _of_folder(known)
+            yield from _of_folder(known, out)
         else:
             yield _local(known)
 

@@ -71,7 +71,8 @@ class Pool:
         again = deque[Task]()
         more = True
         while True:
-            while more and not again:
+            busy = sum(c.task is not None for c in self._children)
+            while more and len(again) < max(1, self._workers - busy):  # so that all start at once
                 if (task := next(tasks, None)) is None:
                     more = False
                 else:

@@ -75,6 +75,7 @@ class Worker:
 
     def _score(self, task: Task, path: Path) -> Done:
         from oddframe.archive import parquet
+        from oddframe.archive.ledger import folder_of
         from oddframe.archive.score import score_segment
         from oddframe.sources import open_as
 
@@ -90,6 +91,6 @@ class Worker:
             "seams": list(rows.seams), "exact": rows.exact,
             "lost": str(rows.lost) if rows.lost.places else None,
         }  # fmt: skip
-        target = Path(self.job.out) / "files" / task.file.id / f"{task.segment.name}.parquet"
+        target = folder_of(Path(self.job.out), task.file) / f"{task.segment.name}.parquet"
         parquet.write(target, rows, task.file.path, facts)
         return Done(task, facts=facts)

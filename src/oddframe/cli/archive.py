@@ -73,7 +73,7 @@ def command(
 
     arrow()
     check_order("archive", run, sources)
-    files = listed(sources)
+    files = listed(sources, out)
     loaded = load_run(run).with_settings(settings)
     job = Job(
         str(loaded.path.absolute()), str(out.absolute()), tuple(settings), workers.segment,

@@ -16,8 +16,9 @@ class Rules(Config):
     """An event starts at this level. The alarms per day that a RUN states are those at 1."""
     keep_level: float = Field(0.8, gt=0, le=100)
     """It goes on while levels are at or above this one; at most `raise_level`."""
-    alert_level: float = Field(1.0, gt=0, le=100)
-    """At or above it the event is an `alert`, below a `detection`; at least `raise_level`."""
+    alert_level: float | None = Field(None, gt=0, le=100)
+    """At or above it the event is an `alert`, below a `detection`; at least `raise_level`. None:
+    the higher of 1 and `raise_level`."""
     min_duration_s: float = Field(0.0, ge=0, le=600)
     """For so long levels must stay at or above `keep_level`, from the frame that reached
     `raise_level` on, before the event is told; its start is that frame. 0: told at once."""
@@ -37,6 +38,11 @@ class Rules(Config):
     update_by: float = Field(1.25, ge=1, le=100)
     """Worse is a peak that is higher by this factor than the last one told, or a new zone."""
 
+    @property
+    def alert_from(self) -> float:
+        """`alert_level`, or what stands for it."""
+        return max(1.0, self.raise_level) if self.alert_level is None else self.alert_level
+
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.keep_level > self.raise_level:
@@ -45,7 +51,7 @@ class Rules(Config):
                 "that an event could end with the frame that begins it; give keep_level at most "
                 "raise_level"
             )
-        if self.alert_level < self.raise_level:
+        if self.alert_level is not None and self.alert_level < self.raise_level:
             raise ValueError(
                 f"alert_level {self.alert_level:g} is below raise_level {self.raise_level:g}, "
                 "where events begin; give alert_level at least raise_level"

@@ -174,9 +174,9 @@ def severity(
         here: per zone that is touched, the level of what touches it.
     """
     if not zones:
-        return "alert" if level >= rules.alert_level else "detection"
+        return "alert" if level >= rules.alert_from else "detection"
     for zone in zones:
-        least = rules.alert_level if zone.alert_level is None else zone.alert_level
+        least = rules.alert_from if zone.alert_level is None else zone.alert_level
         if zone.severity == "alert" and here.get(zone.name, -1.0) >= least:
             return "alert"
     return "detection"
