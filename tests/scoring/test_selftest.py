@@ -2,11 +2,13 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from oddframe.data.blobs import Sizes
 from oddframe.data.made.cuts import cut_out
 from oddframe.data.made.plant import KINDS, ODD, Planting
 from oddframe.errors import RunError
@@ -137,6 +139,24 @@ def test_what_stands_has_stood_there_before(pieces):
     assert (stood > 0).mean() < 0.1
     assert _stood(state, image, runs) is state
     assert _stood(ScorerState(None), image, bag).past.stayed is None  # RUNs of before
+
+
+def test_a_thing_too_large_for_the_picture_is_left_out(pieces):
+    cuts = cut_out(pieces)
+    # A door: people are higher than their feet are deep in the picture.
+    door = replace(cuts, sizes=Sizes(110.0, 0.0, 110.0, 110.0), feet=(95.0, 98.0, 101.0, 104.0))
+    scene = {"frame": StreamScene(1.0, 1.0, math.log(0.01), 0.3, 1e-6)}
+    scorer = Scorer(Still(), ScoreConfig(flow=False), scene, threshold=5.0)
+    found = selftest(scorer, pieces, door, clips=3)
+    shown = {kind: [t.score.size for t in found.of(kind)] for kind in KINDS}
+    assert shown["large"] == [0, 0, 0]
+    assert math.isnan(found.auc("large"))
+    assert math.isnan(found.seen("large"))
+    assert found.mean_auc == np.mean([found.auc(k) for k in ODD if any(shown[k])])
+    values = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert values["kinds"]["large"]["auc"] is None
+    assert "no clip shows it" in found.text
+    assert png(found).startswith(b"\x89PNG")
 
 
 def test_too_short_footage_is_said(pieces):

@@ -64,7 +64,8 @@ class Tried:
     without: bool
     """The clip alone has one then too."""
     score: NDArray[np.float64]
-    """(n,) scores of the frames in which it is there, `FRAMES` or fewer."""
+    """(n,) scores of the frames in which it is there, `FRAMES` or fewer; none where it does not
+    fit into the picture."""
     plain: NDArray[np.float64]
     """(n,) scores of the same frames of the clip alone."""
     picture: Image | None
@@ -84,20 +85,25 @@ class SelfTest:
         return [t for t in self.tried if t.kind == kind and zone in (None, t.zone)]
 
     def seen(self, kind: str, zone: int | None = None) -> float:
-        """Share that is seen, 0..1, of the clips that have no alarm by themselves; NaN of none."""
-        clean = [t.seen for t in self.of(kind, zone) if not t.without]
-        return float(np.mean(clean)) if clean else float("nan")
+        """Share that is seen, 0..1, of the clips that show it and have no alarm by themselves; NaN
+        of none."""
+        clean = [t.seen for t in self.of(kind, zone) if t.score.size and not t.without]
+        return float(np.mean(clean)) if clean else math.nan
 
     def auc(self, kind: str) -> float:
-        """AUC (0..1) of frames with the thing against the same frames without it: no threshold."""
-        tried = self.of(kind)
+        """AUC (0..1) of frames with the thing against the same frames without it: no threshold.
+        NaN where no clip shows it: what is twice as large may not fit into the picture."""
+        tried = [t for t in self.of(kind) if t.score.size]
+        if not tried:
+            return math.nan
         scores = [x for t in tried for x in (t.score, t.plain)]
         return frame_auc(scores, [np.full(len(x), i % 2 == 0) for i, x in enumerate(scores)])
 
     @property
     def mean_auc(self) -> float:
-        """Mean of the kinds that are odd: what orders RUNs and settings."""
-        return float(np.mean([self.auc(kind) for kind in ODD]))
+        """Mean of the kinds that are odd and shown: what orders RUNs and settings; NaN of none."""
+        known = [x for x in (self.auc(kind) for kind in ODD) if not math.isnan(x)]
+        return float(np.mean(known)) if known else math.nan
 
     @property
     def text(self) -> str:
@@ -108,11 +114,11 @@ class SelfTest:
         """Plain values for the RUN and for `--json`."""
         return {
             "clips": len(self.of("normal")), "frames": FRAMES, "things": self.things,
-            "mean_auc": self.mean_auc,
+            "mean_auc": _known(self.mean_auc),
             "kinds": {
                 kind: {
                     "said": KINDS[kind].said, "seen": _known(self.seen(kind)),
-                    "auc": self.auc(kind),
+                    "auc": _known(self.auc(kind)),
                     "zones": {name: _known(self.seen(kind, i)) for i, name in enumerate(ZONES)},
                 }
                 for kind in KINDS
@@ -129,7 +135,8 @@ def words(values: Mapping[str, Any]) -> str:
         found = values["kinds"][kind]
         zones = ", ".join(f"{z} {x:.0%}" for z, x in found["zones"].items() if x is not None)
         share = found["seen"]
-        seen = "every clip has an alarm of its own" if share is None else f"{share:.0%} ({zones})"
+        none = "no clip shows it without an alarm of its own"
+        seen = none if share is None else f"{share:.0%} ({zones})"
         lines.append(f"  {found['said']}: {seen}")
     return "\n".join(lines)
 
