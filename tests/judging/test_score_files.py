@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -59,6 +60,25 @@ def test_all_forms_of_one_set_of_scores_give_one_auc(tmp_path):
     assert row["auc"] == pytest.approx(want, abs=1e-12)
     with pytest.raises(ProtocolError, match="where one video ends"):
         read_foreign(tmp_path / "flat.npy", tmp_path / "flat_labels.npy", RAW, Reading())
+
+
+def test_files_without_names_go_by_the_natural_order_whatever_an_archive_was_saved_in(tmp_path):
+    rng = np.random.default_rng(5)
+    labels = {str(i): (rng.random(20) < 0.1 + 0.05 * i).astype(np.uint8) for i in range(1, 13)}
+    scores = {k: rng.normal(size=20) + 2 * y for k, y in labels.items()}
+    np.save(tmp_path / "whole.npy", np.concatenate([*scores.values()]))
+    np.save(tmp_path / "labels.npy", np.concatenate([*labels.values()]))
+    for order in (list(labels), sorted(labels)):
+        np.savez(tmp_path / "scores.npz", **{k: scores[k] for k in order})
+        np.savez(tmp_path / "labels.npz", **{k: labels[k] for k in order})
+        for files in (("scores.npz", "labels.npy"), ("whole.npy", "labels.npz")):
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                row = evaluate_scores_files(*(tmp_path / f for f in files), RAW)[0]
+            assert row["auc"] == pytest.approx(auc_of(scores, labels), abs=1e-12)
+            texts = [str(w.message) for w in said]
+            assert len(texts) == (order != list(labels))
+            assert all("1, 2, 3, 4 …" in t and "1, 10, 11, 12 …" in t for t in texts)
 
 
 def test_frames_that_the_file_lacks_are_lined_up_only_where_that_is_stated(tmp_path):

@@ -3,10 +3,13 @@
 Accepted scores: .npz with one array per video; .npy with the frames of all videos one after the
 other; a folder of .csv (a column per term) or of .npy, one per video. Accepted labels: .npz, .npy
 (all videos in one), a folder of .npy, FFP's .mat and UCSD's .m lists, or the root of a data set.
+
+Files without names (.npy, .mat, .m) hold the videos in the natural order of their names.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +23,7 @@ from oddframe.data.dataset import numbers
 from oddframe.data.label_readers import fill, load_array, read_mat_intervals, read_ucsd_m
 from oddframe.data.official import known_labels
 from oddframe.data.tables import Table
-from oddframe.errors import ProtocolError
+from oddframe.errors import OddframeWarning, ProtocolError
 from oddframe.judging.protocol import Protocol
 from oddframe.metrics.rows import load_npz
 from oddframe.sources.names import entries, is_file, is_junk, naturally
@@ -88,8 +91,7 @@ def _line_up(
         ((p.drop, p.drop_end) for p in protocols if p.drop_end and p.drop is not None), (0, 0)
     )
     if isinstance(read, np.ndarray):
-        lengths = {name: y.size for name, y in truth.items()}
-        parts, missing = _split(read, lengths, cut, scores, reading.cut is not None)
+        parts, missing = _split(read, _lengths(truth, scores), cut, scores, reading.cut is not None)
     else:
         parts, missing = named_alike(read, list(truth)), (0, 0)
         lacks = {truth[k].size - parts[k].size for k in parts.keys() & truth.keys()}
@@ -109,6 +111,28 @@ def _lined(
     if reading.align_end and truth is not None and out.size < truth.size:
         out = np.pad(out, (truth.size - out.size, 0), constant_values=np.nan)
     return -out if reading.regularity else out
+
+
+def _lengths(named: Arrays, path: Path) -> dict[str, int]:
+    """Frames by video, in the order in which `path`, a file without names, holds the videos.
+
+    An archive has the order in which it was saved, often that of text (1, 10, 11, 2), which says
+    nothing of the other file; where it is another one a warning says which is taken.
+    """
+    names = naturally(named)
+    if names != list(named):
+        warnings.warn(
+            f"{path} does not name its videos; they are taken in the order {_first(names)}, as "
+            f"people count, and not {_first(list(named))}, as the named file was saved. If that "
+            "is wrong, give one array per video under its name.",
+            OddframeWarning,
+            stacklevel=2,
+        )
+    return {name: named[name].size for name in names}
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + " …" * (len(names) > 4)
 
 
 def _split(
@@ -253,7 +277,7 @@ def _read_labels(path: Path, scores: Arrays | NDArray[Any]) -> tuple[Arrays, str
             f"Neither the scores nor the labels in {path} say where one video ends and the next "
             "begins. Give the labels as .npz with one array per video, or as a data set's root."
         )
-    lengths = {name: values.size for name, values in scores.items()}
+    lengths = _lengths(scores, path)
     if path.suffix.lower() == ".npy":
         whole = _plain(load_array(path))
         return _split(whole, lengths, (0, 0), path, sure=False)[0], path.name
