@@ -1,7 +1,11 @@
 """Days of footage in stretches: the scores of one pass, kept over a kill, in several processes."""
 
+import functools
 import itertools
 import math
+import os
+import resource
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,11 +13,11 @@ import pytest
 import oddframe
 from encoded import encode
 from oddframe.data import Video, open_dataset
-from oddframe.errors import OddframeWarning
+from oddframe.errors import OddframeError, OddframeWarning, RunError
 from oddframe.runs import load_run
-from oddframe.runtime import days, lanes
+from oddframe.runtime import calibrate, days, lanes
 from oddframe.runtime.days import score_days, spread, stretches
-from oddframe.runtime.lanes import score_stretch, score_together
+from oddframe.runtime.lanes import Scored, score_stretch, score_together
 
 
 @pytest.fixture
@@ -96,7 +100,8 @@ def test_stretches_together_are_one_pass(shared_run, videos):
     assert seen[0][0] == 0
     assert seen[-1][0] == pytest.approx(seen[-1][1])
     assert got.scored_s == pytest.approx(got.total_s)
-    assert not list(shared_run.glob("resume/days-*"))
+    got.forget()
+    assert not got.folder.exists()
 
 
 @pytest.mark.slow
@@ -150,9 +155,59 @@ def test_what_there_is_no_time_for_is_scored_when_there_is(
     [(score, time_s)] = one_pass(shared_run, videos)
     at = np.searchsorted(time_s, one.time_s - 2e-3)
     np.testing.assert_allclose(one.score, score[at], atol=1e-4)
+    some.forget()  # not before all is scored
+    assert some.folder.exists()
     every = score_days(run, videos, processes, lambda *_: None)
     same(every.videos, [(score, time_s)])
-    assert not list(shared_run.glob("resume/days-*"))
+    every.forget()
+    assert not every.folder.exists()
+
+
+def test_a_video_of_more_stretches_than_files_may_be_open(shared_run, videos, monkeypatch):
+    """A day of one file has some thousand: what is kept of each is read and closed."""
+    monkeypatch.setattr(days, "PIECE_FRAMES", 1)
+    run, [long, *_] = load_run(shared_run), videos
+    count = len(stretches(oddframe.load(run), [long]))
+    folder = run.path / "resume" / f"days-{days._key(run, [long])}"
+    folder.mkdir(parents=True)
+    for i in range(count):
+        one = np.full(1, float(i))
+        days._write(folder / f"{i:05d}.npz", Scored(one, one, one))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + count // 2, before[1]))
+    try:
+        found = score_days(run, [long], 1, lambda *_: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    [got] = found.videos
+    assert got.score.tolist() == list(range(count))
+    found.forget()
+
+
+def test_what_was_scored_is_kept_until_the_threshold_is_written(shared_run, videos, monkeypatch):
+    def full(*_):
+        raise RunError("no space left")
+
+    footage = calibrate.held_out(shared_run, videos[0].path.parent)
+    monkeypatch.setattr(calibrate, "write_calibration", full)
+    with pytest.raises(RunError, match="no space"):
+        calibrate.calibrate_run(footage, 1)
+    kept = shared_run / "resume" / f"days-{days._key(footage.run, footage.dataset.train)}"
+    assert kept.exists()
+    monkeypatch.setattr(days, "_write", None)  # nothing is scored again
+    monkeypatch.setattr(calibrate, "write_calibration", lambda *_: None)
+    assert calibrate.calibrate_run(footage, 1).days.whole
+    assert not kept.exists()
+
+
+def test_a_process_that_the_system_ends_is_said_in_words(monkeypatch):
+    # Both are named, not sent, so that the processes load nothing.
+    monkeypatch.setattr(days, "_begin", print)
+    monkeypatch.setattr(days, "_work", functools.partial(os._exit, 9))
+    work, run = SimpleNamespace(left=[0, 1]), SimpleNamespace(path="RUN")
+    with pytest.raises(OddframeError, match="smaller --processes"):
+        days._in_processes(run, work, 2, math.inf, lambda _: None)
 
 
 @pytest.mark.parametrize("count", [10, 500, 3001])

@@ -10,7 +10,6 @@ goes on, and what there was no time for is sampled evenly over all hours.
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -22,6 +21,7 @@ from oddframe.calibration.calibrate import calibrate
 from oddframe.calibration.light import lights_of
 from oddframe.data import Dataset, footage_hashes, open_dataset
 from oddframe.errors import ConfigError, DatasetError, OddframeWarning
+from oddframe.process import cores
 from oddframe.runs import Run, check_own, load_run, locked, write_calibration
 from oddframe.runtime.days import Days, score_days
 from oddframe.runtime.detector import load
@@ -129,7 +129,10 @@ def calibrate_run(
         ConfigError: a rate that is not above 0, or no frame that has a score.
         RunError: another process writes to the RUN, or it cannot be written.
         SourceError: a video cannot be read.
-        KeyboardInterrupt: stopped; what was scored is kept, and gone on from.
+        OddframeError: the system ended one of the processes.
+        KeyboardInterrupt: stopped.
+
+    What was scored is kept until the threshold is written: the same call goes on from it.
     """
     effort, bars = effort or Effort(), bars or Bars()
     check(alarms_per_day, effort.minutes)
@@ -141,13 +144,15 @@ def calibrate_run(
             days, found = None, _in_one_pass(run, dataset, alarms_per_day, effort, bars)
         known = {"name": dataset.name, "videos": len(dataset.train), **footage.hashes}
         write_calibration(run, {**found, "footage": known})
+        if days is not None:
+            days.forget()  # not before: a full disk or Ctrl-C would cost hours of scoring
     return Calibrated(found, days)
 
 
 def _in_days(
     run: Run, dataset: Dataset, alarms_per_day: float, effort: Effort, bars: Bars
 ) -> tuple[Days, dict[str, Any]]:
-    processes = effort.processes or len(os.sched_getaffinity(0))
+    processes = effort.processes or cores()
     with bars.stretches("scoring") as done:
         days = score_days(run, dataset.train, processes, done, effort.minutes)
     scores = [video.score for video in days.videos]

@@ -21,6 +21,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,12 @@ from queue import Empty
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oddframe import process
 from oddframe.data.dataset import Video
 from oddframe.data.manifest import videos_hash
-from oddframe.errors import OddframeWarning
+from oddframe.errors import OddframeError, OddframeWarning
 from oddframe.runs import WEIGHTS, Run, load_run, write_atomic
 from oddframe.runtime.detector import Detector, load
 from oddframe.runtime.lanes import Scored, Stretch, score_together
@@ -66,6 +68,15 @@ class Days:
     """Seconds of footage scored, and there."""
     whole: bool
     """All of it was scored."""
+    folder: Path
+    """What was scored lies there."""
+
+    def forget(self) -> None:
+        """Remove what is kept, where all was scored: once something was made of it."""
+        if self.whole:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(OSError):
+                self.folder.parent.rmdir()  # where nothing else is in it
 
 
 def stretches(detector: Detector, videos: Sequence[Video]) -> list[Stretch]:
@@ -107,7 +118,7 @@ def score_days(
     """Scores and times of every video, on the CPU.
 
     Args:
-        run: whose RUN folder keeps what is done until all is.
+        run: whose RUN folder keeps what is done (`Days.forget`).
         videos: files and folders of frames.
         processes: how many at a time.
         tick: called after each stretch, with seconds of footage done and in all.
@@ -115,6 +126,7 @@ def score_days(
 
     Raises:
         SourceError: a video cannot be read.
+        OddframeError: a process was ended by the system; what was done is kept.
         KeyboardInterrupt: stopped; what was done is kept.
     """
     until = time.monotonic() + 60 * minutes
@@ -144,19 +156,14 @@ def score_days(
     out, begins, before_s = list[Scored](), list[int](), 0.0
     for video in videos:
         own = [f for f, p in zip(files, parts, strict=True) if p.video is video]
-        kept = [np.load(f) for f in map(_kept, own) if f is not None]
+        kept = [_read(f) for f in map(_kept, own) if f is not None]
         if kept:
-            score, time_s, colour = (np.concatenate([k[n] for k in kept]) for n in KEPT)
+            score, time_s, colour = map(np.concatenate, zip(*kept, strict=True))
             out.append(Scored(score, time_s, colour))
             begins.append(int(before_s // DAY_S))
         before_s += next(part.video_s for part in parts if part.video is video)
     done_s += sum(_part_s(file) for file in files)
-    whole = all(file.exists() for file in files)
-    if whole:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):
-            folder.parent.rmdir()  # where nothing else is in it
-    return Days(out, begins, done_s, total_s, whole)
+    return Days(out, begins, done_s, total_s, all(file.exists() for file in files), folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +185,14 @@ def _part_s(file: Path) -> float:
     """Seconds of a stretch that the time was up in; 0 where there is none."""
     if file.exists() or not file.with_suffix(PART).exists():
         return 0.0
-    times = np.load(file.with_suffix(PART))["time_s"]
+    times = _read(file.with_suffix(PART))[KEPT.index("time_s")]
     return float(times[-1] - times[0]) if times.size else 0.0
+
+
+def _read(file: Path) -> list[NDArray[Any]]:
+    """`KEPT` of a stretch. The file is closed: a long video has more of them than may be open."""
+    with np.load(file) as kept:
+        return [kept[name] for name in KEPT]
 
 
 def _alone(detector: Detector, work: _Work, until: float, done: Callable[[int], None]) -> None:
@@ -240,6 +253,12 @@ def _in_processes(
                         tell(i)
                 if time.monotonic() >= until and place.value:  # somebody has begun
                     place.value = STOPPED
+        except BrokenProcessPool:
+            raise OddframeError(
+                f"One of {processes} processes was ended by the system, as it does where memory "
+                "is short. What was scored is kept: give the command again, with a smaller "
+                "--processes."
+            ) from None
         finally:
             for worker in list((workers._processes or {}).values()):
                 worker.terminate()
