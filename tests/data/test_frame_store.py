@@ -15,7 +15,7 @@ from oddframe.data import frames as module
 from oddframe.data.dataset import Video
 from oddframe.data.footage import Stretch, Surveyed, learned_rate, stretches, survey
 from oddframe.data.frames import FrameStore, Take, from_store, resize_bgr, to_model
-from oddframe.errors import RunError, SourceError
+from oddframe.errors import DatasetError, RunError, SourceError
 from oddframe.sources import Reading, open_source
 
 
@@ -210,7 +210,7 @@ def test_stretches_are_spread_over_all_of_the_time(days):
     assert len(plan) == 30
     whole = [40 * s.video + s.start_s for s in plan]
     assert whole == sorted(whole)
-    parts = np.digitize([38 * s.video + s.start_s for s in plan], np.linspace(0, 114, 31))
+    parts = np.digitize(whole, np.linspace(0, 120, 31))
     assert parts.tolist() == list(range(1, 31))  # one in every equal part
     assert all(0 <= s.start_s <= 38 for s in plan)
     held = [i for i, s in enumerate(plan) if s.held]
@@ -218,6 +218,36 @@ def test_stretches_are_spread_over_all_of_the_time(days):
     assert max(np.diff([-1, *held, 30])) <= 12
     assert plan == plan_of(days, 1500, 200)
     assert plan != plan_of(days, 1500, 200, seed=1)
+
+
+def clips_of(make_frames, tmp_path, *lengths_s):
+    """What a survey says of clips at 5 frames/s; all of them show the same still folder."""
+    video = Video("still", make_frames(tmp_path / "still", frames=3))
+    return [Surveyed(video, length_s, 5.0, False, True, 0.001) for length_s in lengths_s]
+
+
+def test_clips_shorter_than_a_stretch_are_taken_whole(make_frames, tmp_path):
+    """As recorders write them on motion: 20 s at 5 frames/s, and one clip that is longer."""
+    seen = clips_of(make_frames, tmp_path, *[20.0] * 60, 30.0)
+    plan = stretches(seen, 5.0, 2000, 200, 0, lambda done, total: None, (128, 40))
+    assert {(s.start_s, s.frames) for s in plan if s.video < 60} == {(0.0, 100), (0.0, 40)}
+    assert len({s.video for s in plan}) == len(plan)  # of a short clip no second stretch
+    assert 18 <= len(plan) <= 20  # as many as 2000 frames hold
+    assert max(np.diff([s.video for s in plan])) <= 7  # from all of the time
+    assert [s for s in plan if s.held]
+
+
+def test_what_is_kept_aside_of_a_short_clip_is_not_trained_on(make_frames, tmp_path):
+    seen = clips_of(make_frames, tmp_path, *[20.0] * 30)
+    plan = stretches(seen, 5.0, 2900, 400, 0, lambda done, total: None, (128, 80))
+    held = {s.video for s in plan if s.held}
+    assert len(held) == 4
+    assert not held & {s.video for s in plan if not s.held}
+
+
+def test_too_little_footage_for_one_stretch(make_frames, tmp_path):
+    with pytest.raises(DatasetError, match=r"together last 4.0 s; 25.6 s are needed"):
+        stretches(clips_of(make_frames, tmp_path, 2, 2), 5.0, 900, 9, 0, lambda done, total: None)
 
 
 def test_half_of_the_parts_prefer_where_something_moves(days):

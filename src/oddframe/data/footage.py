@@ -10,6 +10,7 @@ empty yard. The stretches kept aside are of the first kind: what is normal is no
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -149,6 +150,8 @@ def stretches(
 ) -> list[Stretch]:
     """A plan: one stretch from every equal part of the time, in order.
 
+    Of a clip that is shorter than a stretch all of it is taken, once.
+
     Args:
         surveyed: all videos.
         fps: the rate that is learned at.
@@ -160,13 +163,16 @@ def stretches(
             better seen in many places than for long.
 
     Raises:
-        DatasetError: no video is as long as a stretch.
+        DatasetError: all videos together are shorter than a stretch.
     """
     length, aside_length = lengths
     span_s = max(lengths) / fps
-    places = _Places([max(0.0, s.length_s - span_s) for s in surveyed])
-    if not places.total:
-        raise DatasetError(f"No video lasts {span_s:.1f} s; give longer normal video.")
+    places = _Places([s.length_s for s in surveyed], span_s)
+    if places.total < span_s:
+        raise DatasetError(
+            f"All videos together last {places.total:.1f} s; {span_s:.1f} s are needed at least. "
+            "Give longer normal video."
+        )
     rng = np.random.default_rng([seed, len(surveyed)])
     opened: dict[int, Source] = {}
 
@@ -176,22 +182,39 @@ def stretches(
             opened[video] = surveyed[video].video.open()
         return activity(opened[video], start_s)
 
-    parts = max(2 * PRIME, frames // length)
+    there = [math.ceil(s.length_s * fps) for s in surveyed]
+    shares = [s.length_s / places.total for s in surveyed]
+    each = sum(min(length, n) * share for n, share in zip(there, shares, strict=True))
+    parts = max(2 * PRIME, int(frames / each + 1e-6))
     aside = _aside(parts, max(1, held // aside_length))
-    plan = []
+    plan: list[Stretch] = []
     for part in range(parts):
         tries = (part + rng.random(TRIES)) * places.total / parts  # drawn always: a steady stream
+        tried = list(dict.fromkeys(places.at(float(t)) for t in tries))
         kept = part in aside
         if kept or part % 2 == 0:
-            video, start_s = places.at(float(tries[0]))
-            plan.append(Stretch(video, start_s, aside_length if kept else length, kept))
+            video, start_s = tried[0]
+            most = aside_length if kept else length
+            found = Stretch(video, start_s, min(most, there[video]), kept)
         else:
-            tried = [places.at(float(t)) for t in tries]
             lively = [liveliness(*place) for place in tried]
             best = int(np.argmax(lively))
-            plan.append(Stretch(*tried[best], length, False, True, lively[best]))
+            video, start_s = tried[best]
+            found = Stretch(video, start_s, min(length, there[video]), False, True, lively[best])
+        if not plan or _has_room(found, plan[-1], surveyed[video].length_s, fps, min(lengths)):
+            plan.append(found)
+        elif kept:  # a short clip is trained on or kept aside, never a rest of it
+            plan[-1] = found
         tick(part + 1, parts)
     return plan
+
+
+def _has_room(found: Stretch, before: Stretch, length_s: float, fps: float, least: int) -> bool:
+    """Whether the stretch before leaves so many frames of the video, of `length_s`, to the next."""
+    if found.video != before.video:
+        return True
+    start_s = max(found.start_s, before.start_s + before.frames / fps)
+    return (length_s - start_s) * fps >= least
 
 
 def _aside(parts: int, most: int) -> set[int]:
@@ -201,17 +224,19 @@ def _aside(parts: int, most: int) -> set[int]:
 
 
 class _Places:
-    """Where stretches may begin, as one axis over all videos."""
+    """Where stretches of some seconds may begin, as one axis over the time of all videos."""
 
-    def __init__(self, room_s: Sequence[float]) -> None:
-        self._ends = np.cumsum(room_s)
-        self._room = room_s
-        self.total = float(self._ends[-1]) if len(room_s) else 0.0
+    def __init__(self, lengths_s: Sequence[float], span_s: float) -> None:
+        self._ends = np.cumsum(lengths_s)
+        self._lengths, self._span_s = lengths_s, span_s
+        self.total = float(self._ends[-1]) if len(lengths_s) else 0.0
 
     def at(self, place_s: float) -> tuple[int, float]:
-        """The video of a place, and the seconds into it."""
-        video = min(int(np.searchsorted(self._ends, place_s, side="right")), len(self._room) - 1)
-        return video, place_s - float(self._ends[video]) + self._room[video]
+        """The video of a place, and the seconds into it: never so late that it ends before the
+        stretch. A clip that is shorter begins at 0."""
+        video = min(int(np.searchsorted(self._ends, place_s, side="right")), len(self._lengths) - 1)
+        start_s = place_s - float(self._ends[video]) + self._lengths[video]
+        return video, max(0.0, min(start_s, self._lengths[video] - self._span_s))
 
 
 def activity(source: Source, start_s: float) -> float:
