@@ -164,16 +164,25 @@ def test_numbers_are_lights_too():
 
 def test_a_light_that_was_hardly_seen_has_no_threshold_and_takes_the_larger():
     scores, lights = two_lights(1)
-    lights[0][:] = "colour"
-    lights[0][:300] = "infrared"  # 25 minutes
+    lights[0][:300] = "dusk"  # 25 minutes
     found = calibrate(scores, 0.2, 5, modes=lights)
-    assert list(found["modes"]) == ["colour"]
+    assert list(found["modes"]) == ["colour", "infrared"]
     larger = max(found["threshold"], found["modes"]["colour"]["threshold"])
-    assert threshold_of(found, "infrared") == larger
+    assert threshold_of(found, "dusk") == larger
     assert threshold_of(found, "colour") == found["modes"]["colour"]["threshold"]
     assert threshold_of(found) == found["threshold"]
     assert "in any that was not seen" in found["text"]
-    assert threshold_of(calibrate(scores, 0.2, 5), "colour") == found["threshold"]
+
+
+def test_beside_one_light_there_is_no_other_threshold_and_one_is_stated():
+    """Nothing tells lights apart then, so nothing may be promised of one."""
+    scores, lights = two_lights(1)
+    plain = calibrate(scores, 0.2, 5)
+    for dusk in (0, 300):
+        lights[0][:] = "colour"
+        lights[0][:dusk] = "infrared"
+        assert calibrate(scores, 0.2, 5, modes=lights) == plain
+    assert threshold_of(plain, "colour") == plain["threshold"]
 
 
 def test_what_may_be_counted_is_of_the_thresholds_of_the_lights():

@@ -291,10 +291,40 @@ def test_lights_go_on_apart():
     assert found["modes"]["infrared"]["hours"] > 1.9 * calibration["modes"]["infrared"]["hours"]
 
 
+def one_light(calibration):
+    """As it was once kept of footage in one light."""
+    alone = {name: calibration[name] for name in ("threshold", "hours", "peaks", "promise")}
+    return {**calibration, "modes": {"colour": {"share": 1.0, **alone}}, "text": "by light"}
+
+
+def test_what_one_light_states_goes_on_with_the_footage():
+    """Six hours in colour, as days of footage are calibrated, then days."""
+    rng = np.random.default_rng(3)
+    calibration = calibrate(
+        [normal_day(rng)[:1080]], 1 / STEP_S, 1, modes=[np.full(1080, "colour")]
+    )
+    for first in (calibration, one_light(calibration)):
+        running = Running(first)
+        assert "by light" not in running.calibration["text"]
+        running = Running.read(first, json.loads(json.dumps(running.plain())))
+        for day in range(3):
+            feed(running, np.minimum(normal_day(rng), 4), begin_s=day * 86400)
+            running.proposal()
+        found = running.calibration
+        assert found["hours"] > 50
+        assert expected_counts(found, 7) == expected_counts(found, 7, by_light=False)
+        assert expected_counts(found, 7)[2] < expected_counts(first, 7)[2]
+        assert "by light" not in found["text"]
+        back = Running.read(first, {**running.plain(), "calibration": one_light(found)})
+        assert back.seen.hours > 50, "it goes on from what was kept"
+        assert "by light" not in back.calibration["text"]
+
+
 def test_a_light_that_was_not_seen_before_gets_a_threshold_of_its_own():
     rng = np.random.default_rng(0)
     noon = [normal_day(rng) for _ in range(2)]
-    calibration = calibrate(noon, 1 / STEP_S, 5, modes=[np.full(DAY, "colour")] * 2)
+    two = np.where(np.arange(DAY) < DAY // 2, "colour", "dusk")
+    calibration = calibrate(noon, 1 / STEP_S, 5, modes=[two] * 2)
     running = Running(calibration)
     larger = threshold_of(calibration, "infrared")
     assert running.threshold("infrared") == larger

@@ -308,7 +308,7 @@ def test_a_light_has_a_threshold_by_hand(tmp_path, run, lights):
 
 
 def test_a_light_that_was_not_seen_may_be_given_one(lights):
-    one = {**lights, "modes": {"colour": lights["modes"]["colour"]}}
+    one = {**lights, "modes": dict.fromkeys(("colour", "dusk"), lights["modes"]["colour"])}
     found = by_hand(one, 7.0, "infrared")
     assert found["modes"]["infrared"]["threshold"] == 7.0
     assert found["modes"]["infrared"]["share"] == 0

@@ -7,8 +7,8 @@ interval of the threshold (`low`, `high`) is a bootstrap over the peaks: narrow,
 neighbouring peaks are alike. How many alarms may be counted on other days is another question;
 `calibration.promise` answers it, and `count_low` to `count_high` are its.
 
-Where the light is known (`calibration.light`), each that the footage shows for half an hour or more
-has a threshold of its own, so that each raises the wanted alarms in 24 hours *of that light*:
+Where the footage shows several lights (`calibration.light`) for half an hour or more each, each has
+a threshold of its own, so that each raises the wanted alarms in 24 hours *of that light*:
 together they raise as many a day as wanted, whatever the share of each. Nothing goes by the clock.
 
 What it cannot know: other weather, other days. Footage of under 8 hours gives a provisional
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.calibration.light import modes_of
 from oddframe.calibration.peaks import (
     GAP_S,
     Floats,
@@ -60,7 +61,7 @@ LOWEST = 0.5
 RESAMPLES = 400
 CONFIDENCE = 0.9
 MODE_H = 0.5
-"""Hours of one light from which it has a threshold of its own."""
+"""Hours of one light from which it has a threshold of its own, where there is another such one."""
 KEPT = 200
 """Largest peaks that are kept, at least: what goes on from a calibration needs them."""
 MOST_KEPT = 2000
@@ -98,8 +99,9 @@ def calibrate(
         `count_low`, `count_high` (alarms a day that may be counted over the next week, nine times
         of ten) and `promise` (what they rest on; `promise.expected_counts` reads it), `evidence`
         (what `calibration.running` goes on from), all None of the method "maximum".
-        With `modes`, under this name also per light the same values and its `share` of the time;
-        `count_low` and `count_high` are then of these thresholds, all else of one for all light.
+        Where `modes` hold several lights of half an hour or more, under this name also per light
+        the same values and its `share` of the time; `count_low` and `count_high` are then of these
+        thresholds, all else of one for all light.
 
     Raises:
         ConfigError: a rate, fps or gap that is not above 0, or no scored frame at all; modes or
@@ -111,7 +113,7 @@ def calibrate(
     times = _times(clips, clock)
     out = _calibrated(clips, times, alarms_per_day, gap_s, seed, days)
     if modes is not None:
-        out["modes"] = {}
+        found = dict[str, dict[str, Any]]()
         for name in sorted({str(m) for light in modes for m in np.unique(light)}):
             own = [
                 np.where(np.asarray(light).astype(str) == name, c, np.nan)
@@ -119,28 +121,38 @@ def calibrate(
             ]
             hours = sum(seen_s(c, t) for c, t in zip(own, times, strict=True)) / 3600
             if hours >= MODE_H:
-                found = _calibrated(own, times, alarms_per_day, gap_s, seed, days)
-                out["modes"][name] = {"share": 0.0, **found}
-        in_all = sum(mode["hours"] for mode in out["modes"].values())
-        for mode in out["modes"].values():
-            mode["share"] = mode["hours"] / in_all
+                found[name] = _calibrated(own, times, alarms_per_day, gap_s, seed, days)
+        in_all = sum(mode["hours"] for mode in found.values())
+        out["modes"] = {n: {"share": m["hours"] / in_all, **m} for n, m in found.items()}
     return finished(out)
 
 
 def finished(calibration: Mapping[str, Any]) -> dict[str, Any]:
-    """A calibration with what follows from the rest of it: what may be counted, and its text."""
+    """A calibration with what follows from the rest of it: what may be counted, and its text.
+
+    One light alone is left out (`light.modes_of`): its threshold is in force nowhere.
+    """
     low, high = per_day(calibration)
     out = {**calibration, "count_low": low, "count_high": high}
+    if not modes_of(out):
+        out.pop("modes", None)
     return {**out, "text": describe(out)}
+
+
+def in_force(calibration: Mapping[str, Any]) -> dict[str, Any]:
+    """A calibration as it was kept; where it states what one light alone promised, as once they
+    did, with what holds instead."""
+    stale = calibration.get("modes") and not modes_of(calibration)
+    return finished(calibration) if stale else dict(calibration)
 
 
 def threshold_of(calibration: Mapping[str, Any], mode: object = None) -> float:
     """The threshold for a light; level = score / threshold.
 
-    The one for all where the light is None or the calibration knows none; for a light that it has
-    not seen the largest that there is: rather late than wrong.
+    The one for all where the light is None or there is no other (`light.modes_of`); for a light
+    that it has not seen the largest that there is: rather late than wrong.
     """
-    known = calibration.get("modes")
+    known = modes_of(calibration)
     if mode is None or not known:
         return float(calibration["threshold"])
     if str(mode) in known:
@@ -240,18 +252,13 @@ def describe(calibration: Mapping[str, Any]) -> str:
             text += f"; reaches beyond the footage, in which {wanted:.2g} alarms are expected"
     if c["provisional"]:
         text += f"; provisional, because it is less than {PROVISIONAL_H:g} hours"
-    if c.get("modes"):
-        said = {n: "by hand" if m.get("by_hand") else _span(m["hours"]) for n, m in _modes(c)}
-        lights = (f"{m['threshold']:.3g} in {n} ({said[n]})" for n, m in _modes(c))
+    if modes := modes_of(c):
+        said = {n: "by hand" if m.get("by_hand") else _span(m["hours"]) for n, m in modes.items()}
+        lights = (f"{m['threshold']:.3g} in {n} ({said[n]})" for n, m in modes.items())
         other = threshold_of(c, object())
         text += f"; by light: {', '.join(lights)}, and {other:.3g} in any that was not seen"
     counts = counts_text(c)
     return f"{text}. {counts[:1].upper()}{counts[1:]}." if counts else text + "."
-
-
-def _modes(calibration: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Its lights, each with its values."""
-    return list((calibration.get("modes") or {}).items())
 
 
 def _span(hours: float) -> str:

@@ -101,7 +101,7 @@ def since_hand(key: str, changes: Sequence[Change]) -> tuple[Change | None, list
 
 
 def mark_of(calibration: Mapping[str, Any]) -> list[Any]:
-    """What tells one calibration from another."""
+    """What tells one calibration from another, as it lies in its RUN."""
     modes = calibration.get("modes") or {}
     names = ("threshold", "alarms_per_day", "hours", "peaks")
     return [[side.get(n) for n in names] for side in (calibration, *modes.values())]

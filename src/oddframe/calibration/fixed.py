@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Self
 
-from oddframe.calibration.calibrate import threshold_of
+from oddframe.calibration.calibrate import in_force, threshold_of
 from oddframe.calibration.changes import Change, mark_of, newest, set_by_hand
 from oddframe.calibration.rate import by_hand
 
@@ -23,11 +23,11 @@ class Fixed:
     """Of one camera."""
 
     def __init__(self, calibration: Mapping[str, Any]) -> None:
-        self.calibration = dict(calibration)
+        self.calibration = in_force(calibration)
         """That of now."""
         self.changes: list[Change] = []
         """Newest last; all by hand."""
-        self._first = dict(calibration)
+        self._first, self._mark = dict(self.calibration), mark_of(calibration)
 
     def set(self, threshold: float, light: str | None = None) -> Change:
         """Somebody sets the threshold of a light, or the one for all; it holds from now on."""
@@ -43,13 +43,13 @@ class Fixed:
 
     def plain(self) -> dict[str, Any]:
         """What has to outlive a restart, as JSON."""
-        return {"began": mark_of(self._first), "changes": [asdict(c) for c in self.changes]}
+        return {"began": self._mark, "changes": [asdict(c) for c in self.changes]}
 
     @classmethod
     def read(cls, calibration: Mapping[str, Any], values: Mapping[str, Any]) -> Self:
         """Go on from what `plain` gave; it is passed over where it is of another calibration."""
         out = cls(calibration)
-        if values.get("began") == mark_of(calibration):
+        if values.get("began") == out._mark:
             out._become([Change(**c) for c in values["changes"]])
         return out
 

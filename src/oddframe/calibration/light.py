@@ -3,6 +3,7 @@
     colourfulness(image)               # 0: grey, whatever its tint
     light = Light(); light.take(colourfulness(image), pts_s)   # "colour" or "infrared"
     lights_of(values, times)           # the same of a whole clip
+    modes_of(calibration)              # the lights that have a threshold of their own
 
 A camera that switches to infrared at night shows another scene: other contrasts, other noise,
 insects in the lamp. Its scores have another range, so they have a threshold of their own
@@ -21,8 +22,9 @@ Letters: n frames, h, w rows and columns.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -88,3 +90,10 @@ def lights_of(colours: NDArray[np.floating], time_s: NDArray[np.floating]) -> ND
     light = Light()
     pairs = zip(colours.tolist(), time_s.tolist(), strict=True)
     return np.array([light.take(c, t) for c, t in pairs], dtype="U8")
+
+
+def modes_of(calibration: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """What a calibration knows of each light, where several have a threshold of their own; {} where
+    one threshold holds for all light: one light alone is no news beside it."""
+    known: Mapping[str, Mapping[str, Any]] = calibration.get("modes") or {}
+    return known if len(known) > 1 else {}

@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.calibration.light import modes_of
 from oddframe.calibration.peaks import Floats, Footage, Ints
 from oddframe.calibration.tail import TAIL, fit_rows, passed_rows
 
@@ -126,8 +127,10 @@ def expected_counts(
         (low, median, high), whole numbers; None where nothing can be said: too little footage, or
         a calibration of an oddframe that did not know how.
     """
-    modes = calibration.get("modes") or {} if by_light else {}
-    known = [(m.get("promise"), m["share"]) for m in modes.values() if m["share"]]
+    modes = modes_of(calibration) if by_light else {}
+    known: list[tuple[Any, float]] = [
+        (m.get("promise"), m["share"]) for m in modes.values() if m["share"]
+    ]
     known = known or [(calibration.get("promise"), 1.0)]
     if any(promise is None for promise, _ in known):
         return None

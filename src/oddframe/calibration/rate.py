@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from oddframe.calibration.calibrate import PROVISIONAL_H, finished
+from oddframe.calibration.light import modes_of
 from oddframe.calibration.peaks import GAP_S, Footage
 from oddframe.calibration.promise import promised, rate_of
 
@@ -99,9 +100,11 @@ def by_hand(
 ) -> dict[str, Any]:
     """A calibration with a threshold that somebody set; what it is worth is worked out anew.
 
-    light: one of its modes, or one that it has not seen; None: the threshold for all light.
+    light: one of its modes, or one that it has not seen; None: the threshold for all light, as is
+        any where one threshold holds for all.
     """
-    modes = calibration.get("modes") or {}
+    modes = modes_of(calibration)
+    light = light if modes else None
     side = dict(calibration if light is None else modes.get(light, UNSEEN))
     footage = _footage(side)
     promise = None if footage is None else promise_at(footage, threshold, _merged(side))
@@ -111,8 +114,6 @@ def by_hand(
         "above": above, "promise": promise, "by_hand": True,
     }  # fmt: skip
     out = side if light is None else {**calibration, "modes": {**modes, light: side}}
-    if light is None and len(modes) == 1:  # there is one light, and its threshold is not this one
-        del out["modes"]
     if "hours" not in calibration:  # one of before, of which little is known
         return {**out, "text": f"threshold {threshold:.3g}, set by hand."}
     return finished(out)
@@ -122,8 +123,8 @@ def side_of_light(
     calibration: Mapping[str, Any], light: str | None
 ) -> tuple[Mapping[str, Any], str | None]:
     """What a calibration knows of a light, and that light; of all light where it knows none."""
-    modes = calibration.get("modes") or {}
-    return (modes[light], light) if light in modes else (calibration, None)
+    modes = modes_of(calibration)
+    return (calibration, None) if light is None or light not in modes else (modes[light], light)
 
 
 def number(value: float) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from oddframe.calibration.calibrate import CONFIDENCE, LOWEST
+from oddframe.calibration.light import modes_of
 from oddframe.calibration.peaks import Floats, Footage
 from oddframe.calibration.promise import drawn_anew, promised
 from oddframe.calibration.tail import TAIL, fit_tail, level_of, level_passed, passed_rows
@@ -109,5 +110,5 @@ def side_of(fitted: Fitted, threshold: float, per_day: float, merged: float) -> 
 
 def evidence_of(calibration: Mapping[str, Any]) -> dict[str, Footage]:
     """Per light what a calibration was made of, where it says so; "" is all of it."""
-    sides = {"": calibration, **(calibration.get("modes") or {})}
+    sides = {"": calibration, **modes_of(calibration)}
     return {k: Footage.read(s["evidence"]) for k, s in sides.items() if s.get("evidence")}

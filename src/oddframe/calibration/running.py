@@ -45,6 +45,7 @@ from oddframe.calibration.calibrate import (
     MODE_H,
     PROVISIONAL_H,
     finished,
+    in_force,
     kept,
     threshold_of,
 )
@@ -62,6 +63,7 @@ from oddframe.calibration.changes import (
     told,
 )
 from oddframe.calibration.drift import WHOLE_H
+from oddframe.calibration.light import modes_of
 from oddframe.calibration.promise import expected_counts
 from oddframe.calibration.rate import by_hand, promise_at, rate_at
 from oddframe.calibration.refit import Fitted, refit, side_of
@@ -90,13 +92,13 @@ class Running:
 
         every_h: hours of stream between two proposals.
         """
-        self.calibration = dict(calibration)
+        self.calibration = in_force(calibration)
         """That of now: the last proposal, or what it began with."""
         self.changes: list[Change] = []
         """Newest last."""
         self.seen = Seen(calibration)
         """What the camera has shown since."""
-        self._first = dict(calibration)
+        self._first, self._mark = dict(self.calibration), mark_of(calibration)
         self._asked_h, self._every_h = 0.0, every_h
 
     def alarm(self, id: str, light: object = None) -> None:
@@ -198,7 +200,7 @@ class Running:
     def plain(self) -> dict[str, Any]:
         """All that has to outlive a restart, as JSON; the hour that is open as if it were over."""
         return {
-            "began": mark_of(self._first),
+            "began": self._mark,
             "calibration": self.calibration,
             "changes": [asdict(c) for c in self.changes],
             "asked_h": self._asked_h,
@@ -215,9 +217,9 @@ class Running:
             calibrated again), they are passed over.
         """
         out = cls(calibration, every_h)
-        if values.get("began") != mark_of(calibration):
+        if values.get("began") != out._mark:
             return out
-        out.calibration = dict(values["calibration"])
+        out.calibration = in_force(values["calibration"])
         out.changes = [Change(**c) for c in values["changes"]]
         out._asked_h = values["asked_h"]
         out.seen.go_on(values)
@@ -266,12 +268,12 @@ class Running:
         """The values of now of a light."""
         if key == ALL:
             return self.calibration
-        known: Mapping[str, Mapping[str, Any]] = self.calibration.get("modes") or {}
-        return known.get(key, {"share": 0.0, "gap_s": float(self._first["gap_s"])})
+        unseen = {"share": 0.0, "gap_s": float(self._first["gap_s"])}
+        return modes_of(self.calibration).get(key, unseen)
 
     def _become(self, found: Mapping[str, Fitted], thresholds: Mapping[str, float]) -> None:
         """Another calibration holds: these thresholds, and what they rest on now."""
-        out = {**self.calibration, "modes": dict(self.calibration.get("modes") or {})}
+        out = {**self.calibration, "modes": dict(modes_of(self.calibration))}
         per_day = float(self._first["alarms_per_day"])
         for key, threshold in thresholds.items():
             old = self._side(key) if key else out
@@ -296,8 +298,6 @@ class Running:
         total = sum(mode["hours"] for mode in out["modes"].values())
         for key, mode in out["modes"].items():
             out["modes"][key] = {**mode, "share": mode["hours"] / total}
-        if not out["modes"]:
-            del out["modes"]
         self.calibration = finished(out)
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from oddframe.calibration.changes import Alarm, Judged
 from oddframe.calibration.drift import Shift, shift_of
 from oddframe.calibration.hour import Hour
+from oddframe.calibration.light import modes_of
 from oddframe.calibration.peaks import Footage
 from oddframe.calibration.refit import evidence_of
 
@@ -51,7 +52,7 @@ class Seen:
         """Looked at, newest last: what was said may be taken back."""
         self.hours = 0.0
         """Of live stream that were scored."""
-        self._by_light = bool(calibration.get("modes"))
+        self._by_light = bool(modes_of(calibration))
         self._known = evidence_of(calibration)
         """Per light what the calibration was made of."""
         self._known_h = float(calibration["hours"])

@@ -22,7 +22,7 @@ from typing import Any, get_args
 from oddframe.calibration.calibrate import LOWEST, threshold_of
 from oddframe.calibration.changes import BOUNDS, DAILY, since_hand
 from oddframe.calibration.fixed import Fixed
-from oddframe.calibration.light import SMALL_PX, Light, Mode, colourfulness
+from oddframe.calibration.light import SMALL_PX, Light, Mode, colourfulness, modes_of
 from oddframe.calibration.rate import side_of_light
 from oddframe.calibration.running import Running
 from oddframe.errors import ConfigError
@@ -65,7 +65,7 @@ class Threshold:
         self._camera, self._weights, self._store = camera, weights, store
         self._fixed = Fixed.read(calibration, store.recall(camera, BY_HAND) or {})
         """What was set by hand, for when nothing goes on learning."""
-        self._lights = len(calibration.get("modes") or {}) > 1
+        self._lights = bool(modes_of(calibration))
         self._light, self._looked_s = Light(), -math.inf
         self.running: Running | None = None
         """What goes on learning; None where nothing does."""
