@@ -265,6 +265,24 @@ def test_a_device_that_is_not_there_is_said_before_any_work(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("model", "options", "said"),
+    [
+        ("mnad-128", {"settings": ["score.streams=[motion]"]}, "motion.*mnad-128 has frame, flow"),
+        ("mnad-128", {"settings": ["score.streams=[frame,motion]"]}, "asks for motion;"),
+        ("m2s2l-edge", {"settings": ["score.streams=[motion]"], "ablation": "L1"}, "has frame, fl"),
+        ("m2s2l-edge", {"settings": ["score.streams=[way]", "score.flow=false"]},
+         "has frame, motion. "),
+        ("memae-128", {"settings": ["train.checkpoint_gradients=true"]}, "no blocks that could"),
+        ("memae-128", {"seed": -1}, "--seed must be 0 to .*found -1"),
+    ],
+)  # fmt: skip
+def test_what_does_not_suit_the_model_is_said_before_any_work(tmp_path, model, options, said):
+    with pytest.raises(ConfigError, match=said):
+        fit_with(model, tmp_path / "nothing", tmp_path / "run", console=QUIET, **options)
+    assert not (tmp_path / "run").exists()
+
+
 def test_too_little_video_is_refused_by_name(make_video, tmp_path):
     short = make_video(tmp_path / "short.avi", frames=12)
     with pytest.raises(DatasetError, match="Too little footage"):

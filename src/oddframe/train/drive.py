@@ -35,9 +35,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from oddframe.config import Config
 from oddframe.device import pick_device
-from oddframe.errors import ConfigError
 from oddframe.models.base import VADModel
-from oddframe.models.recompute import blocks_of, recomputed
+from oddframe.models.recompute import recomputed
 from oddframe.ops.batchnorm import synced
 from oddframe.runs import RESUME
 from oddframe.train.budget import Budget, Clocks
@@ -69,7 +68,6 @@ def drive(job: Job, net: VADModel, ranks: Ranks, began: Clocks, console: Console
         What a RUN's card says of the training.
 
     Raises:
-        ConfigError: a model that has no blocks to run again.
         RunError: a loss that is not finite, a full disk.
         KeyboardInterrupt: stopped on request, after the state was saved.
     """
@@ -86,7 +84,7 @@ def drive(job: Job, net: VADModel, ranks: Ranks, began: Clocks, console: Console
     watch = Watch(job.out, job.budget, steps, began, console, ranks)
     with (
         _quiet_lightning(), stop_on_interrupt(watch), _threads(place),
-        _running_again(module.model, config, job.name),
+        recomputed(module.model) if config.checkpoint_gradients else contextlib.nullcontext(),
     ):  # fmt: skip
         trainer = _trainer(job, watch, place)
         trainer.fit(module, ckpt_path=job.out / RESUME / STATE if job.resume else None)
@@ -167,20 +165,6 @@ def _shared(net: VADModel, ranks: Ranks, device: str) -> VADModel:
     out = synced(copy.deepcopy(net), pick_device(device).type)
     assert isinstance(out, VADModel)
     return out
-
-
-@contextlib.contextmanager
-def _running_again(net: VADModel, config: TrainConfig, name: str) -> Iterator[None]:
-    if not config.checkpoint_gradients:
-        yield
-        return
-    if not blocks_of(net):
-        raise ConfigError(
-            f"train.checkpoint_gradients: {name} has no blocks that could run again "
-            "(`models.recompute.Block`). Leave it out, or make the batch smaller."
-        )
-    with recomputed(net):
-        yield
 
 
 @contextlib.contextmanager

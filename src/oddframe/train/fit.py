@@ -23,7 +23,7 @@ from oddframe.data.frames import FrameStore
 from oddframe.data.manifest import footage_hashes
 from oddframe.device import pick_device
 from oddframe.errors import DatasetError
-from oddframe.models import build, carried
+from oddframe.models import build
 from oddframe.models.base import VADModel
 from oddframe.process import tune
 from oddframe.runs import CARD, RESUME, SELFTEST, Run, load_run, save_run, write_atomic
@@ -41,7 +41,7 @@ from oddframe.train.ranks import Ranks
 from oddframe.train.split import Span, Split, hold_out
 from oddframe.train.started import check_out, started
 from oddframe.train.take import Footage, Speed, Taken
-from oddframe.train.wanted import Configs, Wanted, configs
+from oddframe.train.wanted import Configs, Wanted, configs, outlined
 
 __all__ = ["Budget", "Devices", "Footage", "Wanted", "configs", "fit", "leads"]
 
@@ -136,9 +136,9 @@ class _Work:
         wanted, footage = self.wanted, self.footage
         self.budget.check()
         footage.check()
-        takes = carried(wanted.model, self.chosen.model)
-        folder = flow_folder(takes, footage.flow, wanted.model)
-        if takes and folder is None:
+        carried = outlined(wanted.model, self.chosen).carried
+        folder = flow_folder(carried, footage.flow, wanted.model)
+        if carried and folder is None:
             raise needs_flow(wanted.model)
         check_out(self.out, self.resume)
         dataset = open_dataset(

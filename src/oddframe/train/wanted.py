@@ -6,16 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from pydantic import create_model
 
 from oddframe.config import Config, parsed
 from oddframe.errors import ConfigError
-from oddframe.models import ablated, ablation_name, default_config, entry, recipe
+from oddframe.models import ablated, ablation_name, build, default_config, entry, recipe
+from oddframe.models.base import VADModel
+from oddframe.models.recompute import blocks_of
+from oddframe.scoring.fuse import NO_NETWORK, OWN
 from oddframe.scoring.settings import ScoreConfig
 from oddframe.train.module import SAME_NUMBERS, TrainConfig
 
 RECIPES = ("size", "paper")
 """What `--recipe` takes: the size's own settings, or how the model's paper trains."""
+MOST_SEEDS = 2**63
+"""Seeds that torch and NumPy both take."""
 LITERAL = "model.literal"
 """The setting that takes a paper at its word."""
 
@@ -41,7 +47,9 @@ class Wanted:
         return None if self.ablation is None else ablation_name(self.model, self.ablation)
 
     def configs(self) -> Configs:
-        """The settings; errors as `configs`."""
+        """The settings; errors as `configs`, and for a seed that is none."""
+        if not 0 <= self.seed < MOST_SEEDS:
+            raise ConfigError(f"--seed must be 0 to {MOST_SEEDS - 1}, found {self.seed}.")
         return configs(self.model, self.settings, ablation=self.row, how=self.recipe)
 
 
@@ -96,3 +104,28 @@ def configs(
         out = out.model_copy(update={"model": ablated(model, ablation, printed.model)})
     out = out.override(settings)
     return Configs(out.model, out.train, out.score)
+
+
+def outlined(name: str, chosen: Configs) -> VADModel:
+    """The model without weights, on the meta device, if the other settings suit it.
+
+    Raises:
+        ConfigError: it has not all of `score.streams`, or nothing that could run again.
+    """
+    with torch.device("meta"), torch.no_grad():
+        net = build(name, chosen.model).eval()
+        seen = net(torch.empty(1, net.history, 3 + net.carried, net.size, net.size))
+    own = OWN if seen.motion is not None else tuple(s for s in OWN if s != "motion")
+    there = (*own, *NO_NETWORK) if chosen.score.flow else own
+    lacking = [s for s in chosen.score.streams if s not in there]
+    if lacking:
+        raise ConfigError(
+            f"score.streams asks for {', '.join(lacking)}; with these settings {name} has "
+            f"{', '.join(there)}. Choose among these."
+        )
+    if chosen.train.checkpoint_gradients and not blocks_of(net):
+        raise ConfigError(
+            f"train.checkpoint_gradients: {name} has no blocks that could run again "
+            "(`models.recompute.Block`). Leave it out, or make the batch smaller."
+        )
+    return net
