@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from oddframe.cli import VERBS
+from oddframe.errors import ConfigError
 from oddframe.events.clip import ClipWriter
 from oddframe.events.ring import ClipConfig
 from oddframe.events.schedule import Schedule
@@ -123,6 +124,27 @@ def test_the_example_says_the_defaults():
     assert site.web == WebConfig()
     assert site.cameras["gate"].reading == ReadConfig()
     assert site.detect.model_copy(update={"model": None}) == DetectConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('cameras: {gate: "rtsp://viewer:hunter2@cam/1"}', "cameras.gate: .*found an address"),
+        ('cameras: {gate: {sorce: "rtsp://viewer:hunter2@cam/1"}}', "cameras.gate.source: .*keys"),
+        ('sinks: {kind: mqtt, password: "${MQTT_PASSWORD}"}\ncameras: {}', "sinks: .*found keys"),
+        ('sinks: [["${MQTT_PASSWORD}"]]\ncameras: {}', "sinks.0: .*found a list"),
+        ('web: {token: "hunter2, port: 1}', "is no YAML: line 1, column"),
+        ("detect: {merge_gap_s: 9}\ncameras: {gate: {source: 0, detect: RUN}}", "found 'RUN'"),
+        ("detect: RUN\ncameras: {gate: {source: 0, detect: RUN}}", "Setting detect: .*found 'RUN'"),
+    ],
+)
+def test_what_is_wrong_in_a_site_is_said_without_a_password(tmp_path, monkeypatch, text, said):
+    monkeypatch.setenv("MQTT_PASSWORD", "hunter2")
+    path = tmp_path / "site.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=said) as found:
+        load_site(path)
+    assert "hunter2" not in str(found.value)
 
 
 def section_of(name):

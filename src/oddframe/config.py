@@ -178,4 +178,13 @@ def _explain(config: type[BaseModel], error: Any) -> str:
         return _unknown(config, path)
     if error["type"] == "value_error":  # our own check: its text names the keys and the values
         return f"Setting {path or config.__name__}: {error['ctx']['error']}."
-    return f"Setting {path or config.__name__}: {error['msg']}, found {error['input']!r}."
+    return f"Setting {path or config.__name__}: {error['msg']}{_found(error['input'])}."
+
+
+def _found(value: Any) -> str:
+    """What stands there; not where a password may be in it: messages go into logs."""
+    if isinstance(value, Mapping | list | tuple):
+        return ", found " + ("keys with values" if isinstance(value, Mapping) else "a list")
+    if isinstance(value, str) and ("@" in value or "://" in value):
+        return ", found an address"
+    return f", found {value!r}"

@@ -175,14 +175,7 @@ class SiteConfig(Config):
         shared = values.get("detect") if isinstance(values, Mapping) else None
         if not isinstance(cameras, Mapping) or not isinstance(shared, Mapping):
             return values
-        return {
-            **values,
-            "cameras": {
-                name: {**c, "detect": {**shared, **(c.get("detect") or {})}}
-                if isinstance(c, Mapping) else c
-                for name, c in cameras.items()
-            },
-        }  # fmt: skip
+        return {**values, "cameras": {name: _with(shared, c) for name, c in cameras.items()}}
 
     @field_validator("cameras")
     @classmethod
@@ -213,7 +206,7 @@ def load_site(path: Path) -> SiteConfig:
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {error}") from None
+        raise ConfigError(f"{path} is no YAML: {_where(error)}") from None
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path} holds no keys: expected at least `cameras:`.")
     return SiteConfig.read(filled(values, str(path))).within(path.resolve().parent)
@@ -239,6 +232,22 @@ def filled(values: Any, where: str) -> Any:
         return found
 
     return _VARIABLE.sub(said, values)
+
+
+def _with(shared: Mapping[str, Any], camera: Any) -> Any:
+    """What a person wrote of a camera, with what the site says of `detect`."""
+    own = camera.get("detect") if isinstance(camera, Mapping) else None
+    if not isinstance(camera, Mapping) or not isinstance(own, Mapping | None):
+        return camera  # no such keys: refused in words
+    return {**camera, "detect": {**shared, **(own or {})}}
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """What is wrong in which line; not the line itself, which may hold a password."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', '')}."
 
 
 def _is_many(value: Sequence[Any]) -> bool:
