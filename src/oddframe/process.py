@@ -56,7 +56,7 @@ def _rest(path: str, started: threading.Event) -> None:
     """A team is of the thread that made it, and gone with it."""
     try:
         nothing = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)  # of NULL it does nothing
-        ctypes.CDLL(path).GOMP_parallel(nothing, None, ctypes.c_uint(len(_cores()) + 1), 0)
+        ctypes.CDLL(path).GOMP_parallel(nothing, None, ctypes.c_uint(cores() + 1), 0)
     except (OSError, AttributeError):
         return
     finally:
@@ -64,8 +64,11 @@ def _rest(path: str, started: threading.Event) -> None:
     threading.Event().wait()
 
 
-def _cores() -> set[int]:
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0}
+def cores() -> int:
+    """Processor cores that this process may use; all of the machine where it does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def keep_freed_memory() -> None:

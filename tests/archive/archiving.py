@@ -70,6 +70,7 @@ class Archived:
     """Archives in one folder."""
 
     out: object
+    known: tuple = ()
 
     def job(self, run, files=(), **options):
         settings = options.pop("settings", ())
@@ -77,7 +78,7 @@ class Archived:
         job = Job(str(run), str(self.out), tuple(settings), **{"segment_s": 0.8, **options})
         asked = manifest_of(loaded, job, files)
         self.out.mkdir(parents=True, exist_ok=True)
-        enter(self.out, asked)
+        self.known = enter(self.out, asked).files
         return replace(job, key=asked.key)
 
     def __call__(self, run, sources, engine=Here, before=lambda task: None, **options):
@@ -87,7 +88,7 @@ class Archived:
         self.shown = []
         with engine(job, before) as running:
             try:
-                self.outcome = drive(job, files, running, self.shown.append)
+                self.outcome = drive(job, files, running, self.shown.append, self.known)
             finally:
                 self.tasks = running.done
         return self.outcome

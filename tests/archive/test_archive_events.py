@@ -23,7 +23,7 @@ from oddframe.errors import RunError
 from oddframe.events.event import Box
 from oddframe.events.rules import Rules
 from oddframe.events.tracker import events_of
-from oddframe.report.archive import clock
+from oddframe.report.archive import clock, names_of
 from oddframe.runs import load_run
 
 # Two bursts that are more than 10 s apart, in a recording that pauses between.
@@ -75,7 +75,7 @@ def test_events_are_those_of_the_rules_on_one_pass(made, light, clips, rules):
 
 
 def test_frames_of_an_event_are_found_whatever_its_stamps_round_to():
-    """The end is a sum of differences: for about one start in seven it lies above the last stamp."""
+    """The end is a sum of differences: for one start in seven it is above the last stamp."""
     time_s = np.arange(1500) / 25
     for start in range(0, 1500, 7):
         score = np.where(np.arange(1500) >= start, 2.0, 0.0)
@@ -191,10 +191,25 @@ def test_marks_stay_in_the_picture():
     assert not image.any()
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders():
+    paths = ["/rec/gate/05.30.mp4", "/rec/yard/05.30.mp4", "/rec/yard/b/1.mp4"]
+    assert list(names_of(paths).values()) == ["gate/05.30.mp4", "yard/05.30.mp4", "yard/b/1.mp4"]
+    assert names_of(["/rec/gate/1.mp4"]) == {"/rec/gate/1.mp4": "1.mp4"}
+    assert names_of(["s3://b/a/1.mp4", "/rec/1.mp4"])["/rec/1.mp4"] == "/rec/1.mp4"
+
+
 def test_clocks():
     assert clock(0) == "0:00.0"
     assert clock(59.96) == "1:00.0"
     assert clock(3723.4) == "1:02:03.4"
+
+
+def test_an_option_that_cannot_be_leaves_no_folder(light, clips, tmp_path, capsys):
+    out = tmp_path / "DIR"
+    command = ["archive", str(light), str(clips), "--out", str(out)]
+    assert main([*command, "--precision", "bf16"]) != 0
+    assert "float32 or bfloat16, found 'bf16'" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_the_words_of_the_command_line(capsys):

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
+from oddframe.archive import remote
 from oddframe.archive.files import File, listed
-from oddframe.archive.remote import FOLDER, at_hand, own_folder, sweep
+from oddframe.archive.remote import at_hand, filesystem, own_folder, sweep
 from oddframe.errors import RunError, SourceError
 
 fsspec = pytest.importorskip("fsspec")
@@ -100,6 +101,8 @@ def test_what_names_nothing_is_refused(tree, tmp_path):
         with pytest.raises(SourceError, match=said) as raised:
             listed([str(source)])
         assert "secret" not in str(raised.value)
+    for address in ("memory://user@box/a.mp4", "memory://container@account/a.mp4"):
+        assert filesystem(address)
 
 
 @pytest.fixture
@@ -136,8 +139,6 @@ def test_a_copy_is_there_while_it_is_needed(store, tmp_path):
 
 
 def test_no_room_for_a_copy_is_said_before_it_is_fetched(store, tmp_path, monkeypatch):
-    import oddframe.archive.remote as remote
-
     monkeypatch.setattr(remote, "SPARE", 1e18)
     with (
         pytest.raises(RunError, match="no room for a copy"),
@@ -146,13 +147,39 @@ def test_no_room_for_a_copy_is_said_before_it_is_fetched(store, tmp_path, monkey
         pass
 
 
-def test_copies_of_killed_processes_are_deleted(tmp_path):
-    gone, mine = (tmp_path / FOLDER / str(pid) for pid in (2**22 + 1, os.getpid()))
-    for folder in (gone, mine):
+def test_copies_of_killed_processes_of_this_machine_are_deleted(tmp_path):
+    mine = own_folder(tmp_path)
+    host = mine.name.rpartition("-")[0]
+    gone, elsewhere = (mine.with_name(f"{name}-{2**22 + 1}") for name in (host, "other-box"))
+    for folder in (gone, mine, elsewhere):
         folder.mkdir(parents=True)
     sweep(tmp_path)
     assert not gone.exists()
     assert mine.exists()
+    assert elsewhere.exists()
+
+
+def test_copies_need_a_folder_that_can_be_written(store, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with (
+        pytest.raises(RunError, match="Give another folder"),
+        at_hand("memory://rec/a.mp4", tmp_path / "file"),
+    ):
+        pass
+
+
+def test_addresses_may_be_signed_and_have_users(monkeypatch):
+    """A web address with its keys is one file, and no pattern."""
+    far = fsspec.filesystem("memory")
+    far.pipe("/get/a.mp4", b"a")
+    monkeypatch.setattr(
+        remote, "filesystem", lambda address: (far, "/get/a.mp4" if "?" not in address else address)
+    )
+    monkeypatch.setattr(far, "isdir", lambda path: False, raising=False)
+    monkeypatch.setattr(far, "info", lambda path: {"size": 1}, raising=False)
+    signed = "https://store/get/a.mp4?X-Signature=abc"
+    [file] = listed([signed])
+    assert (file.path, file.stem, file.shown) == (signed, "a", "https://store/get/a.mp4")
 
 
 def test_what_lies_elsewhere_is_scored_as_what_lies_here(archived, light, footage, tmp_path):

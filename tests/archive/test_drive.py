@@ -118,6 +118,30 @@ def test_more_files_may_come_and_a_changed_one_is_another(archived, light, foota
     assert len(known) == 2
 
 
+def test_tables_are_of_all_files_that_were_ever_asked_for(archived, light, clips, tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    archived(light, [clips / "one.mp4", tmp_path / "text.mp4"])
+    archived(light, [clips / "short.mp4"])
+    states = {row["file"]: row["state"] for row in rows(archived.out / "files.csv")}
+    assert states == {
+        str(clips / "one.mp4"): "done", str(tmp_path / "text.mp4"): "failed",
+        str(clips / "short.mp4"): "done",
+    }  # fmt: skip
+    assert [r["file"] for r in rows(archived.out / "failed.csv")] == [str(tmp_path / "text.mp4")]
+
+
+def test_files_that_are_cut_short_may_be_taken_later(archived, light, clips, footage, tmp_path):
+    cut = footage(tmp_path / "cut.mkv", 150)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    archived(light, [clips / "short.mp4", cut])
+    archived(light, [clips / "short.mp4", cut], allow_short=True)
+    assert {t.file.stem for t in archived.tasks} == {"cut"}
+    assert not (archived.out / "failed.csv").exists()
+    archived(light, [clips / "short.mp4"])
+    assert archived.tasks == []
+    assert json.loads((archived.out / "manifest.json").read_text())["settings"]["allow_short"]
+
+
 def test_unreadable_files_are_named_and_cost_nothing_else(
     archived, light, clips, footage, tmp_path
 ):

@@ -35,6 +35,9 @@ def test_info_of_a_row_and_of_all(call):
     assert row[-6:] == [
         "A", f"{found['parameters'] / 1e6:.2f}", f"{found['gmac_per_frame']:.2f}", "-", "-", "73.1",
     ]  # fmt: skip
+    code, _, err = call("info", "msti-net-128", "--rows", "--ablation", "A")
+    assert code != 0
+    assert "give one of the two" in err
     assert call("info", "conv-ae", "--rows")[1] == "conv-ae has no ablations.\n"
 
 

@@ -17,10 +17,12 @@ import oddframe
 from oddframe.cli import main
 from oddframe.errors import ConfigError, RunError
 from oddframe.export.card import EXTRA, Card, fingerprint
+from oddframe.export.plan import plan_run
 from oddframe.export.write import export_run
 from oddframe.pictures import Plain
 from oddframe.runs import load_run, write_calibration
 from oddframe.runtime.onnx_scorer import OnnxStep
+from oddframe.scoring.settings import ScoreConfig
 from oddframe.types import Frame
 
 pytest.importorskip("onnx")
@@ -123,6 +125,15 @@ def test_the_file_tells_nothing_of_the_machine(file):
     data = file.read_bytes()
     for place in (str(REPO), str(Path(torch.__file__).parent), "site-packages", "stack_trace"):
         assert place.encode() not in data
+
+
+@pytest.mark.parametrize("late", [{"lag_s": 0.8}, {"smooth": 0.9}], ids=str)
+def test_a_threshold_found_for_a_score_that_is_not_in_the_file_is_not_handed_on(tmp_path, late):
+    run = write_run(tmp_path / "RUN", "mnad-128", ScoreConfig(flow=False, **late))
+    card = plan_run(load_run(run), "clip").card
+    assert (card.score, card.threshold, card.threshold_of_full) == ("full", None, 2.0)
+    step = plan_run(load_run(run), "step").card
+    assert step.threshold == (2.0 if "smooth" in late else None)  # a step's state smooths
 
 
 def test_a_new_threshold_leaves_the_file_good_and_new_weights_do_not(run, file, tmp_path):

@@ -61,7 +61,8 @@ class Outcome:
 
 
 def drive(
-    job: Job, files: Sequence[File], engine: Engine, show: Callable[[Status], None]
+    job: Job, files: Sequence[File], engine: Engine, show: Callable[[Status], None],
+    known: Sequence[File] = (),
 ) -> Outcome:  # fmt: skip
     """Look at all files, score what is missing, and say what there is.
 
@@ -70,13 +71,18 @@ def drive(
         files: what to score.
         engine: who works.
         show: called after each step.
+        known: all files of the archive: those that are not scored now stay in its tables.
 
     Raises:
         RunError: nothing can go on: disk full, RUN not readable, no worker. What is done is kept.
         KeyboardInterrupt: stopped on request; the same.
     """
     out = Path(job.out)
-    driver = _Driver(out, job.key, engine, show, [find(out, job.key, file) for file in files])
+    asked = {file.path for file in files}
+    others = [file for file in known if file.path not in asked]
+    driver = _Driver(
+        out, job.key, engine, show, [find(out, job.key, file) for file in files], others
+    )  # fmt: skip
     try:
         driver.look()
         driver.score(driver.missing())
@@ -98,6 +104,7 @@ class _Driver:
     engine: Engine
     show: Callable[[Status], None]
     entries: list[Entry]
+    others: Sequence[File]
     failures: list[Failure] = field(default_factory=list)
     frames: int = 0
     began_s: float = field(default_factory=time.monotonic)
@@ -169,7 +176,8 @@ class _Driver:
     def write(self) -> None:
         """The tables of files and failures."""
         failures = [(f.file, f.start, f.why) for f in self.failures]
-        write_tables(self.out, self.entries, failures)
+        others = [find(self.out, self.key, file) for file in self.others]
+        write_tables(self.out, self.entries, failures, others)
 
     def _run(self, tasks: Iterator[Task]) -> Iterator[Done]:
         """What the engine does; failures are noted."""

@@ -105,25 +105,42 @@ def broken_seams(entry: Entry) -> str | None:
 
 
 def write_tables(
-    out: Path, entries: Sequence[Entry], failures: Sequence[tuple[File, int | None, str]]
+    out: Path,
+    entries: Sequence[Entry],
+    failures: Sequence[tuple[File, int | None, str]],
+    others: Sequence[Entry] = (),
 ) -> None:
     """Write `files.csv` and `failed.csv`; no `failed.csv` where nothing failed.
+
+    others: files of the archive that this command was not about: why they failed is known from
+    `failed.csv`, and stays there until they are whole.
 
     Raises:
         RunError: they cannot be written.
     """
-    failed = {file for file, _, _ in failures}
-    rows = [_row(entry, entry.file in failed) for entry in entries]
-    _write(out / TABLE, COLUMNS, rows)
-    if not failures:
-        (out / FAILED).unlink(missing_ok=True)
-        return
+    waiting = {entry.file.shown for entry in others if not entry.whole}
+    before = [row for row in read_failed(out) if row[0] in waiting]
     ordered = sorted(failures, key=lambda f: (f[0].path, f[1] or 0))
-    named = [
-        (file.shown, "" if start is None else start, why.replace("\n", " "))
+    named = before + [
+        (file.shown, "" if start is None else str(start), why.replace("\n", " "))
         for file, start, why in ordered
     ]
-    _write(out / FAILED, ("file", "from_frame", "why"), named)
+    failed = {row[0] for row in named}
+    rows = [_row(entry, entry.file.shown in failed) for entry in (*others, *entries)]
+    _write(out / TABLE, COLUMNS, rows)
+    if named:
+        _write(out / FAILED, ("file", "from_frame", "why"), named)
+    else:
+        (out / FAILED).unlink(missing_ok=True)
+
+
+def read_failed(out: Path) -> list[tuple[str, str, str]]:
+    """What `failed.csv` names: (file, from_frame, why); nothing where there is none."""
+    path = out / FAILED
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return [(row[0], row[1], row[2]) for row in list(csv.reader(file))[1:] if len(row) == 3]
 
 
 def _row(entry: Entry, failed: bool) -> tuple[Any, ...]:

@@ -34,7 +34,6 @@ WORDS = {
 """Parts of a RUN's identity, for people."""
 OPTIONS = {
     "segment_s": "--segment", "device": "--device", "precision": "--precision", "fps": "--fps",
-    "allow_short": "--allow-short",
 }  # fmt: skip
 
 
@@ -45,14 +44,16 @@ class Manifest:
     run: dict[str, Any]
     """path, model, threshold, spread, `parts`: hashes by the names in `WORDS`."""
     settings: dict[str, Any]
-    """By the names in `OPTIONS`."""
+    """By the names in `OPTIONS`, which decide what the scores are; and `allow_short`, by which
+    files that are cut short have scores or none."""
     versions: dict[str, str]
     files: tuple[File, ...]
 
     @property
     def key(self) -> str:
         """A hash of all that decides what the scores are; it stands in every file of results."""
-        known = {"format": FORMAT, "run": self.run["parts"], "settings": self.settings}
+        settings = {**self.settings, "allow_short": False}
+        known = {"format": FORMAT, "run": self.run["parts"], "settings": settings}
         return _hash(json.dumps(known, sort_keys=True).encode())
 
     @property
@@ -161,7 +162,9 @@ def enter(out: Path, asked: Manifest) -> Manifest:
         _refuse_other(out, known, asked)
         now = {file.path for file in asked.files}
         before = tuple(file for file in known.files if file.path not in now)
-        known = Manifest(asked.run, asked.settings, known.versions, (*before, *asked.files))
+        short = bool(known.settings.get("allow_short")) or asked.settings["allow_short"]
+        settings = {**asked.settings, "allow_short": short}
+        known = Manifest(asked.run, settings, known.versions, (*before, *asked.files))
     write_json(out / MANIFEST, known.plain())
     return known
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -38,7 +39,7 @@ def filesystem(address: str) -> tuple[Any, str]:
             f"{shown(address)} is a live stream; an archive is of files. Watch it "
             "(oddframe watch), or record it first (oddframe record)."
         )
-    if "@" in rest.partition("/")[0]:
+    if ":" in rest.partition("/")[0].rpartition("@")[0]:
         raise SourceError(
             f"{shown(address)} holds a password, which would be written down. Give it as fsspec "
             "takes it from outside: environment variables, ~/.aws, ~/.config/fsspec."
@@ -68,8 +69,10 @@ def expanded(address: str, suffixes: Collection[str]) -> list[tuple[str, str]]:
         ConfigError: as `filesystem`.
     """
     system, path = filesystem(address)
+    # Behind a ? a web address has its keys; elsewhere it stands for any letter.
+    web = address.lower().startswith(("http://", "https://"))
     try:
-        if any(c in path for c in "*?["):
+        if any(c in path.partition("?")[0] for c in "*[") or ("?" in path and not web):
             found = [p for p in system.glob(path) if _suffix(p) in suffixes]
         elif system.isdir(path):
             found = [p for p in system.find(path) if _suffix(p) in suffixes]
@@ -104,9 +107,8 @@ def at_hand(path: str, cache: Path | None) -> Iterator[Path]:
         return
     system, inside = filesystem(path)
     folder = own_folder(cache)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        target = Path(place) / PurePosixPath(inside).name
+    with _folder_in(folder) as place:
+        target = Path(place) / PurePosixPath(inside.partition("?")[0]).name
         try:
             size = int(system.info(inside).get("size") or 0)
             if size * SPARE > shutil.disk_usage(folder).free:
@@ -122,15 +124,33 @@ def at_hand(path: str, cache: Path | None) -> Iterator[Path]:
         yield target
 
 
+def _folder_in(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """A new folder for one copy; RunError where none can be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=folder)
+    except OSError as error:
+        raise RunError(
+            f"Copies cannot be kept in {folder}: {error.strerror}. Give another folder (--cache), "
+            "and the same command again."
+        ) from None
+
+
 def own_folder(cache: Path | None) -> Path:
-    """Where this process keeps copies."""
-    return (cache or Path(tempfile.gettempdir())) / FOLDER / str(os.getpid())
+    """Where this process keeps copies. The folder above may be shared, by users of this machine
+    and by machines, whose processes have the same numbers."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    name = f"{platform.node() or 'here'}-{os.getpid()}"
+    return (cache or Path(tempfile.gettempdir())) / f"{FOLDER}-{user}" / name
 
 
 def sweep(cache: Path | None) -> None:
-    """Delete copies of processes that are no more: a kill leaves them."""
-    for folder in own_folder(cache).parent.glob("*"):
-        if folder.name.isdecimal() and not _alive(int(folder.name)):
+    """Delete copies of processes of this machine that are no more: a kill leaves them."""
+    own = own_folder(cache)
+    for folder in own.parent.glob("*"):
+        host, _, process = folder.name.rpartition("-")
+        mine = host == own.name.rpartition("-")[0]
+        if mine and process.isdecimal() and not _alive(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
 
 

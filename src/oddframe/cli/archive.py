@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,7 +16,6 @@ from oddframe.cli.options import ReadAs
 if TYPE_CHECKING:
     from oddframe.archive.drive import Outcome, Status
     from oddframe.archive.tasks import Engine, Job
-    from oddframe.scoring.scorer import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +68,22 @@ def command(
     from oddframe.cli.console import check_order, writable_folder
     from oddframe.runs import load_run, locked
     from oddframe.runtime.watch.signals import stopping
+    from oddframe.scoring.scorer import precision_of
 
     arrow()
     check_order("archive", run, sources)
     files = listed(sources, out)
     loaded = load_run(run).with_settings(settings)
+    read.reading()  # the folder belongs to what is asked for: refuse it before
     job = Job(
         str(loaded.path.absolute()), str(out.absolute()), tuple(settings), workers.segment,
-        _device(workers), cast("Precision", workers.precision), read.fps, read.allow_short,
+        _device(workers), precision_of(workers.precision), read.fps, read.allow_short,
         None if workers.cache is None else str(workers.cache.absolute()),
     )  # fmt: skip
     if loaded.threshold is None:
         print("the run is not calibrated for these scores: levels stay empty, no alarm is raised")
     asked = manifest_of(loaded, job, files)
-    job = _keyed(job, asked.key)
+    job = replace(job, key=asked.key)
     writable_folder(out)
     with locked(out, "archiving"), stopping() as stop:
         known = enter(out, asked)
@@ -92,7 +92,7 @@ def command(
         engine = _engine(job, workers, stop.is_set)
         try:
             with engine, _board() as show:
-                outcome = drive(job, files, engine, show)
+                outcome = drive(job, files, engine, show, known.files)
         except KeyboardInterrupt:
             print(f"stopped; what was scored is in {out}. Give the same command again to go on.")
             raise
@@ -109,24 +109,19 @@ def _device(workers: Workers) -> str:
     return found if ":" in workers.device else found.partition(":")[0]
 
 
-def _keyed(job: Job, key: str) -> Job:
-    from dataclasses import replace
-
-    return replace(job, key=key)
-
-
 def _engine(job: Job, workers: Workers, stopped: Callable[[], bool]) -> Engine:
     if workers.ray is not None:
         from oddframe.archive.cluster import Cluster
 
         return Cluster(job, workers.ray, workers.workers, stopped)
     from oddframe.archive.pool import Pool
+    from oddframe.process import cores
 
     if job.device == "cuda":
         import torch
 
         return Pool(job, workers.workers or torch.cuda.device_count(), stopped)
-    return Pool(job, workers.workers or len(os.sched_getaffinity(0)), stopped)
+    return Pool(job, workers.workers or cores(), stopped)
 
 
 @contextmanager
@@ -178,7 +173,7 @@ def _say(outcome: Outcome, out: Path) -> None:
     frames = sum(facts["frames"] for entry in whole for facts in entry.facts.values())
     now = f", {outcome.frames / outcome.seconds:.0f} frames/s" if outcome.frames else ""
     failed = {failure.file for failure in outcome.failures}
-    if len(failed) == len(outcome.entries):
+    if not any(entry.facts for entry in outcome.entries):
         raise RunError(
             f"None of {len(failed)} files could be scored; the first: {outcome.failures[0].why} "
             f"Why of each lies in {out / FAILED}."

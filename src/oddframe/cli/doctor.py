@@ -13,6 +13,8 @@ def command() -> None:
 
     import torch
 
+    from oddframe.process import cores
+
     print(f"{'python':>12}  {platform.python_version()}, {platform.system()} {platform.machine()}")
     for name in ("oddframe", "torch", "numpy", "av", "lightning"):
         try:
@@ -21,9 +23,8 @@ def command() -> None:
             print(f"{name:>12}  not installed from a wheel of this name")
     for line in _opencv():
         print(f"{'opencv':>12}  {line}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     wait = os.environ.get("OMP_WAIT_POLICY", "not set")
-    print(f"{'cpu':>12}  {cores} cores, {torch.backends.cpu.get_cpu_capability()}")
+    print(f"{'cpu':>12}  {cores()} cores, {torch.backends.cpu.get_cpu_capability()}")
     print(f"{'threads':>12}  torch {torch.get_num_threads()}, OMP_WAIT_POLICY {wait}")
     print(f"{'cuda':>12}  {_cuda()}")
     for line in _backends():

@@ -26,12 +26,15 @@ def command(
     """Parameters and cost of a model, with the published figures beside."""
     from json import dumps
 
+    from oddframe.errors import ConfigError
     from oddframe.models import entry
 
     entry(model)  # a name that is wrong is said before torch is loaded
     from oddframe.models import ablated, ablation_name
     from oddframe.models.info import describe, describe_rows
 
+    if rows and ablation is not None:
+        raise ConfigError("--rows has every row, --ablation one: give one of the two.")
     if rows:
         listed = describe_rows(model)
         print(dumps({"model": model, "rows": listed}, indent=1) if json else table(model, listed))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -16,7 +16,6 @@ from oddframe.cli.options import Machine, ReadAs
 if TYPE_CHECKING:
     from oddframe.runs import Run
     from oddframe.runtime.detector import Detector
-    from oddframe.scoring.scorer import Precision
     from oddframe.sources import Reading
 
 
@@ -124,6 +123,7 @@ def command(
     from oddframe.cli.score_video import score_video
     from oddframe.runs import load_run
     from oddframe.runtime.detector import load
+    from oddframe.scoring.scorer import precision_of
     from oddframe.sources import open_as
 
     check_order("score", run, videos)
@@ -133,7 +133,7 @@ def command(
     stems = _stems(videos, reading)
     with exactness.file(loaded) as onnx:
         detector = load(
-            loaded, machine.device, precision=cast("Precision", exactness.precision),
+            loaded, machine.device, precision=precision_of(exactness.precision),
             compiled=exactness.compiled, flow=machine.flow, onnx=onnx,
         )  # fmt: skip
     _check_frames(frames, detector)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from oddframe.cli.console import RUN
-from oddframe.cli.options import Machine, ReadAs
+from oddframe.cli.console import DEVICE, RUN
+from oddframe.cli.options import ReadAs
 
 
 def command(
@@ -23,10 +23,10 @@ def command(
     out: Path | None = typer.Option(
         None, "--out", help="Where the picture goes (default: selftest.png in the RUN)."
     ),
+    device: str = DEVICE,
     json_out: Path | None = typer.Option(None, "--json", help="Also write the figures there."),
     *,
     read: ReadAs,
-    machine: Machine,
 ) -> None:
     """Put made anomalies into normal footage and say which of them would raise the alarm.
 
@@ -50,7 +50,7 @@ def command(
         raise DatasetError(f"{footage} holds no normal video (layout {dataset.layout}).")
     with frame_bar("made anomalies") as tick:
         found, aspect = selftest_of(
-            load(loaded, machine.device), dataset.train, clips=clips, seed=seed, tick=tick
+            load(loaded, device), dataset.train, clips=clips, seed=seed, tick=tick
         )
     print(found.text)
     picture = out or loaded.path / SELFTEST

@@ -63,7 +63,9 @@ def plan_run(run: Run, kind: Kind = "step", scan: Scan = "unrolled") -> Plan:
         RunError: its weights are absent or damaged.
     """
     found = plan_model(run.name, run.model(), run.score_config, run.scene, kind, scan)
-    threshold = run.threshold if found.card.score == "full" else None
+    config = run.score_config
+    otherwise = config.lag_s or (config.smooth and kind == "clip")  # `_about` says which
+    threshold = run.threshold if found.card.score == "full" and not otherwise else None
     card = replace(
         found.card, run=fingerprint(run), fps=run.fps, threshold=threshold,
         threshold_of_full=run.threshold,

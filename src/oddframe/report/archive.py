@@ -6,23 +6,26 @@ One file that needs nothing beside itself, as the report (`page`).
 from __future__ import annotations
 
 import base64
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 
 from oddframe.archive.events import Found
-from oddframe.archive.ledger import FAILED, Entry
+from oddframe.archive.ledger import Entry, read_failed
 from oddframe.archive.manifest import Manifest
 from oddframe.report.page import document, write_page
 from oddframe.report.sections import tile
+from oddframe.sources.names import natural_key
 from oddframe.sources.stamps import duration
 
 PAGE = "events.html"
 MOST_FILES = 500
 """Rows of the table of files; all are in files.csv."""
+Names = Mapping[str, str]
+"""Path -> what the page calls it, `names_of`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +67,18 @@ def write_archive_page(
         f"Archive {out.resolve().name}", f"{run['model']} of {run['path']}, {limit}",
         found[: len(names)],
         [None if name is None else (out / name).read_bytes() for name in names],
-        len(found), entries, _read_failed(out / FAILED),
+        len(found), entries, read_failed(out),
     )  # fmt: skip
     return write_page(out / PAGE, render_archive(shown))
 
 
 def render_archive(shown: Shown) -> str:
     """The whole page as HTML."""
+    names = names_of([entry.file.shown for entry in shown.entries])
     parts = [
-        ("events", "Events", _events(shown)),
-        ("files", "Files", _files(shown.entries)),
-        ("failed", "Not scored", _failed(shown.failed)),
+        ("events", "Events", _events(shown, names)),
+        ("files", "Files", _files(shown.entries, names)),
+        ("failed", "Not scored", _failed(shown.failed, names)),
     ]
     foot = (
         "Scores are causal: none uses a frame after its own. Level 1 is the alarm threshold; times "
@@ -83,22 +87,25 @@ def render_archive(shown: Shown) -> str:
     style = f"<style>\n{_asset('archive.css')}</style>"
     script = f"<script>\n{_asset('archive.js')}</script>"
     present = [part for part in parts if part[2]]
-    return document(shown.title, shown.subtitle, present, foot, style + _tiles(shown) + script)
+    return document(
+        shown.title, shown.subtitle, present, foot, style + _tiles(shown, names) + script
+    )
 
 
-def _read_failed(path: Path) -> list[tuple[str, str, str]]:
-    """What `failed.csv` names; nothing where there is none."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        return [(row[0], row[1], row[2]) for row in list(csv.reader(file))[1:] if len(row) == 3]
+def names_of(paths: Sequence[str]) -> dict[str, str]:
+    """Path -> what tells it from the others: from the folder on that holds them all. Recorders call
+    the files of all cameras alike."""
+    parts = [path.split("/") for path in paths]
+    folders = zip(*(own[:-1] for own in parts), strict=False)
+    shared = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, folders))
+    return {path: "/".join(own[shared:]) for path, own in zip(paths, parts, strict=True)}
 
 
 def _asset(name: str) -> str:
     return files("oddframe.report").joinpath(name).read_text("utf-8")
 
 
-def _tiles(shown: Shown) -> str:
+def _tiles(shown: Shown, names: Names) -> str:
     seconds = sum(_seconds(entry) for entry in shown.entries)
     number, _, unit = duration(seconds).partition(" ")
     frames = sum(facts["frames"] for e in shown.entries for facts in e.facts.values())
@@ -111,7 +118,7 @@ def _tiles(shown: Shown) -> str:
              "weak" if whole < len(shown.entries) else ""),
     ]  # fmt: skip
     if level is not None:
-        tiles.append(tile("Highest level", f"{level:.2f}", "", Path(shown.events[0].file).name))
+        tiles.append(tile("Highest level", f"{level:.2f}", "", names[shown.events[0].file]))
     return f'<section class="tiles" aria-label="Summary">{"".join(tiles)}</section>'
 
 
@@ -133,17 +140,17 @@ def clock(time_s: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds}" if hours else f"{minutes}:{seconds}"
 
 
-def _events(shown: Shown) -> str:
+def _events(shown: Shown, names: Names) -> str:
     if not shown.events:
         return '<p class="empty">No event: no level reached the alarm threshold.</p>'
     cards = [
-        _card(event, picture)
+        _card(event, picture, names[event.file])
         for event, picture in zip(shown.events, shown.pictures, strict=True)
     ]  # fmt: skip
     more = shown.count - len(shown.events)
     rest = f" {more:,} more are in events.csv." if more else ""
-    names = sorted({Path(event.file).name for event in shown.events})
-    options = "".join(f"<option>{escape(name)}</option>" for name in names)
+    own = sorted({names[event.file] for event in shown.events}, key=natural_key)
+    options = "".join(f"<option>{escape(name)}</option>" for name in own)
     return (
         '<form class="sift"><label>file <select name="file"><option value="">all</option>'
         f'{options}</select></label><label>order <select name="order">'
@@ -155,8 +162,7 @@ def _events(shown: Shown) -> str:
     )
 
 
-def _card(event: Found, picture: bytes | None) -> str:
-    name = Path(event.file).name
+def _card(event: Found, picture: bytes | None, name: str) -> str:
     value = f"level {event.level:.2f}" if event.level is not None else f"score {event.score:.2f}"
     lasts = event.end_s - event.start_s
     span = clock(event.start_s) + (f" – {clock(event.end_s)}" if lasts >= 0.05 else "")
@@ -175,12 +181,12 @@ def _card(event: Found, picture: bytes | None) -> str:
     )
 
 
-def _files(entries: Sequence[Entry]) -> str:
+def _files(entries: Sequence[Entry], names: Names) -> str:
     def height(entry: Entry) -> float:
         return float("-inf") if entry.top is None else float(entry.top["score"])
 
     ranked = sorted(entries, key=height, reverse=True)[:MOST_FILES]
-    rows = "".join(_file(entry) for entry in ranked)
+    rows = "".join(_file(entry, names[entry.file.shown]) for entry in ranked)
     more = len(entries) - len(ranked)
     note = f'<p class="hint">{more:,} more are in files.csv.</p>' if more else ""
     head = "".join(
@@ -193,7 +199,7 @@ def _files(entries: Sequence[Entry]) -> str:
     )
 
 
-def _file(entry: Entry) -> str:
+def _file(entry: Entry, name: str) -> str:
     top = entry.top or {}
     frames = sum(facts["frames"] for facts in entry.facts.values())
     level, score, at_s = (top.get(name) for name in ("level", "score", "time_s"))
@@ -205,17 +211,17 @@ def _file(entry: Entry) -> str:
     )  # fmt: skip
     path = entry.file.shown
     return (
-        f'<tr><th scope="row" title="{escape(path)}">{escape(Path(path).name)}</th>'
+        f'<tr><th scope="row" title="{escape(path)}">{escape(name)}</th>'
         f"{''.join(f'<td>{cell}</td>' for cell in cells)}"
         f'<td class="remark">{escape(remarks)}</td></tr>'
     )
 
 
-def _failed(failed: Sequence[tuple[str, str, str]]) -> str:
+def _failed(failed: Sequence[tuple[str, str, str]], names: Names) -> str:
     if not failed:
         return ""
     rows = "".join(
-        f"<li><b>{escape(Path(file).name)}</b>"
+        f"<li><b>{escape(names.get(file, file))}</b>"
         f"{f' from frame {escape(start)}' if start else ''}: {escape(why)}</li>"
         for file, start, why in failed
     )

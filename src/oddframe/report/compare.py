@@ -57,7 +57,7 @@ def render_comparison(found: Comparison, dataset: Dataset) -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    """Rows are methods, columns protocols; the best learned method of a column is bold."""
+    """Rows are methods, columns protocols; the best of a column is bold."""
     methods = list(dict.fromkeys(str(r["method"]) for r in rows))
     protocols = list(dict.fromkeys(str(r["protocol"]) for r in rows))
     cells = {(str(r["method"]), str(r["protocol"])): r for r in rows}

@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,14 @@ from oddframe.runtime.onnx_scorer import OnnxScorer, step_of
 from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.lag import Lag, frames_of
 from oddframe.scoring.look import FLOW_LAG
-from oddframe.scoring.scorer import Compared, Precision, Preprocessed, Scorer, ScorerState
+from oddframe.scoring.scorer import (
+    Compared,
+    Precision,
+    Preprocessed,
+    Scorer,
+    ScorerState,
+    precision_of,
+)
 from oddframe.sources import Reading, Source, open_as
 from oddframe.sources.rate import Pacer, pacer, pacing_text
 from oddframe.types import Frame, Image, Score, SourceInfo
@@ -94,8 +101,7 @@ class Detector:
     ) -> None:  # fmt: skip
         """Build the model and load its weights; see `load`."""
         tune()
-        if precision not in get_args(Precision):
-            raise ConfigError(f"precision is float32 or bfloat16, found {precision!r}.")
+        precision_of(precision)
         where = pick_device(device)
         if onnx is not None and (where.type != "cpu" or compiled or precision != "float32"):
             raise ConfigError(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import cv2
 import numpy as np
@@ -40,6 +40,13 @@ from oddframe.types import Image, Map, Score
 Precision = Literal["float32", "bfloat16"]
 PEAK = 2.0
 """MAX of the PSNR: the span of values in [-1, 1], frames and scaled motion alike."""
+
+
+def precision_of(name: str) -> Precision:
+    """A precision by its name; ConfigError for another."""
+    if name not in get_args(Precision):
+        raise ConfigError(f"precision is float32 or bfloat16, found {name!r}.")
+    return cast("Precision", name)
 
 
 @dataclass(frozen=True, slots=True)

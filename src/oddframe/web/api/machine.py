@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from oddframe.process import cores
+
 PROC = Path("/proc")
 SHORTEST_S = 1.0
 """Shares are taken over so long at least; who asks sooner is told the same again."""
@@ -73,7 +75,7 @@ class Machine:
         return Load(
             process_cpu=max(0.0, (now.own_s - before.own_s) / passed_s),
             process_bytes=self._own_bytes(), threads=self._count("task"),
-            open_files=self._count("fd"), cores=_cores(),
+            open_files=self._count("fd"), cores=cores(),
             cpu=min(1.0, max(0.0, (now.busy - before.busy) / total)) if total > 0 else None,
             waiting=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
             memory_bytes=memory.get("MemTotal"), free_bytes=memory.get("MemAvailable"),
@@ -110,9 +112,3 @@ class Machine:
         with contextlib.suppress(OSError):
             return len(os.listdir(self._proc / "self" / name))
         return None
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
