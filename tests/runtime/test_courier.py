@@ -65,6 +65,8 @@ def until(true, seconds=5.0):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(courier_module, "FIRST_S", 0.02)
+    monkeypatch.setattr(courier_module, "IDLE_S", 0.02)
+    monkeypatch.setattr(courier_module, "GLANCE_S", 0.02)
     monkeypatch.setattr("oddframe.events.store.outbox.FIRST_S", 0.02)
 
 
@@ -185,6 +187,53 @@ def test_what_is_refused_is_put_aside_and_blocks_nothing(store, run):
     assert store.aside("s")[0].why == "no such camera"
     stats = courier.stats
     assert (stats.sent, stats.refused, stats.error) == (1, 1, "")
+
+
+def test_what_waited_is_said_in_order_once_the_sink_is_back(store, run, monkeypatch):
+    """The newest was tried least, and would be due first; the oldest by its own pause alone."""
+    monkeypatch.setattr(courier_module, "LONGEST_S", 0.02)
+    monkeypatch.setattr("oddframe.events.store.outbox.FIRST_S", 0.05)
+    sink, down = Stub(), threading.Event()
+    down.set()
+
+    def send(message):
+        sink.tried.append(message.key)
+        if down.is_set():
+            raise Later("down")
+        sink.taken.append(message.key)
+
+    sink.send = send
+    run(sink)
+    store.put(event(), ["s"])
+    until(lambda: len(sink.tried) == 3)
+    for number in (1, 2, 3):
+        store.put(event(number), ["s"])
+    until(lambda: len(set(sink.tried)) == 4)
+    down.clear()
+    until(lambda: counts(store) == {"done": 4})
+    assert sink.taken[1:] == sorted(sink.taken[1:])
+
+
+def test_a_message_that_waits_costs_no_looking(store, run, monkeypatch):
+    monkeypatch.setattr(courier_module, "IDLE_S", 1.0)
+    monkeypatch.setattr("oddframe.events.store.outbox.FIRST_S", 60)
+    looks, due = [], store.due
+    monkeypatch.setattr(store, "due", lambda sink: looks.append(sink) or due(sink))
+    store.put(event(), ["s"])
+    courier = run(Stub(Later("down")))
+    until(lambda: courier.stats.error)
+    time.sleep(0.2)  # longer than the courier's own pause
+    assert len(looks) < 5
+
+
+def test_only_surprises_count_as_such(store, run, monkeypatch):
+    monkeypatch.setattr("oddframe.events.store.outbox.LONGEST_S", 0.02)
+    monkeypatch.setattr(courier_module, "LONGEST_S", 0.02)
+    sink = Stub(*[Later("down")] * 8, ValueError("x"))
+    run(sink)
+    store.put(event(), ["s"])
+    until(lambda: counts(store) == {"done": 1})
+    assert len(sink.tried) == 10
 
 
 def test_a_mistake_in_a_sink_ends_no_thread_and_blocks_not_for_ever(store, run, caplog):

@@ -17,6 +17,7 @@ import random
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,8 @@ class Courier:
         self._sent = self._failed = self._refused = self._in_a_row = 0
         self._error, self._since, self._rest_until, self._busy = "", 0.0, 0.0, 0.0
         self._owed: tuple[Waiting, Mapping[str, Any] | None] | None = None
+        self._surprises = Counter[int]()  # by message
+        self._tried = set[int]()  # messages, since it is in trouble
 
     # ---- for others
 
@@ -189,12 +192,14 @@ class Courier:
             return self._put_aside(waiting, str(error))
         except Exception as error:
             why = _unexpected(error)
-            if waiting.tries + 1 >= MOST_SURPRISES:
-                return self._put_aside(waiting, f"{why}, {waiting.tries + 1} times")
+            self._surprises[waiting.id] += 1
+            if self._surprises[waiting.id] >= MOST_SURPRISES:
+                return self._put_aside(waiting, f"{why}, {MOST_SURPRISES} times")
             return self._again(waiting, why)
         finally:
             self._busy = 0.0
         self._sent += 1
+        self._surprises.pop(waiting.id, None)
         self._owed = waiting, receipts
         self._pay()
         self._well()
@@ -211,6 +216,7 @@ class Courier:
         with self._lock:
             if not self._abandoned:
                 self._store.later(waiting, why)
+        self._tried.add(waiting.id)
         self._trouble(why, after_s)
         return False
 
@@ -219,6 +225,7 @@ class Courier:
             if not self._abandoned:
                 self._store.refuse(waiting, why)
         self._refused += 1
+        self._surprises.pop(waiting.id, None)
         self._well()
         return True
 
@@ -239,12 +246,18 @@ class Courier:
     def _well(self) -> None:
         if self._error:
             log.info("%s works again, after %.0f s", self.name, time.monotonic() - self._since)
+        if self._in_a_row > len(self._tried):
+            # It was away, and not a message or two of a kind that it can't take: those would be
+            # tried before every other one.
+            self._store.hurry(self.name)
+        self._tried.clear()
         self._error, self._in_a_row = "", 0
 
     def _rest(self) -> None:
-        """Wait: in trouble for the pause, else for news."""
-        if self._error:
-            self._bell.wait(max(0.0, self._rest_until - time.monotonic()))
+        """Wait: in trouble for the pause, else for news, or for a message to come due."""
+        pause_s = self._rest_until - time.monotonic()
+        if self._error and pause_s > 0:
+            self._bell.wait(pause_s)
         else:
             until = time.monotonic() + IDLE_S
             before = self._known
