@@ -1,6 +1,7 @@
 """`check_dataset` names everything that is wrong, each thing precisely, and goes on."""
 
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from layout_trees import LABELS, clips, ffp, frames, mat_intervals, own, ucsd, video
 
 from oddframe.cli import main
-from oddframe.data import check_dataset, open_dataset
+from oddframe.data import check_dataset, frame_labels, open_dataset
 from oddframe.data.check_frames import picture_size
 from oddframe.data.check_labels import best_shift
 from oddframe.data.official import OFFICIAL
@@ -271,3 +272,21 @@ def test_a_video_from_nowhere_is_no_benchmark(tmp_path):
     video(tmp_path / "x/a.avi", 1, 3)
     found = report(tmp_path / "x")
     assert (found.official, found.labels, found.findings) == (None, None, ())
+
+
+BAD_SECTOR = Path("/proc/self/mem")  # a file that opens and cannot be read
+
+
+@pytest.mark.skipif(not BAD_SECTOR.exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("number", [0, 2, 5])
+def test_a_picture_on_a_bad_sector_is_told_with_all_the_rest(tmp_path, number):
+    root = ffp(tmp_path)
+    file = root / f"training/frames/01/{number:03d}.jpg"
+    file.unlink(missing_ok=True)
+    file.symlink_to(BAD_SECTOR)
+    (root / "training/frames/02/001.jpg").unlink()
+    found = report(root)
+    texts = {one.video: one.text for one in found.findings if one.kind == "undecodable"}
+    assert f"{number:03d}.jpg cannot be read: Input/output error" in texts["train/01"]
+    assert "gap" in {one.kind for one in found.findings}
+    assert {"01", "02"} == set(frame_labels(open_dataset(root)))

@@ -116,6 +116,14 @@ def test_a_damaged_video_leaves_nothing(videos, make_video, tmp_path):
     assert FrameStore.build(short, tmp_path / "s", 16).frames < 50
 
 
+def test_a_video_that_is_deleted_meanwhile_is_named(videos, make_video, tmp_path):
+    clips = [videos[0], Video("03", make_video(tmp_path / "03.avi"))]
+    with pytest.raises(SourceError, match=r"03\.avi is gone, or cannot be read any more"):
+        FrameStore.build(
+            clips, tmp_path / "s", 16, lambda done, total: done == 8 and clips[1].path.unlink()
+        )
+
+
 def test_a_full_disk_is_told_before_decoding(videos, tmp_path, monkeypatch):
     usage = module.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage._replace(free=1000))

@@ -257,6 +257,17 @@ def test_something_stays_of_every_mask():
     assert not resize_mask(mask, 16)[8:].any()
 
 
+def test_names_that_no_archive_can_hold_are_refused_before_decoding(tmp_path):
+    root = own(tmp_path)
+    odd = root / "test" / os.fsdecode(b"caf\xe9.mp4")
+    shutil.copy(root / "test/odd1.mp4", odd)
+    with pytest.raises(DatasetError, match=r"caf\? in .*test is not UTF-8"):
+        prepare(open_dataset(root), tmp_path / "out", SIZE)
+    assert not (tmp_path / "out").exists()
+    (root / "labels.csv").unlink()
+    assert prepare(open_dataset(root), tmp_path / "out", SIZE).written == 5
+
+
 def test_the_command(tmp_path, capsys):
     root, out = ffp(tmp_path), tmp_path / "out"
     assert main(["data", "prepare", str(root), "--out", str(out), "--size", str(SIZE)]) == 0

@@ -68,6 +68,12 @@ def test_cells_that_are_missing_are_empty(tmp_path):
     assert Table(path).names == []
 
 
+def test_a_stray_quotation_mark_is_named_with_its_line(own):
+    (own / "labels.csv").write_text('video,start_s,end_s\n"a.mp4,1,2\n' + "b.mp4,1,2\n" * 20000)
+    with pytest.raises(DatasetError, match=r"labels\.csv, line \d+: field larger .* stray quot"):
+        frame_labels(open_dataset(own))
+
+
 # ---- folders
 
 

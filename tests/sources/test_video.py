@@ -39,6 +39,21 @@ def test_fps_is_not_rounded(make_video, tmp_path):
     assert open_source(str(path)).info.fps == pytest.approx(29.97, abs=0.01)
 
 
+def test_a_file_that_a_recorder_deletes_while_it_is_in_use(make_video, tmp_path):
+    path = make_video(tmp_path / "a.mp4")
+    source = open_source(path)
+    path.unlink()
+    with pytest.raises(SourceError, match=r"a\.mp4 as a video: it is gone"):
+        list(source)
+    path = make_video(tmp_path / "b.mp4")
+    source = open_source(path)
+    frames = iter(source)
+    next(frames)
+    path.unlink()
+    with pytest.raises(SourceError, match=r"b\.mp4 is gone, or cannot be read any more"):
+        list(frames)
+
+
 @pytest.mark.parametrize("fps", [0.0, -1.0, 1e5, float("nan"), float("inf")])
 def test_nonsense_fps_becomes_25(fps):
     assert valid_fps(fps) == 25.0

@@ -99,7 +99,12 @@ def _folder(video: Video, say: Say, tick: Tick) -> Looked:
     repeats: list[int] = []
     odd: list[str] = []
     for index, file in enumerate(files):
-        data = file.read_bytes()
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            say("undecodable", f"The picture {file} cannot be read: {error.strerror}.")
+            tick()
+            continue
         twice = numbered is not None and index > 0 and numbered[index] == numbered[index - 1]
         if data == before and not twice:  # two files of one number were told already
             repeats.append(index)

@@ -14,6 +14,7 @@ from typing import TypedDict
 
 from oddframe.data.compact import read_prepared
 from oddframe.data.dataset import Dataset, Video
+from oddframe.errors import SourceError
 from oddframe.sources.images import list_images
 
 MIB = 1 << 20
@@ -73,19 +74,17 @@ def videos_hash(videos: Sequence[Video]) -> str:
 
 
 def video_entry(video: Video, split: str, root: Path) -> VideoEntry:
-    """Size and hash of one video, a file or a folder of frames."""
-    digest = hashlib.blake2b(digest_size=16)
-    if video.path.is_dir():
-        files = list_images(video.path)
-        sizes = [file.stat().st_size for file in files]
-        listing = [[file.name, size] for file, size in zip(files, sizes, strict=True)]
-        digest.update(json.dumps(listing).encode())
-        for file in files[:1] + files[-1:]:
-            digest.update(_ends(file))
-        size = sum(sizes)
-    else:
-        size = video.path.stat().st_size
-        digest.update(str(size).encode() + b"\0" + _ends(video.path))
+    """Size and hash of one video, a file or a folder of frames.
+
+    Raises:
+        SourceError: it is gone, or may not be read.
+    """
+    try:
+        size, digest = _size_and_hash(video.path)
+    except OSError as error:
+        raise SourceError(
+            f"The video {video.path} is gone, or cannot be read any more: {error.strerror}."
+        ) from None
     try:
         path = video.path.relative_to(root).as_posix()
     except ValueError:
@@ -95,8 +94,23 @@ def video_entry(video: Video, split: str, root: Path) -> VideoEntry:
         "name": video.name,
         "path": path,
         "bytes": size,
-        "blake2b": digest.hexdigest(),
+        "blake2b": digest,
     }
+
+
+def _size_and_hash(path: Path) -> tuple[int, str]:
+    digest = hashlib.blake2b(digest_size=16)
+    if path.is_dir():
+        files = list_images(path)
+        sizes = [file.stat().st_size for file in files]
+        listing = [[file.name, size] for file, size in zip(files, sizes, strict=True)]
+        digest.update(json.dumps(listing).encode())
+        for file in files[:1] + files[-1:]:
+            digest.update(_ends(file))
+        return sum(sizes), digest.hexdigest()
+    size = path.stat().st_size
+    digest.update(str(size).encode() + b"\0" + _ends(path))
+    return size, digest.hexdigest()
 
 
 def _ends(path: Path) -> bytes:

@@ -12,7 +12,7 @@ import errno
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,8 @@ def prepare(
     if size not in SIZES:
         raise DatasetError(f"--size must be {SIZES[0]} to {SIZES[-1]}, found {size}.")
     plan = _plan(dataset, out, size)
+    if has_labels(dataset) or dataset.masks is not None:
+        _check_names(dataset.test)
     labels = frame_labels(dataset) if has_labels(dataset) else {}
     plan.labels = label_source(dataset, labels) if labels else None
     known = known_set(dataset, labels)
@@ -105,6 +107,18 @@ def prepare(
         return writer.run(plan)
     except OSError as error:
         raise _write_error(out, error) from error
+
+
+def _check_names(videos: Sequence[Video]) -> None:
+    """Refuse names that labels.npz and pixel_masks.npz cannot hold, before anything is decoded."""
+    for video in videos:
+        shown = video.name.encode("utf8", "replace").decode("utf8")
+        if shown != video.name:
+            raise DatasetError(
+                f"The name of the test video {shown} in {video.path.parent} is not UTF-8, and "
+                "neither labels.npz nor pixel_masks.npz can hold such a name. Rename it, and its "
+                "labels."
+            )
 
 
 def _plan(dataset: Dataset, out: Path, size: int) -> PreparedManifest:

@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from oddframe.errors import DatasetError
+
 MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 SEPARATORS = ",;\t"
 
@@ -19,7 +21,13 @@ class Table:
     """
 
     def __init__(self, path: Path) -> None:
-        """Read it whole; OSError where that is not possible."""
+        """Read it whole.
+
+        Raises:
+            OSError: that is not possible.
+            DatasetError: here or from `rows`, with the line: no CSV.
+        """
+        self._path = path
         text = decoded(path.read_bytes())
         lines = text.splitlines()
         self.head = lines[0] if lines else ""
@@ -28,14 +36,23 @@ class Table:
             self.head = lines[1] if len(lines) > 1 else ""
         self.separator = max(SEPARATORS, key=self.head.count) if self.head else ","
         self._reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.separator)
-        self.names = [name.strip().lower() for name in next(self._reader, [])]
+        self.names = [name.strip().lower() for name in next(self._lines(), [])]
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Line numbers and cells; cells that are missing are empty."""
-        for cells in self._reader:
+        for cells in self._lines():
             padded = [*cells, *[""] * (len(self.names) - len(cells))]
             named = zip(self.names, padded, strict=False)
             yield self._reader.line_num, {name: cell.strip() for name, cell in named}
+
+    def _lines(self) -> Iterator[list[str]]:
+        try:
+            yield from self._reader
+        except csv.Error as error:
+            raise DatasetError(
+                f"{self._path}, line {self._reader.line_num}: {error}. Is there a stray quotation "
+                "mark in this line or one before it?"
+            ) from None
 
     def number(self, text: str) -> float:
         """A cell as a number; ValueError where it is none."""

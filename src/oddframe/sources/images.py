@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from oddframe.errors import SourceError
 from oddframe.pictures import Plain
@@ -47,10 +48,7 @@ def read_image(path: Path, used: Range = WHOLE) -> Image:
 
     Raises SourceError naming the file where it is empty, cut short or no picture.
     """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise SourceError(f"The picture {path} cannot be read: {error.strerror}.") from error
+    data = _stored(path)
     # Some OpenCV versions fill the rest of a cut JPEG with grey and say nothing.
     is_jpeg = data[:2].tobytes() == b"\xff\xd8"
     image = None
@@ -67,6 +65,15 @@ def read_image(path: Path, used: Range = WHOLE) -> Image:
     return np.asarray(image, np.uint8)
 
 
+def _stored(path: Path) -> NDArray[np.uint8]:
+    """The bytes of a picture file."""
+    try:
+        # Not np.fromfile, which ends at a bad sector as at the end of the file.
+        return np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise SourceError(f"The picture {path} cannot be read: {error.strerror}.") from error
+
+
 def deep_samples(paths: Sequence[Path]) -> Iterator[Deep]:
     """Those of 16 bits among a sample of the pictures, as they are stored."""
     for i in np.unique(np.linspace(0, len(paths) - 1, SAMPLES).round().astype(int)):
@@ -76,7 +83,7 @@ def deep_samples(paths: Sequence[Path]) -> Iterator[Deep]:
 
 def _of_16_bits(path: Path) -> Deep | None:
     """A picture as it is stored, None where it has not 16 bits."""
-    data = np.fromfile(path, np.uint8)
+    data = _stored(path)
     with quiet_opencv():
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     return None if image is None or image.dtype != np.uint16 else np.asarray(image, np.uint16)

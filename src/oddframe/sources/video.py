@@ -105,10 +105,14 @@ class VideoFile(Source):
             return "it may not be read by this user"
         if isinstance(error, SourceError):
             return str(error)
-        size = self._path.stat().st_size
+        try:
+            size = self._path.stat().st_size
+            is_mp4 = is_iso_media(self._path)
+        except OSError as gone:  # a recorder deletes what is old, a disk fails
+            return f"it is gone, or cannot be read any more ({gone.strerror})"
         if size == 0:
             return "the file is empty"
-        if is_iso_media(self._path):
+        if is_mp4:
             return (
                 f"it is an mp4 of {size} bytes without a readable index (moov): a recording or "
                 "copy that was cut off, which cannot be repaired"
@@ -161,7 +165,7 @@ class VideoFile(Source):
 
     def table(self) -> Table | None:
         """As `Source.table`: reads the file once. None where bytes are missing, too."""
-        if missing_bytes(self._path):
+        if self._missing():
             return None
         with self._opened() as opened:
             return table_of(opened, self._step_s, self._zero_s)
@@ -259,11 +263,20 @@ class VideoFile(Source):
         """
         return np.array([pts_s for _, pts_s, _ in self._decoded()], np.float64)
 
+    def _missing(self) -> int:
+        """Bytes that the file lacks at its end."""
+        try:
+            return missing_bytes(self._path)
+        except OSError as error:
+            raise SourceError(
+                f"{self._path} is gone, or cannot be read any more: {error.strerror}."
+            ) from None
+
     def _check_length(self, decoded: int, end_s: float, packets: int) -> None:
         """Raise SourceError where bytes are missing, and with them frames."""
         if self._allow_short:
             return
-        missing = missing_bytes(self._path)
+        missing = self._missing()
         found = packets if self._counts else round(end_s / self._step_s)
         tolerance = max(SHORT_FRAMES, SHORT_SHARE * self._declared)
         if not missing or (self._declared > 0 and self._declared - found <= tolerance):
