@@ -142,6 +142,25 @@ def test_real_events_that_nobody_looks_at_do_not_raise_it():
     assert any("alarms in the last 7 days" in text for text in watch.drifted if text)
 
 
+def test_with_many_alarms_a_day_it_does_not_run_down():
+    """As many events have to be known of as there are in all days that count."""
+    watch, moved = watched(12, per_day=40.0)
+    assert (moved > 0.95).all()
+    assert np.mean(watch.false[-5:]) < 2 * 40
+    assert len(watch.running.seen.alarms) > 300
+
+
+def test_nothing_is_found_below_what_is_kept():
+    """The calibration's days are known down to their 200th peak, and it would lie lower."""
+    calibration, rng = begun(per_day=40.0)
+    running, least = Running(calibration), calibration["evidence"]["peaks"][199]
+    for day in range(8):
+        feed(running, 0.2 * normal_day(rng), begin_s=86400.0 * day)
+        running.proposal()
+    assert running.changes
+    assert all(change.sought[""] >= least for change in running.changes)
+
+
 def test_a_slow_rise_is_told_and_followed_within_bounds():
     watch, moved = watched(26, rise=0.03)
     told = [i for i, text in enumerate(watch.drifted) if text and "Normal scores" in text]

@@ -206,6 +206,11 @@ class Footage:
         """How many days something of was scored."""
         return len(np.unique(self.day[self.hours > 0]))
 
+    @property
+    def depth(self) -> float:
+        """Above it all peaks are known; below it there are some that were not kept."""
+        return float(self.peaks[-1]) if len(self.peaks) < self.count.sum() else -np.inf
+
     def largest(self, most: int) -> Self:
         """With no more peaks than that."""
         kept = {n: getattr(self, n)[:most] for n in ("peaks", "block", "at_h")}

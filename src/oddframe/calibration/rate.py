@@ -89,7 +89,7 @@ def rate_at(calibration: Mapping[str, Any], threshold: float, light: str | None 
 def promise_at(footage: Footage, threshold: float, merged: float = 1.0) -> dict[str, Any] | None:
     """`promised` of any threshold: as many alarms are taken to be wanted as there would be. None of
     one that more peaks pass than were kept."""
-    if len(footage.peaks) < footage.count.sum() and threshold < footage.peaks[-1]:
+    if threshold < footage.depth:
         return None
     above = np.count_nonzero(footage.peaks > threshold)
     return promised(footage, 24 * float(above) / footage.total_h, threshold, merged)

@@ -231,14 +231,16 @@ class Running:
         return float(self._first["hours"]) >= WHOLE_H or self.seen.hours >= SETTLED_H
 
     def _fitted(self, key: str) -> Fitted | None:
-        """What the footage of the window asks for; None where it is too little."""
+        """What the footage of the window asks for; None where it is too little, or not all is kept
+        that would have to be known."""
         footage, live_h = self.seen.footage(key)
         if len(footage.peaks) < FEWEST_PEAKS or footage.total_h < MODE_H:
             return None
         waiting = self._counted(key, live_h)
         above = np.array([a.above for a in waiting])
         at_h = np.array([self.seen.footage_h(a) for a in waiting])
-        return refit(footage, above, at_h, float(self._first["alarms_per_day"]))
+        fitted = refit(footage, above, at_h, float(self._first["alarms_per_day"]))
+        return None if fitted.threshold < self.seen.depth(key) else fitted
 
     def _counted(self, key: str, live_h: float) -> list[Alarm]:
         """Which of the alarms that wait count as peaks: as many as were promised in so many hours;

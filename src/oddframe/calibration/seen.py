@@ -29,14 +29,21 @@ from oddframe.calibration.refit import evidence_of
 WINDOW = 14
 """Days that count; what is older is forgotten."""
 MOST_PEAKS = 600
-"""Largest peaks that are kept of each light."""
-MOST_ALARMS = 300
+"""Largest peaks that are kept of each light, and events of all, at least (`most_of`)."""
+MOST_PER_DAY = 100.0
+"""Where more alarms a day are wanted nothing goes on by itself: so many would have to be kept."""
 MOST_JUDGED = 100
 """What was said of an event before so many others is not taken back any more."""
 WEEK_H = 168.0
 ALL = ""
 """The light of calibrations that know none, and of frames whose light is not known."""
 NOTHING = Footage.joined([])
+
+
+def most_of(per_day: float) -> int:
+    """How many peaks, and how many events, are kept where so many alarms a day are wanted: twice
+    those of all days that count, else the threshold would be looked for below what is kept."""
+    return max(MOST_PEAKS, math.ceil(2 * WINDOW * per_day))
 
 
 class Seen:
@@ -63,6 +70,7 @@ class Seen:
         self._first_h = max(ends, default=0.0)
         self._live: dict[str, Footage] = {}
         self._alarms_seen: list[float] = []
+        self._most = most_of(float(calibration["alarms_per_day"]))
         self._gap_s = float(calibration["gap_s"])
         self._hour = Hour(self._gap_s)
 
@@ -87,8 +95,8 @@ class Seen:
     def alarm(self, id: str, light: object, threshold: float) -> None:
         """An event is over, and what it was is not known yet; the threshold is that of its time."""
         self.alarms.append(Alarm(id, self.key(light), self.hours, threshold))
-        self.alarms = self.alarms[-MOST_ALARMS:]
-        self._alarms_seen = [*self._alarms_seen, self.hours][-MOST_ALARMS:]
+        self.alarms = self.alarms[-self._most :]
+        self._alarms_seen = [*self._alarms_seen, self.hours][-self._most :]
 
     def add_peak(self, score: float, light: object = None, id: str | None = None) -> None:
         """An event was a false alarm: its peak is a normal one."""
@@ -133,9 +141,12 @@ class Seen:
 
     def footage(self, key: str) -> tuple[Footage, float]:
         """Normal footage of a light, of the days that count, and how many hours of it are live."""
-        parts = [self._known.get(key, NOTHING), self._live.get(key, NOTHING)]
-        known, live = (part.of_days(self._oldest) for part in parts)
+        known, live = self._parts(key)
         return Footage.joined([known, live]), live.total_h
+
+    def depth(self, key: str) -> float:
+        """Above it all peaks of `footage` are known; see `Footage.depth`."""
+        return max(part.depth for part in self._parts(key))
 
     def waiting(self, key: str) -> list[Alarm]:
         """Alarms of a light, of the days that count, that nobody has looked at; newest last."""
@@ -179,6 +190,11 @@ class Seen:
 
     # ---- helpers
 
+    def _parts(self, key: str) -> list[Footage]:
+        """Of a light, what is known of the days that count: the calibration's, and the live."""
+        both = (self._known.get(key, NOTHING), self._live.get(key, NOTHING))
+        return [part.of_days(self._oldest) for part in both]
+
     @property
     def _oldest(self) -> int:
         """The first of the days that count."""
@@ -200,7 +216,7 @@ class Seen:
         """The live footage of a light with more, from that hour on."""
         later = part.later(self._day(at_h), self._first_h + at_h)
         joined = Footage.joined([live.get(key, NOTHING), later])
-        return joined.of_days(self._oldest).largest(MOST_PEAKS)
+        return joined.of_days(self._oldest).largest(self._most)
 
     def _taken(self, id: str | None) -> Alarm | None:
         """An alarm that somebody has looked at, out of those that wait."""

@@ -63,6 +63,13 @@ def test_a_run_of_before_keeps_its_threshold(store):
     assert not threshold.undo()
 
 
+def test_of_more_alarms_than_can_be_kept_nothing_goes_on_and_it_is_said(store):
+    known = calibrate([scores(np.random.default_rng(4), 2)], 1.0, 101.0)
+    threshold = Threshold("gate", known, "abc", store)
+    assert threshold.running is None
+    assert threshold.text.endswith("It stays until somebody sets another one.")
+
+
 def test_what_is_learned_moves_it_is_kept_and_undone(store, monkeypatch):
     monkeypatch.setattr(module, "KEEP_S", 0.0)
     rng = np.random.default_rng(2)

@@ -25,6 +25,7 @@ from oddframe.calibration.fixed import Fixed
 from oddframe.calibration.light import SMALL_PX, Light, Mode, colourfulness, modes_of
 from oddframe.calibration.rate import side_of_light
 from oddframe.calibration.running import Running
+from oddframe.calibration.seen import MOST_PER_DAY
 from oddframe.errors import ConfigError
 from oddframe.events.event import Event
 from oddframe.events.store import Calibration, Store
@@ -55,7 +56,7 @@ class Threshold:
         weights: hash of the RUN's weights.
         store: keeps what is learned.
         goes_on: learn from live footage; where the calibration came without its evidence (RUNs of
-            before) it cannot.
+            before), or is for more than `MOST_PER_DAY` alarms a day, it cannot.
     """
 
     def __init__(
@@ -69,7 +70,8 @@ class Threshold:
         self._light, self._looked_s = Light(), -math.inf
         self.running: Running | None = None
         """What goes on learning; None where nothing does."""
-        if goes_on and calibration.get("evidence"):
+        rare = float(calibration.get("alarms_per_day") or 0.0) <= MOST_PER_DAY
+        if goes_on and rare and calibration.get("evidence"):
             kept = store.recall(camera, RUNNING) or {}
             self.running = Running.read(calibration, kept)
         self._hand_kept = bool(self._fixed.changes)
