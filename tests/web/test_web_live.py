@@ -364,8 +364,16 @@ def test_cameras_are_told_every_second(site, looks, monkeypatch):
         assert first[0]["threshold"] == 3.0
         assert first[0]["score"] is None
         began = time.monotonic()
-        received(opened, "cameras")
+        found = received(opened, "cameras")
         assert 0.5 < time.monotonic() - began < 3
+        assert abs(found["t_utc"] - time.time()) < 3, "the clock that a page goes by"
+
+
+def test_where_the_cameras_cannot_be_told_that_is_told(site, looks):
+    with looks() as opened:
+        received(opened, "cameras")
+        site.store.close()
+        assert "is closed" in received(opened, "problem")["detail"]
 
 
 def test_jobs_are_told_when_they_change(site, looks):

@@ -9,7 +9,8 @@ GET /api/scores                                 those of hours and days
 A viewer of /api/live sends what it wants to see (`viewer.Subscription`), whenever it likes. It gets
 bytes: the length of a header (u32, least byte first), the header (JSON), and a JPEG ("picture") or
 a grey PNG ("heat", behind its picture); and text, JSON with a `kind`: "event", "cameras" (once a
-second), "job", "problem".
+second, with the server's clock as `t_utc`), "job", "problem" (what is wrong with what was sent, or
+why the cameras cannot be told). Where nothing comes for some seconds the connection is lost.
 """
 
 from __future__ import annotations

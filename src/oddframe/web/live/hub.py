@@ -191,15 +191,14 @@ class Hub:
             cameras, jobs = await asyncio.to_thread(self._states)
         finally:
             self._asking = False
-        if cameras:
-            self._all("cameras", cameras)
+        self._all("cameras", cameras)
         for key, text in jobs.items():
             if self._jobs.get(key) != text:
                 self._all(key, text)
         self._jobs = jobs
 
     def _states(self) -> tuple[str, dict[str, str]]:
-        """How cameras and jobs are, as words; in a thread."""
+        """How cameras and jobs are, as words, or why that cannot be told; in a thread."""
         work, now = self._work, time.monotonic()
         try:
             found = [camera_answer(work, name, now) for name in work.engine.cameras]
@@ -207,8 +206,10 @@ class Hub:
             listed = [job_answer(job) for job in (jobs.list() if jobs else ())[:MOST_JOBS]]
         except OddframeError as error:
             log.warning("viewers are not told how the cameras are: %s", error)
-            return "", {}
-        cameras = text_of("cameras", cameras=[answer for answer in found if answer is not None])
+            told = f"How the cameras are cannot be told: {error}"
+            return text_of("problem", detail=told), {}
+        told_of = [answer for answer in found if answer is not None]
+        cameras = text_of("cameras", t_utc=time.time(), cameras=told_of)
         return cameras, {f"job {job.id}": text_of("job", job=job) for job in listed}
 
     def _all(self, key: str, text: str) -> None:

@@ -145,13 +145,13 @@ function pressed(event) {
 }
 
 let lost = null; // since when there is no socket
+const old = (why) => say(document.getElementById("stale"), why && `${why} What is shown may be old.`);
 
 function stale(open) {
-  const words = document.getElementById("stale");
   if (open) lost = null;
   else lost ??= Date.now() / 1000;
-  if (open) say(words, "");
-  else setTimeout(() => lost && say(words, `No live connection since ${when(lost)}: what is shown may be old. Trying again …`), PATIENCE_MS);
+  if (open) old("");
+  else setTimeout(() => lost && old(`No live connection since ${when(lost)}, trying again.`), PATIENCE_MS);
 }
 
 // What jobs came to, wherever somebody is.
@@ -182,7 +182,11 @@ async function start() {
   session();
   const told = await get("/api/cameras").catch((error) => { sorry(error); return []; });
   known(told);
-  app.live.on("cameras", ({ cameras }) => known(cameras));
+  app.live.on("cameras", ({ cameras }) => {
+    known(cameras);
+    old("");
+  });
+  app.live.on("problem", ({ detail }) => old(detail));
   app.live.on("job", jobTold);
   app.live.on("state", async (open) => {
     stale(open);

@@ -1,11 +1,15 @@
 // The socket: pictures and heat for canvases, and what changed.
 //
-//   live.on("cameras" | "event" | "job" | "problem" | "state" | "picture" | "heat", f) -> off
+//   live.on("cameras" | "event" | "job" | "problem" | "state" | "back" | "picture" | "heat", f) -> off
+//       state: open or not; back: open again after it was lost, so that something may be missing
 //   live.watch({cameras, width, fps, heat})     what pictures are wanted; the last call holds
 //
 // A binary message is u32 little-endian length of a JSON header, the header, a JPEG or PNG.
 
 const FIRST_MS = 500, LONGEST_MS = 15000;
+// The server says every second how the cameras are. A box without power or a cable that is out ends
+// no connection: it is only silent, and a page can send no ping.
+const SILENT_MS = 6000, LOOK_MS = 1000;
 const NOTHING = { cameras: [], heat: false };
 
 export class Live {
@@ -14,10 +18,13 @@ export class Live {
     this.open = false;
     this.heard = new Map();
     this.wanted = NOTHING;
+    this.lost = false; // it was open once, and may not be any more
+    this.heardMs = 0;
     this.tries = 0;
     this.busy = new Map(); // camera and kind -> the newest message that waits, null: none
     // Who doesn't look needs no pictures; what changed is still told, for the title and alarms.
     document.addEventListener("visibilitychange", () => this.subscribe());
+    setInterval(() => { if (this.open && performance.now() - this.heardMs > SILENT_MS) this.lose(); }, LOOK_MS);
   }
 
   on(kind, then) {
@@ -50,18 +57,28 @@ export class Live {
     const socket = (this.socket = new WebSocket(this.address));
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      this.open = true;
-      this.tries = 0;
+      const back = this.lost;
+      Object.assign(this, { open: true, lost: false, heardMs: performance.now(), tries: 0 });
       this.subscribe();
       this.tell("state", true);
+      if (back) this.tell("back");
     };
-    socket.onmessage = (message) => this.read(message.data);
-    socket.onclose = () => {
-      if (this.socket !== socket) return;
-      this.open = false;
-      this.tell("state", false);
-      if (!this.closed) this.later();
+    socket.onmessage = (message) => {
+      this.heardMs = performance.now();
+      this.read(message.data);
     };
+    socket.onclose = () => this.lose();
+  }
+
+  // The connection is over, or as good as over: that it is closed may not be heard for minutes.
+  lose() {
+    const old = this.socket;
+    old.onopen = old.onmessage = old.onclose = null;
+    old.close();
+    this.lost ||= this.open;
+    this.open = false;
+    this.tell("state", false);
+    if (!this.closed) this.later();
   }
 
   later() {
