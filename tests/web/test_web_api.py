@@ -11,6 +11,7 @@ from stub_site import AT, NAN, event, status
 
 from oddframe.events.store.files import plain_of
 from oddframe.runtime.watch.status import State
+from oddframe.web.health import HANGS_S
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 JPEG = b"\xff\xd8" + bytes(2000) + b"\xff\xd9"
@@ -70,6 +71,15 @@ def test_a_camera_that_sees_nothing_has_no_score_and_says_why(ask, site):
 def test_a_camera_that_cannot_be_scored_says_so(ask, site):
     site.engine.cameras["gate"].fault = "Zone 'x' has the point [800, 2] …"
     assert ask.get("/api/cameras/gate").json()["words"].startswith("Zone 'x'")
+
+
+def test_where_the_engine_hangs_no_camera_has_a_score_and_each_says_why(ask, site):
+    site.measured()
+    site.engine.turned_s -= HANGS_S + 1  # readers go on, and meters keep their last values
+    for camera in ask.get("/api/cameras").json():
+        assert camera["state"] == "running"
+        assert (camera["score"], camera["level"], camera["anomaly"]) == (None, None, False)
+        assert "the engine stands still" in camera["words"]
 
 
 def test_an_unknown_camera_is_404_and_names_the_known(ask):

@@ -20,6 +20,7 @@ from oddframe.events.store import StoreError
 from oddframe.runtime.courier import Courier
 from oddframe.runtime.watch.parts import weights_hash
 from oddframe.runtime.watch.status import State
+from oddframe.web.health import HANGS_S
 from oddframe.web.metrics import registry_of, rendered
 
 COUNTERS = {
@@ -173,6 +174,15 @@ def test_the_last_score_of_a_camera_that_sees_nothing_is_not_its_score(
     assert found[key("source_up", camera="gate")] == (state is State.RUNNING)
     assert found[key("source_state", camera="gate", state=state.value, why=why)] == 1
     assert key("score", camera="yard") in found
+
+
+def test_the_last_score_before_the_engine_hung_is_no_score(scrape, site):
+    site.measured()
+    site.engine.turned_s -= HANGS_S + 1
+    found = scrape()
+    assert key("score", camera="gate") not in found
+    assert key("level", camera="yard") not in found
+    assert found[key("source_up", camera="gate")] == 1
 
 
 def test_a_camera_is_in_one_state(scrape):

@@ -7,7 +7,8 @@ Nothing is counted here: every number is the engine's, a reader's, a courier's o
 that none can be at odds with another. Names are `oddframe_…`, units are seconds, bytes and parts of
 one, the label is `camera` everywhere; there are no ids in labels.
 
-What is not known has no sample: the score of a camera that is down is not its last one.
+What is not known has no sample: the score of a camera that is down, or of an engine that hangs, is
+not its last one.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from oddframe.runtime.courier import CourierStats
 from oddframe.runtime.watch.feed import Dropped
 from oddframe.runtime.watch.meters import BUCKETS_S, CameraMeters, Histogram
 from oddframe.runtime.watch.status import State, Status
+from oddframe.web.health import Pulse
 
 if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork
@@ -74,7 +76,8 @@ class SiteCollector(Collector):
         """Every metric, as it is now."""
         now, work = time.monotonic(), self._work
         meters = work.meters.cameras  # a camera may join or leave meanwhile
-        seen = [_Seen(n, c, meters[n]) for n, c in work.engine.cameras.items() if n in meters]
+        turns, there = Pulse(work).turns, work.engine.cameras.items()
+        seen = [_Seen(n, c, meters[n], turns) for n, c in there if n in meters]
         yield from self._cameras(seen, now)
         yield from _histograms(seen, work.meters.inference)
         yield from self._sinks()
@@ -222,14 +225,14 @@ class SiteCollector(Collector):
 class _Seen:
     """One camera at the time of a scrape."""
 
-    def __init__(self, name: str, camera: Camera, meters: CameraMeters) -> None:
+    def __init__(self, name: str, camera: Camera, meters: CameraMeters, turns: bool) -> None:
         self.name, self.meters = name, meters
         self.status = camera.reader.status()
-        self.sees = sees(camera, self.status)
+        self.sees = turns and sees(camera, self.status)
 
 
 def sees(camera: Camera, status: Status) -> bool:
-    """Whether a camera's last score is of now."""
+    """Whether a camera's last score is of now, as long as the engine goes round (`Pulse.turns`)."""
     return status.state is State.RUNNING and status.unsettled is None and not camera.fault
 
 

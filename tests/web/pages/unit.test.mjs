@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 
 process.env.TZ = "Europe/Berlin";
 // What the modules ask of a browser when they are read.
@@ -16,6 +16,63 @@ const { plain, relative } = await from("places.js");
 const api = await from("api.js");
 const { yaml } = await from("system.js");
 const { summary } = await from("wall.js");
+const { Live } = await from("live.js");
+
+const S = 1000; // ms
+let clockMs = 0;
+mock.method(performance, "now", () => clockMs);
+globalThis.document = { addEventListener() {}, hidden: false };
+globalThis.WebSocket = class {
+  constructor() { (WebSocket.made ??= []).push(this); }
+  send() {}
+  close() { this.over = true; }
+};
+
+// What a socket with this clock does; `later(s)` lets seconds pass.
+function lively(run) {
+  mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
+  WebSocket.made = [];
+  try {
+    const live = new Live("ws://box/api/live"), told = [];
+    live.on("state", (open) => told.push(open));
+    live.on("back", () => told.push("back"));
+    live.connect();
+    run(live, told, (s) => { for (; s > 0; s--) { clockMs += S; mock.timers.tick(S); } });
+  } finally {
+    mock.timers.reset();
+  }
+}
+
+test("a connection on which nothing is heard is lost, though nobody closed it", () => {
+  lively((live, told, later) => {
+    const [first] = WebSocket.made;
+    first.onopen();
+    for (let i = 0; i < 20; i++) {
+      later(3);
+      first.onmessage({ data: '{"kind": "cameras"}' });
+    }
+    assert.deepEqual([told, WebSocket.made.length], [[true], 1]);
+    later(8); // its cable is out
+    assert.deepEqual([told, first.over, WebSocket.made.length], [[true, false], true, 2]);
+    WebSocket.made[1].onopen();
+    assert.deepEqual(told, [true, false, true, "back"]);
+    later(3);
+    assert.equal(WebSocket.made.length, 2, "what the old one says or does is nothing any more");
+  });
+});
+
+test("a connection that is closed is made anew, the first one is not one that came back", () => {
+  lively((live, told, later) => {
+    WebSocket.made[0].onclose(); // it could not be made
+    later(1);
+    WebSocket.made[1].onopen();
+    assert.deepEqual(told, [false, true]);
+    live.close();
+    WebSocket.made[1].onclose();
+    later(60);
+    assert.deepEqual([told, WebSocket.made.length], [[false, true, false], 2]);
+  });
+});
 
 test("numbers keep the digits that count", () => {
   assert.deepEqual([0, 1, 3.14159, 0.012345, 1234.5, 12, -2.5, 1e-9].map((x) => f.number(x)), ["0", "1", "3.14", "0.0123", "1235", "12", "−2.5", "0"]);
@@ -56,6 +113,7 @@ test("a camera's mood: what hinders comes before what is seen", () => {
   assert.equal(words({ stage: "unfitted", level: null }), "Not scored");
   assert.equal(words({ level: null, unsettled: "dark" }), "Settling");
   assert.equal(words({ level: null }), "No score yet");
+  assert.equal(words({ level: null, words: "Nothing is scored: the engine stands still." }), "Not scored");
   assert.deepEqual(f.badges(camera({ armed: false, provisional: true })).map(([b]) => b), ["provisional", "disarmed"]);
   assert.equal(summary([camera({}), camera({ state: "down" })]), "2 cameras: 1 down, 1 normal.");
 });

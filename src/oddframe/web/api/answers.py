@@ -18,11 +18,14 @@ from oddframe.events.store import Gap, Record
 from oddframe.events.store.record import Verdict
 from oddframe.runtime.watch import upheaval
 from oddframe.sources.why import Why
+from oddframe.web.health import Pulse
 from oddframe.web.metrics import sees
 
 if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork
 
+STANDS = "Nothing is scored: the engine stands still. /healthz and the log say more."
+"""What every camera says meanwhile; pictures stand still too."""
 SourceState = Literal["not_started", "opening", "running", "down", "ended", "stopped"]
 Stage = Literal["watching", "unfitted"]
 
@@ -203,13 +206,14 @@ def camera_answer(work: AtWork, name: str, now: float) -> CameraAnswer | None:
     if camera is None or meters is None or config is None:
         return None
     status, info = camera.reader.status(), camera.detector.info if camera.fitted else None
-    sighted = sees(camera, status)
+    turns = Pulse(work).turns
+    sighted = turns and sees(camera, status)
     return CameraAnswer(
         camera=name, source=status.source, added=work.is_added(name),
         stage="watching" if camera.fitted else "unfitted", state=status.state.value, why=status.why,
-        words=status.words or camera.fault, since=utc(status.since_utc),
-        unsettled=status.unsettled, width=status.width, height=status.height,
-        fps=round(status.fps, 3), scored_fps=round(meters.rate.read(now), 3),
+        words=status.words or camera.fault or ("" if turns else STANDS),
+        since=utc(status.since_utc), unsettled=status.unsettled, width=status.width,
+        height=status.height, fps=round(status.fps, 3), scored_fps=round(meters.rate.read(now), 3),
         wanted_fps=round(work.engine.pace.wanted(name), 3), frames=status.frames,
         dropped={str(reason): n for reason, n in status.dropped.items()},
         reconnects=status.reconnects, latency_p95_s=_finite(meters.age.quantile(0.95)),

@@ -91,7 +91,7 @@ export function mood(c) {
   if (c.anomaly) return { key: "alarm", word: "ALARM", icon: "alarm" };
   if (c.stage === "unfitted") return { key: "waits", word: "Not scored", icon: "off" };
   if (c.unsettled) return { key: "waits", word: "Settling", icon: "wait" };
-  if (c.level === null || c.level === undefined) return { key: "waits", word: "No score yet", icon: "wait" };
+  if (c.level === null || c.level === undefined) return { key: "waits", word: c.words ? "Not scored" : "No score yet", icon: "wait" };
   if (c.level >= 1) return { key: "rising", word: "Over the threshold", icon: "rising" };
   if (c.level >= RISING) return { key: "rising", word: "Rising", icon: "rising" };
   return { key: "normal", word: "Normal", icon: "normal" };
