@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import oddframe
 from oddframe.cli import main
 from oddframe.data import open_dataset
-from oddframe.errors import ConfigError
+from oddframe.errors import ConfigError, OddframeWarning
 from oddframe.evaluation import methods as module
 from oddframe.evaluation.compare import compare
 from oddframe.evaluation.methods import Method, collect
@@ -47,6 +48,16 @@ def test_all_methods_are_judged_on_the_frames_that_all_have():
     assert (row["low"], row["high"]) == (want.low, want.high)
     assert row["high"] < 0
     json.dumps(found.plain(), allow_nan=False)
+
+
+def test_a_video_that_a_method_has_no_score_for_is_left_out_of_all():
+    (good, bad), labels = methods()
+    bad = replace(bad, scores={**bad.scores, "3": np.full(70, np.nan)})
+    with pytest.warns(OddframeWarning, match=r"left out, 1 of 6 test videos.*: 3$"):
+        found = compare([good, bad], labels, PROTOCOLS)
+    assert {r["videos"] for r in found.rows} == {5}
+    assert list(found.labels) == ["0", "1", "2", "4", "5"]
+    assert all("3" not in m.scores for m in found.methods)
 
 
 def test_curves_are_of_every_row_and_of_the_protocol_that_was_asked_for():
@@ -137,7 +148,7 @@ def test_the_command_from_runs_to_the_page_and_again_from_what_is_kept(
     def never(*_, **__):
         raise AssertionError("scored again")
 
-    monkeypatch.setattr(module, "evaluate", never)
+    monkeypatch.setattr(module, "score_all", never)
     assert main(args) == 0
     capsys.readouterr()
     again = json.loads((tmp_path / "out" / "compare.json").read_text())
@@ -150,7 +161,7 @@ def test_scores_that_do_not_fit_are_told_before_anything_is_scored(
     def never(*_, **__):
         raise AssertionError("scored first")
 
-    monkeypatch.setattr(module, "evaluate", never)
+    monkeypatch.setattr(module, "score_all", never)
     np.save(tmp_path / "short.npy", np.zeros(80))
     args = ["compare", str(shared_run), "--data", str(labelled), "--out", str(tmp_path / "out")]
     assert main([*args, "--scores", str(tmp_path / "short.npy")]) == 1

@@ -13,10 +13,11 @@ from stub_run import ADDED
 import oddframe
 from oddframe.cli import main
 from oddframe.data import open_dataset
-from oddframe.errors import ProtocolError
+from oddframe.errors import OddframeWarning, ProtocolError
 from oddframe.evaluation.compare import compare
 from oddframe.evaluation.evaluate import evaluate
 from oddframe.evaluation.methods import collect
+from oddframe.evaluation.scored import leave_out
 from oddframe.judging.named import parse_protocols
 from oddframe.metrics import frame_auc
 from oddframe.runs import load_run
@@ -251,14 +252,34 @@ def test_a_video_too_short_for_any_score_is_named(added_runs, write_street, tmp_
     root = tmp_path / "set"
     write_street(root / "normal" / "a", range(5))
     for name, frames in (("01", 30), ("02", 3)):
-        write_street(root / "test" / name, range(frames), 10)
-    labels = {"01": np.arange(30) >= 10, "02": np.arange(3) >= 2}
+        write_street(root / "test" / name, range(frames), 20)
+    labels = {"01": np.arange(30) >= 20, "02": np.arange(3) >= 2}
     np.savez(root / "labels.npz", **{k: v.astype(np.uint8) for k, v in labels.items()})
-    with pytest.raises(ProtocolError, match="'02'"):
-        evaluate(
-            oddframe.load(added_runs["mnad"]), open_dataset(root),
-            parse_protocols("paper+normalise=global"), floors=[],
-        )  # fmt: skip
+    protocols = parse_protocols("paper+normalise=global,deploy")
+    detector, data = oddframe.load(added_runs["mnad"]), open_dataset(root)
+    with pytest.warns(OddframeWarning, match=r"left out, 1 of 2 test videos.* 02"):
+        found = evaluate(detector, data, protocols, floors=["persistence"])
+    assert {(r["videos"], r["protocol"]) for r in found.rows} == {(1, p.name) for p in protocols}
+    assert [v.name for v in found.videos] == ["01"]
+    with pytest.raises(ProtocolError, match=r"None of the 1 test videos has any score \(02\)"):
+        leave_out(["02"], 1)
+
+
+def test_a_video_that_the_protocol_would_drop_whole_is_judged(added_runs, write_street, tmp_path):
+    root = tmp_path / "set"
+    write_street(root / "normal" / "a", range(5))
+    for name, frames in (("01", 30), ("02", 12)):
+        write_street(root / "test" / name, range(frames), 10)
+    labels = {"01": np.arange(30) >= 10, "02": np.arange(12) >= 8}
+    np.savez(root / "labels.npz", **{k: v.astype(np.uint8) for k, v in labels.items()})
+    detector = oddframe.load(added_runs["mnad"])
+    found = evaluate(
+        detector, open_dataset(root), parse_protocols("deploy"), floors=["persistence"]
+    )
+    history = detector.info.history
+    for row in found.rows:
+        assert row["frames"] == 42 - 2 * history
+        assert "not its first 16: a video has only 12 frames" in row["protocol_text"]
 
 
 def test_the_command_line_says_it_in_one_paragraph(added_runs, labelled, capsys):

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from oddframe.errors import ConfigError
 from oddframe.evaluation.methods import Method
-from oddframe.evaluation.scored import holes
+from oddframe.evaluation.scored import holes, leave_out
 from oddframe.judging.judge import Judged, Roc, judge, roc_of, row_of
-from oddframe.judging.named import for_missing
+from oddframe.judging.named import for_missing, for_short
 from oddframe.judging.protocol import Protocol
 from oddframe.metrics.pairs import difference
 from oddframe.metrics.rows import Row
@@ -66,6 +66,8 @@ def compare(
 ) -> Comparison:
     """Judge all methods on the same frames: those for which each of them has a score.
 
+    Videos that one of them has none for at all are left out, with a warning.
+
     Raises:
         ProtocolError: scores and labels that do not fit.
         ConfigError: two methods of one name, or none.
@@ -76,6 +78,7 @@ def compare(
             f"A comparison needs methods of different names, found {', '.join(names) or 'none'}. "
             "Name scores with NAME=FILE, and runs by their folders."
         )
+    methods, labels = _with_scores(methods, labels)
     methods = _seeing_alike(methods)
     rows, differences, rocs = list[Row](), list[Row](), list[Roc]()
     first = next((p for p in protocols if p.name == "deploy"), protocols[0])
@@ -97,6 +100,21 @@ def compare(
     return Comparison(tuple(methods), labels, rows, differences, apart, shown, judged, rocs)
 
 
+def _with_scores(
+    methods: Sequence[Method], labels: Mapping[str, NDArray[np.uint8]]
+) -> tuple[Sequence[Method], Mapping[str, NDArray[np.uint8]]]:
+    """Methods and labels without the videos that some method has no score for at all."""
+    without = {v for m in methods for v, x in m.scores.items() if np.isnan(x).all()}
+    if not leave_out(sorted(without), len(labels)):
+        return methods, labels
+    kept = [
+        replace(m, scores={v: x for v, x in m.scores.items() if v not in without},
+                terms={v: x for v, x in m.terms.items() if v not in without})
+        for m in methods
+    ]  # fmt: skip
+    return kept, {v: y for v, y in labels.items() if v not in without}
+
+
 def _seeing_alike(methods: Sequence[Method]) -> Sequence[Method]:
     """The methods, none of which is judged on frames that a run is blind for (`holes`)."""
     runs = [
@@ -112,6 +130,7 @@ def _shared(protocol: Protocol, methods: Sequence[Method]) -> Protocol:
     """The protocol over the frames that all methods have scores for."""
     first = max(m.usual for m in methods)
     last = max(m.missing_end for m in methods)
+    protocol = for_short(protocol, min(len(values) for values in methods[0].scores.values()))
     return for_missing(replace(protocol, drop=protocol.drop or 0), first, last)
 
 

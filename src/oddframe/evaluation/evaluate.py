@@ -25,11 +25,12 @@ from oddframe.data import (
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.label_readers import Labels
 from oddframe.data.labels import video_frames
+from oddframe.data.masks import Masks
 from oddframe.data.official import benchmark_of
 from oddframe.errors import DatasetError, ProtocolError
 from oddframe.evaluation.judged import JudgedMethod, gains, judge_methods
 from oddframe.evaluation.places import Heats, Hits, Localisation, Regions
-from oddframe.evaluation.scored import VideoScores, floors_of, fps_of, score_video
+from oddframe.evaluation.scored import VideoScores, floors_of, fps_of, leave_out, score_video
 from oddframe.judging.floors import FLOORS, Floors
 from oddframe.judging.judge import Roc, check_scale, per_video, roc_of, row_of
 from oddframe.judging.paper import PaperScore
@@ -48,6 +49,7 @@ class Evaluation:
     rows: list[Row]
     """One per method and protocol; floors among them, with "floor": true."""
     videos: list[VideoScores]
+    """Those that have a score; the others were left out, with a warning."""
     worst: list[Row]
     """Test videos by what they cost (see `per_video`), under `worst_of`."""
     worst_of: str
@@ -104,7 +106,8 @@ def evaluate(
             and are left out where the data set has none.
         regions: also judge regions, tracks and pixels (5 ms a frame), where there are masks.
 
-    Where all frames are of one class there are no rows, but `events` counts the alarms.
+    Where all frames are of one class there are no rows, but `events` counts the alarms. Videos
+    without any score, too short for the history, are left out with a warning.
 
     Raises:
         DatasetError: no test videos, no labels, labels of another length (found before anything
@@ -116,20 +119,15 @@ def evaluate(
     known = _checked(detector, dataset, protocols)
     masks = pixel_masks(dataset)
     hits = Hits(Heats() if regions else None)
-    counted = _Counted(progress, sum(known.counts.values()))
-    names, ground = floors_of(floors, dataset, counted.looked)
-    videos = []
-    for video in dataset.test:
-        planes = masks[video.name] if masks is not None and video.name in masks else None
-        if planes is not None:
-            check_lengths(video.name, len(planes), known.counts[video.name])
-        flow, fresh = known.flows.get(video.name), Floors(names, ground)
-        truth = known.labels[video.name]
-        videos.append(score_video(detector, video, truth, planes, hits, counted.tick, fresh, flow))
-    if one_class(known.labels) is not None:
+    videos = _scored(detector, dataset, known, progress, floors, masks, hits)
+    without = [v.name for v in videos if np.isnan(v.score).all()]
+    if leave_out(without, len(videos)):
+        videos = [v for v in videos if v.name not in without]
+    events = None if detector.info.threshold is None else _events(videos)
+    if one_class({v.name: v.labels for v in videos}) is not None:
         return Evaluation(
             [], videos, [], "", {v.name: v.score for v in videos}, True,
-            localisation=None if masks is None else hits.sum(), events=_events(videos),
+            localisation=None if masks is None else hits.sum(), events=events,
         )  # fmt: skip
     source = label_source(dataset, known.labels)
     found = judge_methods(detector, known.paper, videos, protocols, source)
@@ -143,11 +141,40 @@ def evaluate(
         causal=causal,
         localisation=None if masks is None else hits.sum(),
         regions=None if hits.heats is None or masks is None else hits.heats.judge(masks),
-        events=None if detector.info.threshold is None else _events(videos),
+        events=events,
         rocs=[roc_of(m.method, m.judged, floor=m.floor) for m in found if not m.part],
         gains=gains(found),
         judged=found,
     )  # fmt: skip
+
+
+def score_all(
+    detector: Detector,
+    dataset: Dataset,
+    progress: Progress | None = None,
+    floors: Sequence[str] = FLOORS,
+) -> list[VideoScores]:
+    """Score all test videos, and judge nothing; arguments and errors as `evaluate`."""
+    known = _checked(detector, dataset, ())
+    return _scored(detector, dataset, known, progress, floors)
+
+
+def _scored(
+    detector: Detector, dataset: Dataset, known: _Known, progress: Progress | None,
+    floors: Sequence[str], masks: Mapping[str, Masks] | None = None, hits: Hits | None = None,
+) -> list[VideoScores]:  # fmt: skip
+    """Detector and floors over all test videos; `hits` counts in those that have masks."""
+    counted = _Counted(progress, sum(known.counts.values()))
+    names, ground = floors_of(floors, dataset, counted.looked)
+    videos = []
+    for video in dataset.test:
+        planes = None if masks is None else masks.get(video.name)
+        if planes is not None:
+            check_lengths(video.name, len(planes), known.counts[video.name])
+        flow, fresh = known.flows.get(video.name), Floors(names, ground)
+        truth = known.labels[video.name]
+        videos.append(score_video(detector, video, truth, planes, hits, counted.tick, fresh, flow))
+    return videos
 
 
 def one_class(labels: Mapping[str, NDArray[np.uint8]]) -> str | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from oddframe.evaluation.scored import VideoScores, holes, leading
 from oddframe.judging.floors import BEST
 from oddframe.judging.judge import Judged, judge
+from oddframe.judging.named import for_short
 from oddframe.judging.paper import PaperScore
 from oddframe.judging.protocol import Protocol
 from oddframe.metrics.pairs import difference
@@ -107,6 +108,7 @@ def _stated(
     detector: Detector, paper: PaperScore, protocol: Protocol, videos: Sequence[VideoScores]
 ) -> Protocol:
     """The protocol with how weights and alpha were chosen, and the frames that have no score."""
+    protocol = for_short(protocol, min(len(v.score) for v in videos))
     stated = paper.stated(protocol, detector.info.weights, detector.info.changed)
     # The floors have scores for more frames, and are judged on the same.
     usual = min(leading(v.score) for v in videos)

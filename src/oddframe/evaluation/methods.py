@@ -18,11 +18,10 @@ from oddframe.data import Dataset, frame_labels, label_source, manifest, manifes
 from oddframe.data.dataset import video_fps
 from oddframe.data.official import benchmark_of
 from oddframe.errors import ConfigError
-from oddframe.evaluation.evaluate import evaluate
+from oddframe.evaluation.evaluate import score_all
 from oddframe.evaluation.kept import ByVideo, Kept, Store
 from oddframe.evaluation.scored import available, floors_of, leading
 from oddframe.judging.floors import FLOORS, floor_scores
-from oddframe.judging.named import PROTOCOLS
 from oddframe.judging.paper import PaperScore
 from oddframe.judging.protocol import Protocol
 from oddframe.judging.score_files import NOT_STATED, Reading, foreign_scores
@@ -168,9 +167,7 @@ def _of_run(one: _Trained, store: Store, dataset: Dataset, tick: Tick, device: s
     if store.get(one.name, one.key) is None:
         # A floor's scores come with the first run: each frame is then decoded once for both.
         lacking = _lacking(store, dataset)
-        videos = evaluate(
-            load(one.run, device), dataset, _ANY, tick(one.name), lacking, regions=False
-        ).videos
+        videos = score_all(load(one.run, device), dataset, tick(one.name), lacking)
         given = Kept({v.name: v.score for v in videos}, {v.name: v.terms for v in videos})
         store.put(one.name, one.key, given)
         for floor in videos[0].floors if videos else ():
@@ -218,9 +215,6 @@ def _check_flow(run: Run) -> None:
             "`oddframe evaluate --flow FOLDER`, or `oddframe score --flow FOLDER` and compare the "
             "scores it writes (--scores)."
         )
-
-
-_ANY = [PROTOCOLS["deploy"]]
 
 
 def _floors(store: Store, dataset: Dataset, tick: Tick) -> list[Method]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from oddframe.data import Dataset, Video, check_lengths
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.masks import Masks
-from oddframe.errors import OddframeError, OddframeWarning
+from oddframe.errors import OddframeError, OddframeWarning, ProtocolError
 from oddframe.evaluation.places import Hits
 from oddframe.judging.floors import OF_SCENE, Floors
 from oddframe.runtime.detector import Detector
@@ -73,7 +73,7 @@ def score_video(
     video: Video,
     labels: NDArray[np.uint8],
     masks: Masks | None,
-    hits: Hits,
+    hits: Hits | None,
     tick: Callable[[], None],
     floors: Floors,
     flow: VideoFlow | None,
@@ -95,7 +95,7 @@ def score_video(
             for name, seen in found.items():
                 seen.append(seen[-1] if values is None else values[name])
             collector.add(score)
-            if masks is not None and score.heat is not None:
+            if hits is not None and masks is not None and score.heat is not None:
                 hits.add(video.name, frame.index, score.heat, masks[frame.index], score.alarm)
             tick()
     result = collector.result()
@@ -115,6 +115,31 @@ def score_video(
             for name, values in found.items()
         },
     )
+
+
+def leave_out(names: Sequence[str], of: int) -> bool:
+    """Warn of videos that have no score at all; False where there are none.
+
+    of: how many videos there are.
+
+    Raises:
+        ProtocolError: all of them.
+    """
+    if not names:
+        return False
+    said = f"{', '.join(names[:8])}{' …' * (len(names) > 8)}"
+    if len(names) == of:
+        raise ProtocolError(
+            f"None of the {of} test videos has any score ({said}): they are too short for the "
+            "history, or full of gaps. Give longer ones."
+        )
+    warnings.warn(
+        f"left out, {len(names)} of {of} test videos, which have no score at all (too short for "
+        f"the history, or full of gaps): {said}",
+        OddframeWarning,
+        stacklevel=3,
+    )
+    return True
 
 
 def holes(scores: Floats, first: int) -> NDArray[np.bool_]:

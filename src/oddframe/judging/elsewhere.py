@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from oddframe.data.label_readers import load_array
 from oddframe.errors import ProtocolError
 from oddframe.judging.judge import evaluate_arrays
-from oddframe.judging.named import for_missing
+from oddframe.judging.named import for_missing, for_short
 from oddframe.judging.protocol import Protocol
 from oddframe.judging.score_files import NOT_STATED, Foreign, Reading, named_alike, read_foreign
 from oddframe.metrics.events import EventScore, events_at
@@ -64,16 +64,10 @@ def evaluate_scores_files(
 
 
 def stated(protocol: Protocol, found: Foreign) -> Protocol:
-    """The protocol with the frames that these scores do not have.
-
-    Where a video is too short for what the protocol drops, only frames without a score are dropped
-    from all of them, and the text says so.
-    """
+    """The protocol with the frames that these scores do not have (`for_short`, `for_missing`)."""
     leading = max(_leading(s) for s in found.scores.values())
     shortest = min(s.size for s in found.scores.values())
-    if protocol.drop and protocol.drop + protocol.drop_end >= shortest:
-        note = f"not its first {protocol.drop}: a video has only {shortest} frames"
-        protocol = replace(protocol, drop=None, drop_end=0, note=note)
+    protocol = for_short(protocol, shortest)
     # A video without any score is no clip length: the rule then refuses it by name.
     return for_missing(protocol, leading if leading < shortest else 0, found.cut[1])
 

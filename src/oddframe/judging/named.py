@@ -95,6 +95,19 @@ def parse_protocols(text: str) -> list[Protocol]:
     return list(found)
 
 
+def for_short(protocol: Protocol, shortest: int) -> Protocol:
+    """The protocol for a test set whose shortest video has so many frames.
+
+    Where a protocol drops all of a video, only frames without a score are dropped from all videos,
+    and the text says so.
+    """
+    if not protocol.drop or protocol.drop + protocol.drop_end < shortest:
+        return protocol
+    said = f"not its first {protocol.drop}: a video has only {shortest} frames"
+    note = "; ".join(part for part in (protocol.note, said) if part)
+    return replace(protocol, drop=None, drop_end=0, note=note)
+
+
 def for_missing(protocol: Protocol, first: int, last: int) -> Protocol:
     """The protocol for a method that has no score for the first and last frames of every video.
 
