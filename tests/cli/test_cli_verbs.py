@@ -18,6 +18,7 @@ import pytest
 from stub_run import HISTORY
 
 from oddframe.cli import main
+from oddframe.cli.watch import Cameras, Telling, site_of
 from oddframe.errors import OddframeError
 from oddframe.judging.floors import FLOORS
 from oddframe.report.heat import strip_rows
@@ -91,6 +92,34 @@ def test_score_takes_a_folder_of_videos(oddframe_main, shared_run, make_video, t
     code, _, err = oddframe_main("score", shared_run, tmp_path / "day", "--out", tmp_path / "o")
     assert (code, err) == (0, "")
     assert left(tmp_path / "o") == ["10.csv", "10.events.json", "9.csv", "9.events.json"]
+
+
+@pytest.mark.parametrize(
+    ("stems", "wanted"),
+    [
+        ("gate-2 gate", "gate-2 gate"),
+        ("gate gate", "gate gate-2"),
+        ("gate gate gate-2", "gate gate-3 gate-2"),
+        ("gate gate-2 gate", "gate gate-2 gate-3"),
+    ],
+)
+def test_every_source_that_is_watched_has_a_name_of_its_own(tmp_path, stems, wanted):
+    sources = [f"{i}/{stem}.mp4" for i, stem in enumerate(stems.split())]
+    telling = Telling(tmp_path, [], "text")
+    site = site_of(tmp_path, sources, Cameras([], False, []), telling)
+    assert {name: c.source for name, c in site.cameras.items()} == dict(
+        zip(wanted.split(), sources, strict=True)
+    )
+
+
+def test_a_sink_of_the_command_line_takes_passwords_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("BROKER", "hunter2")
+    sinks = ["{kind: mqtt, user: '${BROKER}', client_id: 'a-${BROKER}'}"]
+    site = site_of(tmp_path, ["0"], Cameras([], False, []), Telling(tmp_path, sinks, "text"))
+    assert site.sinks[1] == {"kind": "mqtt", "user": "hunter2", "client_id": "a-hunter2"}
+    monkeypatch.delenv("BROKER")
+    with pytest.raises(OddframeError, match=r"--sink names \$\{BROKER\}, which isn't set"):
+        site_of(tmp_path, ["0"], Cameras([], False, []), Telling(tmp_path, sinks, "text"))
 
 
 @pytest.mark.parametrize(

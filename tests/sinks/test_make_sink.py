@@ -123,19 +123,20 @@ def test_a_pin_without_quotes_is_text():
 
 
 def test_secrets_come_from_the_environment_or_a_file(tmp_path, monkeypatch):
-    from oddframe.sinks.secrets import opened
+    from oddframe.sinks.secrets import filled, opened
 
     file = tmp_path / "secret"
     file.write_text(f"{SECRET}\n")
     config = sink_config({"kind": "mqtt", "password_file": file})
     assert opened(config.password, config.password_file, "password") == SECRET
 
-    monkeypatch.setenv("ODDFRAME_TEST_SECRET", SECRET)
-    config = sink_config({"kind": "mqtt", "password": "a-${ODDFRAME_TEST_SECRET}-b"})
-    assert opened(config.password, None, "password") == f"a-{SECRET}-b"
+    wrote = {"kind": "mqtt", "password": "a-${ODDFRAME_TEST_SECRET}-b"}
+    monkeypatch.setenv("ODDFRAME_TEST_SECRET", "${x}")  # nothing is put into what was put in
+    config = sink_config(filled(wrote, "site.yaml"))
+    assert opened(config.password, None, "password") == "a-${x}-b"
 
     monkeypatch.delenv("ODDFRAME_TEST_SECRET")
-    with pytest.raises(ConfigError, match="ODDFRAME_TEST_SECRET, which isn't set"):
-        make_sink({"kind": "mqtt", "password": "${ODDFRAME_TEST_SECRET}"})
+    with pytest.raises(ConfigError, match=r"site.yaml names \$\{ODDFRAME_TEST_SECRET\}, which isn't"):
+        filled(wrote, "site.yaml")
     with pytest.raises(ConfigError, match=r"password_file .* cannot be read: No such file"):
         make_sink({"kind": "mqtt", "password_file": tmp_path / "none"})

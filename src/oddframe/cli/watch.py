@@ -147,6 +147,7 @@ def _sink(text: str) -> dict[str, Any]:
     import yaml
 
     from oddframe.errors import ConfigError
+    from oddframe.sinks.secrets import filled
 
     try:
         found = yaml.safe_load(text)
@@ -156,13 +157,17 @@ def _sink(text: str) -> dict[str, Any]:
         raise ConfigError(
             "--sink expects settings in braces, as '{kind: webhook, url: \"https://…\"}'."
         )
-    return found
+    values: dict[str, Any] = filled(found, "--sink")
+    return values
 
 
 def _apart(names: Sequence[str]) -> list[str]:
-    """Names that occur twice with a number behind."""
+    """Names that occur twice with a number behind, the first that no other has."""
     found: list[str] = []
     for name in names:
-        same = [n for n in found if n == name or re.fullmatch(re.escape(name) + r"-\d+", n)]
-        found.append(f"{name}-{len(same) + 1}" if same else name)
+        own, n = name, 1
+        while own in found or (n > 1 and own in names):
+            n += 1
+            own = f"{name}-{n}"
+        found.append(own)
     return found

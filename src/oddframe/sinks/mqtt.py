@@ -34,7 +34,7 @@ from oddframe.sinks.base import Message, Sink, SinkConfig
 from oddframe.sinks.broker import Address, Broker, Say
 from oddframe.sinks.homeassistant import EVENT_TYPE, discovery
 from oddframe.sinks.http import trust
-from oddframe.sinks.secrets import Secret, opened, put_in
+from oddframe.sinks.secrets import Secret, opened
 from oddframe.sinks.shape import shape
 from oddframe.sinks.topics import Topics
 from oddframe.sinks.words import as_json, reasons, sentence
@@ -52,7 +52,7 @@ class MqttConfig(SinkConfig):
     """0: 1883, or 8883 with TLS."""
     user: str = ""
     password: Secret = SecretStr("")
-    """For `user`; `${NAME}` is put in from the environment."""
+    """For `user`."""
     password_file: Path | None = None
     """A file that holds it instead."""
     tls: bool = False
@@ -113,7 +113,7 @@ class Mqtt(Sink):
             config.host,
             config.port or (8883 if config.tls else 1883),
             config.client_id or f"oddframe-{secrets.token_hex(3)}",
-            put_in(config.user, "user"),
+            config.user,
             opened(config.password, config.password_file, "password"),
             trust(config.ca_file) if config.tls else None,
         )

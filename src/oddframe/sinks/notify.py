@@ -16,7 +16,7 @@ from pydantic import Field
 
 from oddframe.errors import ConfigError
 from oddframe.sinks.base import Later, Message, Refused, Sink, SinkConfig
-from oddframe.sinks.secrets import Secret, put_in
+from oddframe.sinks.secrets import Secret, filled
 from oddframe.sinks.words import sentence, title
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Notify(Sink):
 
 
 def _addresses(config: NotifyConfig) -> list[str]:
-    found = [put_in(url.get_secret_value(), "urls") for url in config.urls]
+    found = [url.get_secret_value() for url in config.urls]
     if config.urls_file is not None:
         try:
             lines = config.urls_file.read_text("utf-8").splitlines()
@@ -113,5 +113,5 @@ def _addresses(config: NotifyConfig) -> list[str]:
             why = getattr(error, "strerror", None) or "it isn't text"
             raise ConfigError(f"urls_file {config.urls_file} cannot be read: {why}.") from None
         stripped = (line.strip() for line in lines)
-        found += [put_in(line, "urls_file") for line in stripped if line and line[0] != "#"]
+        found += [filled(line, "urls_file") for line in stripped if line and line[0] != "#"]
     return found

@@ -2,7 +2,7 @@
 
 A field of type `Secret` has a sibling `<field>_file`; one of the two is given:
 
-    password: ${BROKER_PASSWORD}          # put in when the sink is made
+    password: ${BROKER_PASSWORD}          # put in by `filled`, as what a person wrote is read
     password_file: /etc/oddframe/broker   # its content, without the line end
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from pydantic import BeforeValidator, SecretStr
 
 from oddframe.errors import ConfigError
 
-_ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def _as_text(value: Any) -> Any:
@@ -30,18 +31,18 @@ def _as_text(value: Any) -> Any:
 
 
 Secret = Annotated[SecretStr, BeforeValidator(_as_text)]
-"""Text that is shown as ********** wherever its configuration is; `${NAME}` in it is put in."""
+"""Text that is shown as ********** wherever its configuration is."""
 
 
 def opened(value: SecretStr, file: Path | None, field: str) -> str:
     """The secret itself, "" where none is given; `field` names it in messages.
 
     Raises:
-        ConfigError: both are given, an environment variable isn't set, or the file can't be read.
+        ConfigError: both are given, or the file can't be read.
     """
     text = value.get_secret_value()
     if file is None:
-        return put_in(text, field)
+        return text
     if text:
         raise ConfigError(f"Give {field} or {field}_file, not both.")
     try:
@@ -51,19 +52,28 @@ def opened(value: SecretStr, file: Path | None, field: str) -> str:
         raise ConfigError(f"{field}_file {file} cannot be read: {why}.") from None
 
 
-def put_in(text: str, field: str) -> str:
-    """A text with `${NAME}` replaced by the environment.
+def filled(values: Any, where: str) -> Any:
+    """What a person wrote, with every `${NAME}` replaced by what the environment says: once, so
+    that a password may hold what looks like a name.
+
+    values: mappings and lists of whatever YAML holds, or a text; `where` names them in messages.
 
     Raises:
-        ConfigError: such a variable isn't set.
+        ConfigError: a variable that isn't set.
     """
+    if isinstance(values, Mapping):
+        return {key: filled(value, where) for key, value in values.items()}
+    if isinstance(values, list):
+        return [filled(value, where) for value in values]
+    if not isinstance(values, str):
+        return values
 
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
+    def said(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if found is None:
             raise ConfigError(
-                f"{field} names the environment variable {found[1]}, which isn't set: set it where "
-                f"oddframe is started, or give {field}_file."
+                f"{where} names ${{{match[1]}}}, which isn't set: set it where oddframe is started."
             )
-        return os.environ[found[1]]
+        return found
 
-    return _ENV.sub(value, text)
+    return _VARIABLE.sub(said, values)

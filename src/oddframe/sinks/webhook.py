@@ -31,7 +31,7 @@ from pydantic import Field, SecretStr
 from oddframe.errors import ConfigError
 from oddframe.sinks.base import Message, Sink, SinkConfig
 from oddframe.sinks.http import Server, header
-from oddframe.sinks.secrets import Secret, opened, put_in
+from oddframe.sinks.secrets import Secret, opened
 from oddframe.sinks.words import as_json, iso
 
 TOPIC = "tns1:RuleEngine/oddframe/Anomaly"
@@ -76,8 +76,8 @@ class Webhook(Sink):
         self._secret = opened(config.secret, config.secret_file, "secret")
         self._picture = config.picture
         self._headers = {
-            header(name, name): header(name, put_in(v.get_secret_value(), f"headers.{name}"))
-            for name, v in config.headers.items()
+            header(name, name): header(name, value.get_secret_value())
+            for name, value in config.headers.items()
         }
 
     def send(self, message: Message) -> None:

@@ -14,7 +14,6 @@ environment, or in files that a key ending in `_file` names.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ from oddframe.events.schedule import Schedule
 from oddframe.events.store.keep import KeepConfig
 from oddframe.events.zones import Mask, Zone
 from oddframe.runtime.watch.settings import ReadConfig
-from oddframe.sinks.secrets import Secret
+from oddframe.sinks.secrets import Secret, filled
 from oddframe.sources.urls import is_address
 
 CAMERA = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -40,7 +39,6 @@ TOKEN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 TOKEN_HASH = re.compile(r"sha256:[0-9a-fA-F]{64}")
 RESERVED = frozenset({"here", "token"})
 """Who asks without a token, and who asks with `web.token`."""
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class StoreConfig(KeepConfig):
@@ -210,28 +208,6 @@ def load_site(path: Path) -> SiteConfig:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path} holds no keys: expected at least `cameras:`.")
     return SiteConfig.read(filled(values, str(path))).within(path.resolve().parent)
-
-
-def filled(values: Any, where: str) -> Any:
-    """Values with `${NAME}` replaced by what the environment says.
-
-    Raises:
-        ConfigError: a variable that is not set.
-    """
-    if isinstance(values, Mapping):
-        return {key: filled(value, where) for key, value in values.items()}
-    if isinstance(values, list):
-        return [filled(value, where) for value in values]
-    if not isinstance(values, str):
-        return values
-
-    def said(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1])
-        if found is None:
-            raise ConfigError(f"{where} names ${{{match[1]}}}, which is not set: export it.")
-        return found
-
-    return _VARIABLE.sub(said, values)
 
 
 def _with(shared: Mapping[str, Any], camera: Any) -> Any:
