@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from oddframe.errors import SourceError
+from oddframe.errors import ConfigError, SourceError
 from oddframe.sources import natural_key, open_source
 
 
@@ -121,6 +121,12 @@ def test_a_stretch_of_a_folder(make_frames, tmp_path):
     assert (got[0].image == list(source)[12].image).all()
     assert source.length_s == 2.0
     assert not list(source.frames_from(5))
+
+
+@pytest.mark.parametrize("fps", [0, -5, 5000, float("nan")])
+def test_a_rate_that_is_none_is_refused(make_frames, tmp_path, fps):
+    with pytest.raises(ConfigError, match=r"--fps .*above 0 and at most 1000 .* found"):
+        open_source(make_frames(tmp_path / "f"), fps=fps)
 
 
 @pytest.mark.parametrize(("fps", "rate"), [(None, 25.0), (8, 8.0)])

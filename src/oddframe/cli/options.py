@@ -80,7 +80,7 @@ class ReadAs:
     """How videos are read."""
 
     fps: float | None = typer.Option(
-        None, "--fps", help="Frames per second of folders of frames, which cannot say it."
+        None, "--fps", help="Frames per second of folders of frames, which cannot say it: up to 1000."
     )
     allow_short: bool = typer.Option(
         False, "--allow-short", help="Accept video files that are cut short."

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from oddframe.errors import SourceError
+from oddframe.errors import ConfigError, SourceError
 from oddframe.sources.array import SUFFIX, ArrayFile
 from oddframe.sources.base import (
     IMAGE_SUFFIXES,
@@ -49,8 +49,8 @@ class Reading:
     """How sources are read."""
 
     fps: float | None = None
-    """Rate of a frame folder, which cannot say it itself (25.0 otherwise). Ignored for the other
-    kinds, which do say it."""
+    """Rate of a frame folder, or of a frame array without one, which cannot say it itself (25.0
+    otherwise). Ignored for the other kinds, which do say it."""
     allow_short: bool = False
     """Accept a video file that is cut short."""
     timeout_s: float = 10.0
@@ -61,6 +61,13 @@ class Reading:
     """Of a `connection`: limit for every read, by default `timeout_s`."""
     transport: Literal["tcp", "udp"] = "tcp"
     """Of a `connection` by RTSP. By UDP a lost packet is a broken picture."""
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise ConfigError(
+                f"--fps (fps=) must be above 0 and at most 1000 frames per second, found "
+                f"{self.fps:g}."
+            )
 
 
 DEFAULT = Reading()
@@ -143,6 +150,7 @@ def open_source(
         timeout_s: a camera or stream that says nothing for so long is an error.
 
     Raises:
+        ConfigError: fps is not above 0 and at most 1000.
         SourceError: nothing there, not a video, not answering; while iterating also for a file
             that is cut short, for frame folders with frames of two sizes, and for live sources
             that end or fall silent.

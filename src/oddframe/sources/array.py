@@ -59,7 +59,7 @@ class ArrayFile(Source):
             )
         self._data: NDArray[np.uint8] = frames
         known = _rate(path, frames.offset + frames.size) or fps
-        rate = DEFAULT_FPS if known is None else valid_fps(known)
+        rate = DEFAULT_FPS if known is None else known
         info = SourceInfo(path.stem, shape[2], shape[1], rate, shape[0], assumed=known is None)
         super().__init__(info)
 

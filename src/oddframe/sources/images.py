@@ -30,7 +30,7 @@ from oddframe.sources.depth import (
     to_8_bits,
 )
 from oddframe.sources.names import entries, is_file, is_junk
-from oddframe.sources.stamps import DEFAULT_FPS, valid_fps
+from oddframe.sources.stamps import DEFAULT_FPS
 from oddframe.sources.table import Place, Table
 from oddframe.types import Frame, Image, SourceInfo
 
@@ -107,7 +107,7 @@ class ImageFolder(Source):
         if deep and used is not None:
             say_outside(folder.name, deep_samples(self._paths), used)
         height, width = read_image(self._paths[0]).shape[:2]
-        rate = DEFAULT_FPS if fps is None else valid_fps(fps)
+        rate = DEFAULT_FPS if fps is None else fps
         info = SourceInfo(folder.name, width, height, rate, len(self._paths), assumed=fps is None)
         super().__init__(info)
 

@@ -31,7 +31,7 @@ class ReadConfig(Config):
     times, since many cameras lock out who tries again and again."""
     pause_s: float = Field(1.0, gt=0)
     """Seconds between two frames that are scored, above which the history is given up."""
-    fps: float | None = Field(None, gt=0)
+    fps: float | None = Field(None, gt=0, le=1000)
     """Rate of a folder of frames, which cannot say it itself."""
 
 
