@@ -11,6 +11,7 @@ import pytest
 from encoded import encode, number_of
 from oddframe.data import open_dataset
 from oddframe.errors import OddframeError, SourceError
+from oddframe.pictures import Plain
 from oddframe.runs import load_run
 from oddframe.sources import live, open_source
 from oddframe.sources.urls import safe, shown
@@ -279,3 +280,45 @@ def test_a_camera_that_blocks_does_not_block_its_consumer(monkeypatch):
     monkeypatch.setattr(live.cv2, "VideoCapture", lambda *_: FakeCapture(5, blocks=True))
     with open_source(0, timeout_s=0.5) as source:
         assert until_it_ends(source, r"within 0\.5 s")
+
+
+# ---- sources that end
+
+
+class Slow(live.LiveSource):
+    """A camera with a picture every 20 ms, the first one after a while."""
+
+    def __init__(self, first_s, timeout_s, known):
+        """known: a list that it enters itself into, whether it opens or not."""
+        self.first_s, self.taken, self.over = first_s, 0, threading.Event()
+        known.append(self)
+        super().__init__("slow", timeout_s)
+
+    def _pictures(self):
+        time.sleep(self.first_s)
+        try:
+            while self.taken < 200:
+                self.taken += 1
+                yield Plain(np.full((8, 8, 3), self.taken, np.uint8)), 0.02 * self.taken, False
+                time.sleep(0.02)
+            time.sleep(0.3)
+        finally:
+            self.over.set()
+
+    def _rate(self):
+        return 50.0
+
+
+def test_a_source_that_does_not_open_lets_go_of_its_camera():
+    known = []
+    with pytest.raises(SourceError, match=r"gave no picture within 0\.05 s"):
+        Slow(first_s=0.15, timeout_s=0.05, known=known)
+    assert known[0].over.wait(2)
+    assert known[0].taken == 1
+
+
+def test_closing_while_somebody_waits_ends_the_iteration():
+    source = Slow(first_s=0.0, timeout_s=5, known=[])
+    source.taken = 10**6  # no more pictures for .3 s
+    threading.Timer(0.05, source.close).start()
+    assert len(list(source)) <= 2

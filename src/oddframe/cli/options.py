@@ -80,8 +80,9 @@ class ReadAs:
     """How videos are read."""
 
     fps: float | None = typer.Option(
-        None, "--fps", help="Frames per second of folders of frames, which cannot say it: up to 1000."
-    )
+        None, "--fps",
+        help="Frames per second of folders of frames, which cannot say it: up to 1000.",
+    )  # fmt: skip
     allow_short: bool = typer.Option(
         False, "--allow-short", help="Accept video files that are cut short."
     )

@@ -71,11 +71,15 @@ class LiveSource(Source):
         # A daemon: a driver or server that never answers must not keep the program from ending.
         self._thread = threading.Thread(target=self._read, name="oddframe-live", daemon=True)
         self._thread.start()
-        with self._news:
-            first = self._wait()
-            self._newest = first  # it is still to be given
-        height, width = first.image.shape[:2]
-        super().__init__(SourceInfo(name, width, height, self._rate(), None))
+        try:
+            with self._news:
+                first = self._wait()
+                self._newest = first  # it is still to be given
+            height, width = first.image.shape[:2]
+            super().__init__(SourceInfo(name, width, height, self._rate(), None))
+        except BaseException:
+            self._stopped = True  # nobody has anything to close: the connection would stay
+            raise
 
     @abstractmethod
     def _pictures(self) -> Iterator[Seen]:
@@ -128,9 +132,14 @@ class LiveSource(Source):
 
     def _frames(self) -> Iterator[Frame]:
         while not self._closed:
-            with self._news:
-                frame = self._wait()
-                self._given = frame.index
+            try:
+                with self._news:
+                    frame = self._wait()
+                    self._given = frame.index
+            except SourceError:
+                if self._closed:  # from another thread, while this one waited
+                    return
+                raise
             yield frame
 
     def close(self) -> None:
