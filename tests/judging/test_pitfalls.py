@@ -100,6 +100,18 @@ def test_04_all_frames_can_be_judged_with_the_missing_ones_filled():
     assert "first 5 frames and last 2 frames of every video filled" in filled.text
 
 
+def test_04_frames_without_a_score_inside_a_video_are_filled_with_the_nearest_too():
+    values = np.arange(12.0)
+    values[[0, 4, 5, 6, 7]] = np.nan
+    labels = {"1": np.arange(12) % 2}
+    filled = judge({"1": values}, labels, Protocol("x", drop=1, fill=True, holes=True))
+    np.testing.assert_array_equal(filled.scores[0], [1, 1, 2, 3, 3, 3, 8, 8, 8, 9, 10, 11])
+    assert "left out" not in filled.text
+    assert "4 frames without a score filled with the nearest score (behind gaps" in filled.text
+    jigsaw = replace(PROTOCOLS["jigsaw"], drop=1, drop_end=0, holes=True)
+    assert np.isfinite(judge({"1": values}, labels, jigsaw).scores[0]).all()
+
+
 def test_05_one_class_videos_have_no_auc_and_are_not_padded_to_have_one():
     scores, labels = made()
     labels["2"][:] = 1

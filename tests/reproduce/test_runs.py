@@ -113,6 +113,16 @@ def test_a_variant_is_the_same_run_with_another_weight(made):
         (kept,) = found["variants"][row]["rows"]
         assert kept["auc"] == pytest.approx(judged.wins.auc, abs=1e-9)
     assert found["variants"]["alpha0"]["rows"] != found["variants"]["alpha1"]["rows"]
+    # A pause in the footage costs a variant the frames that it costs the rows of the run.
+    before = found["variants"]["alpha0"]["rows"][0]
+    terms = {name: x.copy() for name, x in videos[0].terms.items()}
+    for x in (*terms.values(), score := videos[0].score.copy()):
+        x[20:24] = np.nan
+    paused = [replace(videos[0], score=score, terms=terms), *videos[1:]]
+    kept = one._variant(job, load(run), job.variants[0], open_dataset(root / "UCSDped2"), paused)
+    (row,) = kept["rows"]
+    assert row["frames"] == before["frames"] - 4
+    assert "averaged over training" in row["protocol_text"]
 
 
 @pytest.mark.parametrize(

@@ -227,8 +227,7 @@ def judge(
                 )
         check_finite(values[at], f"scores of video '{name}'", first_frame=start)
         if protocol.fill:
-            values = np.pad(values[start:stop], (start, values.size - stop), mode="edge")
-            kept.append(values)
+            kept.append(values[_nearest(at, y.size)])
             truth.append(y)
             frames.append(np.arange(y.size))
         else:
@@ -238,7 +237,8 @@ def judge(
         dropped.append(start + y.size - stop)
     gone = _dropped_text(protocol, dropped)
     if left_out:
-        gone += f"; {left_out} frames without a score left out (behind gaps, or too early)"
+        what = "dropped" if protocol.fill else "left out"  # `words` says what became of the former
+        gone += f"; {left_out} frames without a score {what} (behind gaps, or too early)"
     text = protocol.words(gone, _averaged_text(protocol, truth))
     return Judged(
         protocol,
@@ -263,6 +263,15 @@ def _bounds(values: Array, protocol: Protocol, name: str) -> tuple[int, int]:
             "is left to evaluate. Leave the video out, or drop fewer frames."
         )
     return start, stop
+
+
+def _nearest(at: NDArray[np.intp], frames: int) -> NDArray[np.intp]:
+    """Per frame (n,) that of `at` (rising) which is nearest; of two the earlier."""
+    every = np.arange(frames)
+    after = np.minimum(np.searchsorted(at, every), at.size - 1)
+    before = np.maximum(after - 1, 0)
+    earlier = np.abs(every - at[before]) <= np.abs(at[after] - every)
+    return at[np.where(earlier, before, after)]
 
 
 def _post(videos: list[Array], protocol: Protocol, train: ArrayLike | None) -> list[Array]:

@@ -35,7 +35,7 @@ from oddframe.evaluation.judged import JudgedMethod, judge_methods
 from oddframe.evaluation.memories import watching
 from oddframe.evaluation.scored import VideoScores
 from oddframe.judging.floors import BEST
-from oddframe.judging.judge import Judged, judge, row_of
+from oddframe.judging.judge import Judged, row_of
 from oddframe.judging.named import PROTOCOLS
 from oddframe.judging.paper import PaperScore
 from oddframe.metrics.pairs import Wins
@@ -173,42 +173,37 @@ def _variant(
     job: Job, detector: Detector, variant: Variant, dataset: Dataset, videos: Sequence[VideoScores]
 ) -> dict[str, Any]:
     """Another score of the same trained model: its row and pairs. Under `deploy` where a setting
-    of the causal score is another, else under the papers' protocol."""
+    of the causal score is another, else under the papers' protocol; on the frames of the main rows.
+    """
     chosen = configs(
         job.model, [*job.settings, *variant.settings], ablation=variant.ablation, how=job.recipe
     )
-    if any(s.partition("=")[0].strip() in CAUSAL for s in variant.settings):
-        return _causal(detector, variant, chosen.score, dataset, videos)
-    with torch.device("meta"):  # a score needs no weights
-        net = build(job.model, chosen.model)
     labels = {v.name: v.labels for v in videos}
-    frames = {name: len(y) for name, y in labels.items()}
-    paper = PaperScore(net, job.model, chosen.score, benchmark_of(dataset, frames))
-    protocol, source = paper.applied(PROTOCOLS["paper"]), label_source(dataset, labels)
-    scores = paper.scores({v.name: v.terms for v in videos}, frames, protocol)
-    return _told(variant, "paper", judge(scores, labels, protocol, source))
-
-
-def _causal(
-    detector: Detector, variant: Variant, config: ScoreConfig, dataset: Dataset,
-    videos: Sequence[VideoScores],
-) -> dict[str, Any]:  # fmt: skip
-    fps = {video.name: video_fps(video) for video in dataset.test if config.lag_s}
-    again = [
-        replace(v, score=score_again(v.terms, config, fps.get(v.name))) if v.terms else v
-        for v in videos
-    ]
-    labels = {v.name: v.labels for v in again}
-    paper = detector.paper_of(benchmark_of(dataset, {v.name: len(v.labels) for v in again}))
+    data = benchmark_of(dataset, {name: len(y) for name, y in labels.items()})
+    if any(s.partition("=")[0].strip() in CAUSAL for s in variant.settings):
+        protocol, paper = "deploy", detector.paper_of(data)
+        videos = _again(videos, chosen.score, dataset)
+    else:
+        with torch.device("meta"):  # a score needs no weights
+            net = build(job.model, chosen.model)
+        protocol, paper = "paper", PaperScore(net, job.model, chosen.score, data)
     source = label_source(dataset, labels)
-    found = judge_methods(detector, paper, again, [PROTOCOLS["deploy"]], source)
-    return _told(variant, "deploy", _under("deploy", found)[detector.info.model])
-
-
-def _told(variant: Variant, protocol: str, judged: Judged) -> dict[str, Any]:
+    found = judge_methods(detector, paper, videos, [PROTOCOLS[protocol]], source)
+    judged = _under(protocol, found)[paper.name]
     wins = judged.wins
     pairs = {protocol: {**_counts(wins), "wins": wins.wins.tolist()}}
     return {"rows": [row_of(variant.row, judged)], "pairs": pairs}
+
+
+def _again(
+    videos: Sequence[VideoScores], config: ScoreConfig, dataset: Dataset
+) -> list[VideoScores]:
+    """The videos with the causal score of other settings."""
+    fps = {video.name: video_fps(video) for video in dataset.test if config.lag_s}
+    return [
+        replace(v, score=score_again(v.terms, config, fps.get(v.name))) if v.terms else v
+        for v in videos
+    ]
 
 
 # ---- the process
