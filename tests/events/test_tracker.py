@@ -16,6 +16,7 @@ from oddframe.events.event import Box, Event, new_id
 from oddframe.events.rules import Rules
 from oddframe.events.schedule import Schedule
 from oddframe.events.tracker import Moment, Tracker, events_of
+from oddframe.events.where import MOST
 from oddframe.events.zones import Zone
 
 T0 = 1_789_000_000.0
@@ -282,6 +283,15 @@ def test_what_is_loud_outside_a_zone_does_not_count_for_it():
     assert (start.severity, start.zones) == ("detection", ("right",))  # 3.0 x 2.7 / 9 = 0.9
     (start,) = tracker(Rules(), (RIGHT,)).take(moment(0, 3.4, heat))
     assert start.severity == "alert"
+
+
+def test_what_is_in_a_zone_counts_however_much_is_hot_outside():
+    heat = spot(20, 90, heat=4.9, size=128)  # somebody at the gate
+    for row in range(5):  # headlights in the rain
+        heat[25 * row : 25 * row + 20, 4:24] = 5.0
+    (start,) = tracker(Rules(), (RIGHT,)).take(moment(0, 2.5, heat))
+    assert (start.severity, start.zones) == ("alert", ("right",))
+    assert len(start.boxes) == MOST
 
 
 def test_zones_at_odds_with_the_rules_are_refused():

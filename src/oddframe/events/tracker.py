@@ -23,7 +23,7 @@ from oddframe.errors import ConfigError
 from oddframe.events.event import Ended, Event, State, new_id
 from oddframe.events.rules import Rules
 from oddframe.events.schedule import Schedule
-from oddframe.events.where import Place, places
+from oddframe.events.where import MOST, Place, largest, places
 from oddframe.events.why import reasons
 from oddframe.events.zones import Zone, check, severity
 from oddframe.types import Map
@@ -191,10 +191,12 @@ class Tracker:
         found: tuple[Place, ...] = ()
         if moment.heat is not None and (self.zones or level > event.peak_level):
             floor = self.rules.keep_level * moment.threshold
-            found = places(moment.heat, floor, moment.width, moment.height)
+            # Of all there are: what is in a zone may be small beside what is outside.
+            most = None if self.zones else MOST
+            found = places(moment.heat, floor, moment.width, moment.height, most)
         here = self._here(moment, found)
         if level > event.peak_level:
-            event = self._peak(case, moment, found)
+            event = self._peak(case, moment, largest(found))
         if here.keys() - set(event.zones):
             names = (z.name for z in self.zones if z.name in here or z.name in event.zones)
             event = replace(event, zones=tuple(names))
@@ -208,12 +210,12 @@ class Tracker:
         """The zones touched, and the level there: the frame's at its hottest place, elsewhere so
         much lower as it is less hot. Else whatever is loud outside a zone would count for it."""
         here = dict[str, float]()
+        hottest_first = sorted(found, key=lambda place: -place.share)
         for zone in self.zones:
-            shares = [
-                p.share for p in found if zone.overlaps(p.box, moment.width, moment.height)
-            ]  # fmt: skip
-            if shares:
-                here[zone.name] = moment.level * max(shares)
+            for place in hottest_first:
+                if zone.overlaps(place.box, moment.width, moment.height):
+                    here[zone.name] = moment.level * place.share
+                    break
         return here
 
     def _peak(self, case: _Case, moment: Moment, found: Sequence[Place]) -> Event:

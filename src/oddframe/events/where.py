@@ -48,7 +48,7 @@ def boxes(
 
 
 def places(
-    heat: Map, floor: float, width: int, height: int, most: int = MOST
+    heat: Map, floor: float, width: int, height: int, most: int | None = MOST
 ) -> tuple[Place, ...]:  # fmt: skip
     """Connected places where the heat is at or above a floor, largest box first.
 
@@ -63,7 +63,7 @@ def places(
         floor: in units of the heat.
         width: of the source's picture in pixels, as `height`: what boxes count in.
         height: see `width`.
-        most: how many at most; at least 1.
+        most: how many at most, see `largest`; None: all.
 
     Returns:
         None at all only of a map without a finite value.
@@ -89,14 +89,20 @@ def places(
     if not below:
         least = SPECK * heat.size
         least = least if sizes[1:].max() >= least else 0
-        others = [i for i in range(1, len(stats)) if i != hottest and sizes[i] >= least]
-        others.sort(key=lambda i: -_cells(stats[i]))
-        kept += others[: most - 1]
+        kept = [i for i in range(1, len(stats)) if i == hottest or sizes[i] >= least]
     kept.sort(key=lambda i: -_cells(stats[i]))
-    return tuple(
-        Place(_box(stats[i], heat.shape, width, height), _share(heat, labels == i, top))
+    found = [
+        Place(_box(stats[i], heat.shape, width, height), _share(heat, labels, stats[i], i, top))
         for i in kept
-    )
+    ]
+    return tuple(found) if most is None else largest(found, most)
+
+
+def largest(found: Sequence[Place], most: int = MOST) -> tuple[Place, ...]:
+    """Of places, largest first, so many at most, at least 1: the hottest, and the largest others."""
+    hottest = max(found, key=lambda p: p.share, default=None)
+    others = [p for p in found if p is not hottest][: most - 1]
+    return tuple(p for p in found if p is hottest or p in others)
 
 
 def outlined(image: Image, found: Sequence[Box], width: int, height: int) -> Image:
@@ -134,9 +140,13 @@ def _cells(stat: np.ndarray) -> int:
     return int(stat[cv2.CC_STAT_WIDTH]) * int(stat[cv2.CC_STAT_HEIGHT])
 
 
-def _share(heat: Map, own: np.ndarray, top: float) -> float:
-    """1 of the hottest; where all is cold there is no other."""
-    return max(0.0, float(heat[own].max()) / top) if top > 0 else 1.0
+def _share(heat: Map, labels: np.ndarray, stat: np.ndarray, label: int, top: float) -> float:
+    """Of a place: 1 of the hottest; where all is cold there is no other."""
+    if top <= 0:
+        return 1.0
+    x, y, w, h = (int(v) for v in stat[:4])
+    at = (slice(y, y + h), slice(x, x + w))
+    return max(0.0, float(heat[at][labels[at] == label].max()) / top)
 
 
 def _box(stat: np.ndarray, shape: tuple[int, ...], width: int, height: int) -> Box:
