@@ -15,7 +15,7 @@ PACKAGE = REPO / "src" / "oddframe"
 LAYERS = [
     {"pictures"},
     {"types", "errors", "process"},
-    {"config", "device"},
+    {"config", "device", "atomic"},
     {"ops"},
     {"models", "losses"},
     {"sources", "data"},

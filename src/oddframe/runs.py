@@ -7,20 +7,25 @@
     RUN/selftest.png        made anomalies, and how often they are seen
     RUN/resume/             what `fit --resume` needs; safe to delete
 
-Every file is written under a temporary name and renamed, so a RUN is never half-written.
+Every file is written under a temporary name and renamed once all are whole, and the card knows the
+others by their digest: a RUN is never half-written, nor of two trainings without a word.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from oddframe.atomic import as_json, write_together
+from oddframe.atomic import write_atomic as write_atomic
+from oddframe.atomic import write_json as write_json
 from oddframe.errors import ConfigError, RunError
 from oddframe.models import build, default_config, score_settings
 from oddframe.scoring.fuse import FUSING
@@ -168,7 +173,7 @@ class Run:
         """Build the model and load its weights.
 
         Raises:
-            RunError: the weights are absent, damaged, or of another configuration.
+            RunError: the weights are absent, damaged, or of another configuration or training.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -176,7 +181,8 @@ class Run:
         model = build(self.name, self.model_config)
         try:
             # Read here: safetensors opens no file whose name is not UTF-8.
-            model.load_state_dict(load((self.path / WEIGHTS).read_bytes()))
+            weights = (self.path / WEIGHTS).read_bytes()
+            model.load_state_dict(load(weights))
         except OSError as error:
             raise RunError(
                 f"{self.path / WEIGHTS} cannot be read: {error.strerror or error}. Give this user "
@@ -187,24 +193,51 @@ class Run:
                 f"{self.path / WEIGHTS} does not hold the weights of this {self.name}: "
                 f"{str(error).splitlines()[0]} Fit the run again, or copy the whole folder anew."
             ) from None
+        self._check_part(WEIGHTS, weights)
         return model.eval()
 
     def usual(self) -> Usual | None:
         """What is usual in the scene; None of RUNs that were made without.
 
         Raises:
-            RunError: absent or damaged.
+            RunError: absent, damaged, or of another training.
         """
         if "way" not in self.scene:
             return None
         from oddframe.scoring.usual import Usual
 
         try:
-            return Usual.from_bytes((self.path / USUAL).read_bytes())
+            known = (self.path / USUAL).read_bytes()
+            found = Usual.from_bytes(known)
         except (OSError, ValueError) as error:
             raise RunError(
                 f"{self.path / USUAL} cannot be read: {error}. Copy the whole RUN folder anew."
             ) from None
+        self._check_part(USUAL, known)
+        return found
+
+    @property
+    def whole(self) -> bool:
+        """Whether all files are of the training that the card is of; RUNs of before do not say."""
+        try:
+            for name in self.card.get("parts", ()):
+                self._check_part(name, (self.path / name).read_bytes())
+        except (OSError, RunError):
+            return False
+        return True
+
+    def _check_part(self, name: str, data: bytes) -> None:
+        """Refuse a file that is not the one that the card was written with."""
+        if self.card.get("parts", {}).get(name) not in (None, _digest(data)):
+            raise RunError(
+                f"{self.path / name} and {CARD} beside it are of two trainings: fit was stopped as "
+                "it wrote them or is writing now, or one was copied alone. Give its `oddframe fit "
+                "… --resume` once more, or copy the whole folder anew."
+            )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _plain(value: Any) -> str:
@@ -267,16 +300,15 @@ def save_run(
     """
     from safetensors.torch import save
 
-    weights = save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
-    write_atomic(path / WEIGHTS, lambda p: p.write_bytes(weights))
-    if usual is not None:
-        known = usual.to_bytes()
-        write_atomic(path / USUAL, lambda p: p.write_bytes(known))
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    parts = {WEIGHTS: save(weights)} | ({} if usual is None else {USUAL: usual.to_bytes()})
     values = {
         "format": FORMAT, "model": name, "config": dict(configs), "scene": to_json(scene),
-        "calibration": calibration, **card,
+        "calibration": calibration, "parts": {n: _digest(data) for n, data in parts.items()},
+        **card,
     }  # fmt: skip
-    write_json(path / CARD, values)
+    parts[CARD] = as_json(values).encode()
+    write_together({path / n: methodcaller("write_bytes", data) for n, data in parts.items()})
 
 
 def shipped() -> list[str]:
@@ -355,36 +387,15 @@ def check_own(run: Run) -> None:
 
 
 def write_calibration(run: Run, calibration: Mapping[str, Any]) -> None:
-    """Store a calibration in the RUN's card, atomically."""
-    write_json(run.path / CARD, {**run.card, "calibration": dict(calibration)})
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write JSON atomically; NaN is refused (it is not JSON)."""
-    text = json.dumps(values, indent=2, allow_nan=False) + "\n"
-    write_atomic(path, lambda p: p.write_text(text, "utf8"))
-
-
-def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it into place.
+    """Store a calibration in the RUN's card, atomically.
 
     Raises:
-        RunError: the disk is full or the folder cannot be written; `path` is as it was.
+        RunError: it was trained on since it was read: that threshold is of other weights.
     """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
+    card = load_run(run.path).card
+    if any(card.get(key) != run.card.get(key) for key in ("training", "parts")):
         raise RunError(
-            f"Cannot write {path}: {error.strerror or error}. Nothing was changed; free some "
-            "space or choose another place."
-        ) from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            f"{run.path} was trained on while its threshold was found, which is that of the "
+            "weights before: calibrate it again. Nothing was changed."
+        )
+    write_json(run.path / CARD, {**card, "calibration": dict(calibration)})

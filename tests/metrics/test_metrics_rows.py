@@ -38,9 +38,9 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
 
 def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(RunError, match="Cannot write"):
         write_rows_json(tmp_path / "file" / "rows.json", [ROW])
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(RunError, match="Cannot write"):
         write_rows_json(tmp_path, [ROW])
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import resource
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from oddframe.errors import RunError
 from oddframe.judging.floors import FLOORS
 from oddframe.judging.judge import Roc
 from oddframe.judging.named import PROTOCOLS
-from oddframe.report import page, table
+from oddframe.report import table
 from oddframe.report.page import Curve, Moment, ReportData, VideoTimeline, render, write_report
+from oddframe.report.scores import draw_scores
 from oddframe.report.timeline import share_text
 from oddframe.scoring.fuse import STREAMS
 
@@ -300,7 +302,7 @@ def test_a_write_that_fails_half_way_leaves_no_trace(tmp_path):
     write_report(tmp_path / "report.html", ReportData("old"))
     with (
         tiny_files(),
-        pytest.raises(RunError, match="cannot be written: File too large") as error,
+        pytest.raises(RunError, match=r"Cannot write .*: File too large") as error,
     ):
         write_report(tmp_path / "report.html", ReportData("new"))
     still_old(tmp_path, error)
@@ -312,7 +314,7 @@ def test_a_failing_rename_keeps_the_old_report(tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(page.os, "replace", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(RunError, match="No space left on device") as error:
         write_report(tmp_path / "report.html", ReportData("new"))
     still_old(tmp_path, error)
@@ -325,11 +327,24 @@ def test_a_name_that_is_no_utf8_does_not_cost_the_report(tmp_path):
 
 
 def test_a_folder_in_the_way_is_explained(tmp_path):
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(RunError, match="Cannot write"):
         write_report(tmp_path, ReportData("t"))
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(RunError, match="Cannot write"):
         write_report(tmp_path / "file" / "report.html", ReportData("t"))
+
+
+def test_videos_whose_names_look_alike_as_files_have_a_picture_each(tmp_path):
+    names = ("a/b", "a_b", os.fsdecode(b"caf\xe9"))
+    scores = {name: np.arange(4.0) for name in names}
+    made = draw_scores(tmp_path / "new", {"m": scores}, {n: np.array([0, 1, 1, 0]) for n in names})
+    assert [path.name for path in made] == ["a_b.svg", "a_b_.svg", "caf_.svg"]
+    assert [name in path.read_text() for path, name in zip(made, names, strict=True)] == [
+        True, True, False
+    ]  # fmt: skip
+    with tiny_files(), pytest.raises(RunError, match="Cannot write"):
+        draw_scores(tmp_path / "full", {"m": {"v": np.zeros(9999)}}, {"v": np.zeros(9999, int)})
+    assert not list((tmp_path / "full").iterdir())
 
 
 # ---- words

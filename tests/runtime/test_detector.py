@@ -485,6 +485,7 @@ def test_a_run_of_the_first_format_scores_as_it_did(run_copy):
     kept = {k: v for k, v in card["config"]["model"].items() if k in of_then or "memory" not in k}
     kept.pop("literal", None)
     card |= {"format": 1, "config": {**card["config"], "model": kept}}
+    del card["parts"]
     (run_copy / "model.json").write_text(json.dumps(card))
     weights = load_file(run_copy / "model.safetensors")
     lately = (".use", ".started", ".mean")
@@ -513,6 +514,46 @@ def test_a_run_of_before_is_fused_as_it_was_then(run_copy):
         state, score = detector.step(state, street(i))
     z = np.array([score.terms[f"z_{s}"] for s in run.scene])
     assert score.score == pytest.approx(np.log(np.exp(2 * z).mean()) / 2)
+
+
+def test_weights_and_card_of_two_trainings_are_told_apart(run_copy, monkeypatch):
+    run, real = oddframe.runs.load_run(run_copy), Path.replace
+    net = run.model()
+
+    def train_on(card):
+        for value in net.parameters():
+            value.data += 1
+        oddframe.runs.save_run(
+            run_copy, run.name, net, run.card["config"], run.scene, None, card, run.usual()
+        )
+
+    def killed(self, target):
+        if target.name == "model.json":
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_on({})
+    monkeypatch.undo()
+    mixed = oddframe.runs.load_run(run_copy)
+    assert not mixed.whole
+    with pytest.raises(RunError, match=r"model\.safetensors and model\.json .*of two trainings"):
+        oddframe.load(mixed)
+    # Weights of before, which no card knows by their digest, are read.
+    card = json.loads((run_copy / "model.json").read_text())
+    del card["parts"]
+    (run_copy / "model.json").write_text(json.dumps(card))
+    of_before = oddframe.runs.load_run(run_copy)
+    assert of_before.whole
+    assert oddframe.load(of_before).info.parameters
+    # Nor does a threshold go to weights that it was not found for.
+    train_on({"training": {"steps": 7}})
+    with pytest.raises(RunError, match=r"was trained on while .*calibrate it again"):
+        oddframe.runs.write_calibration(of_before, {"threshold": 1.0, "alarms_per_day": 1.0})
+    now = oddframe.runs.load_run(run_copy)
+    assert (now.whole, now.threshold) == (True, None)
+    assert [p.name for p in run_copy.glob(".*")] == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux only")

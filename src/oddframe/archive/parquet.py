@@ -8,7 +8,6 @@ CSV of `oddframe score`. What is unknown is null. Numbers are whole float64: not
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -79,14 +78,7 @@ def write(path: Path, rows: Rows, file: str, facts: Mapping[str, Any]) -> None:
     table = table.replace_schema_metadata({FACTS: json.dumps(facts, allow_nan=False).encode()})
     buffer = BytesIO()  # pyarrow's own files do not say that the disk is full
     pa.parquet.write_table(table, buffer, compression="zstd")
-
-    def save(temporary: Path) -> None:
-        with temporary.open("wb") as target:
-            target.write(buffer.getbuffer())
-            target.flush()
-            os.fsync(target.fileno())
-
-    write_atomic(path, save)
+    write_atomic(path, lambda p: p.write_bytes(buffer.getbuffer()))
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:

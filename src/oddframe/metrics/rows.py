@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.atomic import write_atomic
 from oddframe.errors import ProtocolError, RunError
 
 Row = dict[str, Any]
@@ -47,8 +46,7 @@ def load_npz(path: Path) -> dict[str, NDArray[Any]]:
 def write_rows_json(path: Path | str, rows: Sequence[Row]) -> None:
     """Write {"rows": rows} to `path`, whole or not at all; missing folders are made.
 
-    The file is written beside its place and renamed, so a reader never sees half of it and a full
-    disk leaves the file of before. NumPy scalars become plain numbers.
+    NumPy scalars become plain numbers.
     Raises RunError: cannot be written; a value is NaN or infinite (use None) or no JSON.
     """
     target = Path(path)
@@ -56,23 +54,7 @@ def write_rows_json(path: Path | str, rows: Sequence[Row]) -> None:
         text = json.dumps({"rows": list(rows)}, indent=1, allow_nan=False, default=_plain) + "\n"
     except (TypeError, ValueError) as error:
         raise RunError(f"{target} is not written, its rows do not fit JSON: {error}.") from error
-    temporary: str | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # a full disk may tell only here
-            os.chmod(file.fileno(), 0o644)  # mkstemp makes it private
-        os.replace(temporary, target)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise RunError(
-            f"{target} cannot be written: {error.strerror or error}. Nothing was left there that "
-            "was not there before; free space or choose another place."
-        ) from error
+    write_atomic(target, lambda p: p.write_text(text, "utf8"))
 
 
 def _plain(value: object) -> object:

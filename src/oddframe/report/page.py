@@ -8,15 +8,13 @@ so it can be mailed, archived and opened on a phone.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from oddframe.errors import RunError
+from oddframe.atomic import write_atomic
 from oddframe.report import sections
 from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
 from oddframe.report.roc import roc_charts
@@ -101,23 +99,6 @@ def write_report(path: str | os.PathLike[str], data: ReportData) -> Path:
 def write_page(path: str | os.PathLike[str], text: str) -> Path:
     """Write a page's text as `write_report` does."""
     target = Path(path)
-    # Beside the target, because a rename is atomic only within one file system.
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # "replace": a file name that is no valid UTF-8 must not cost the report.
-        with temporary.open("x", encoding="utf-8", errors="replace") as out:
-            out.write(text)
-        os.replace(temporary, target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise RunError(
-            f"The report {target} cannot be written: {reason}. It needs "
-            f"{len(text) / 1e6:.1f} MB in a folder that can be written to; free some space or "
-            "choose another place. Nothing half-written was left behind."
-        ) from error
-    finally:
-        # After a success there is nothing under this name any more.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    # "replace": a file name that is no valid UTF-8 must not cost the report.
+    write_atomic(target, lambda p: p.write_text(text, "utf8", errors="replace"))
     return target

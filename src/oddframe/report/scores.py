@@ -5,7 +5,6 @@ Letters: n frames of one video.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.report.page import write_page
 from oddframe.report.plot import GRID, flag_spans, nice_ticks, number, path_data, span_axis
 
 WIDTH, HEIGHT = 900, 240
@@ -40,11 +40,10 @@ def draw_scores(
     for video, truth in labels.items():
         lines = {name: s[video] for name, s in shown.items() if video in s}
         picture = score_svg(video, lines, truth, (low, high))
-        path = folder / (re.sub(r"[^-\w.]", "_", video) + ".svg")
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(picture, encoding="utf-8")
-        os.replace(temporary, path)
-        made.append(path)
+        name = re.sub(r"[^-\w.]", "_", video)
+        while (path := folder / f"{name}.svg") in made:  # of a/b and a_b
+            name += "_"
+        made.append(write_page(path, picture))
     return made
 
 
