@@ -228,6 +228,26 @@ def test_a_file_is_recorded_as_it_is_and_after_a_kill_gone_on_with(tmp_path):
     assert not list(out.glob(".*"))
 
 
+def test_another_file_in_the_same_folder_is_recorded_from_its_beginning(tmp_path):
+    out = tmp_path / "out"
+    for day, frames in (("monday", 75), ("tuesday", 50)):
+        film = encode(tmp_path / f"{day}.mp4", frames, 25)
+        record(film, out, 1, config(segment_s=10))
+    assert names(out) == ["at-0-00-00-000.mp4", "at-0-00-00-000_2.mp4"]
+    assert [len(numbers(path)) for path in recordings(out)] == [75, 50]
+    again = record(film, out, 1, config(segment_s=10))
+    assert (again.files, again.new_s) == (2, 0.0)
+
+
+def test_a_file_that_breaks_off_is_said(tmp_path):
+    film = encode(tmp_path / "cut.avi", 100, 25, "mjpeg")
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    found = record(film, tmp_path / "out", 1, config(segment_s=10))
+    assert found.over
+    assert "the source broke off: " in found.words
+    assert "truncated" in found.words
+
+
 def test_a_file_that_is_none(tmp_path):
     (tmp_path / "no.mp4").write_bytes(b"no film at all")
     with pytest.raises(SourceError, match=r"no\.mp4"):

@@ -8,14 +8,17 @@ Whatever breaks the stream begins a new file, since no motion can be followed ac
 its name once it is whole; killed at any moment, the same call goes on.
 
 Names: 2026-01-31T18-00-00Z.mp4, the time (UTC) of the first frame; of footage that is a file
-itself, at-0-01-20-000.mp4, the place in it.
+itself, at-0-01-20-000.mp4, the place in it. Which file it was stands in the recording: only where
+it is the same one, of the same size, it is gone on with.
 
 Of 640 x 360 a frame costs 2 ms and 3 to 5 kB. Models look at 256 pixels at most.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import re
 import shutil
 import threading
@@ -33,7 +36,7 @@ from pydantic import Field
 from oddframe.config import Config
 from oddframe.errors import ConfigError, RunError, SourceError
 from oddframe.runs import locked
-from oddframe.runtime.tape import UNFINISHED, All, Tape
+from oddframe.runtime.tape import MARK, UNFINISHED, All, Tape
 from oddframe.runtime.watch.feed import Bell, LiveFrame
 from oddframe.runtime.watch.footage import Connection, Footage, Spec, connect
 from oddframe.runtime.watch.reader import Reader
@@ -85,13 +88,16 @@ class Recorded:
     """Frames that came and could not be encoded in time."""
     over: bool
     """A file that was recorded came to its end before there was enough."""
+    broke: str = ""
+    """What is wrong with a file that ended in its middle, in words."""
 
     @property
     def words(self) -> str:
         """All of it for people."""
         gaps = f", {self.gaps} gap{'s' * (self.gaps != 1)}" if self.gaps else ""
         lost = f", {self.dropped} frames came too fast" if self.dropped else ""
-        end = "; the source is over" if self.over else ""
+        end = "; the source is over" if self.over and not self.broke else ""
+        end += f"; the source broke off: {self.broke}" if self.broke else ""
         return (
             f"{duration(self.seconds)} in {self.files} file{'s' * (self.files != 1)}, "
             f"{self.bytes / 1e6:.0f} MB{gaps}{lost}{end}"
@@ -146,11 +152,24 @@ def recordings(folder: Path) -> list[Path]:
 
 def seconds_of(path: Path) -> float:
     """Length of a recording by its header; 0 of what cannot be read."""
+    return _header(path)[0]
+
+
+def _header(path: Path) -> tuple[float, str]:
+    """Length of a recording, and the mark of the file that it is of; "" where it says nothing."""
     try:
         with av.open(f"file:{path}", metadata_errors="replace") as container:
-            return (container.duration or 0) / av.time_base
+            tags = {name.lower(): value for name, value in container.metadata.items()}
+            return (container.duration or 0) / av.time_base, tags.get(MARK, "")
     except (av.error.FFmpegError, OSError, ValueError):
-        return 0.0
+        return 0.0, ""
+
+
+def _mark_of(source: Spec) -> str:
+    """Tells one file from another, wherever they lie: name and size; of a folder, its name."""
+    path = Path(str(source))
+    size = path.stat().st_size if path.is_file() else 0
+    return hashlib.blake2b(os.fsencode(path.name) + b"%d" % size, digest_size=8).hexdigest()
 
 
 def _order(path: Path) -> tuple[float, str]:
@@ -175,16 +194,13 @@ class _Recording:
         known = recordings(folder)
         self._files = len(known)
         self._bytes = sum(path.stat().st_size for path in known)
-        self._kept_s = self._before_s = sum(map(seconds_of, known))
-        places = [(p, place) for p in known if (place := _place(p)) is not None]
-        self._from_s = 0.0
-        """Where in a file the recording goes on."""
-        if places:
-            path, place = places[-1]
-            self._from_s = place + seconds_of(path)
+        self._known = {path: _header(path) for path in known}
+        self._kept_s = self._before_s = sum(length_s for length_s, _ in self._known.values())
+        self._mark, self._from_s = "", 0.0
+        """Of a file: which it is, and where in it the recording goes on."""
         self._tape: Tape | None = None
         self._gaps = self._dropped = 0
-        self._over = False
+        self._over, self._broke = False, ""
         self._told = -math.inf
 
     def record(
@@ -196,6 +212,9 @@ class _Recording:
             return
         self._check_room(self._left_s)
         files = isinstance(connecting(source, Reading()), Footage)
+        if files:
+            self._mark = _mark_of(source)
+            self._from_s = self._end_of(self._mark)
         bell = Bell()
         config = ReaderConfig(**self._config.reading.model_dump(), realtime=False)
         reader = Reader("recording", source, config, bell, connecting=connecting, feeding=All)
@@ -212,8 +231,17 @@ class _Recording:
         """What there is now."""
         new_s = self._kept_s - self._before_s
         return Recorded(
-            self._kept_s, self._files, self._bytes, new_s, self._gaps, self._dropped, self._over
-        )
+            self._kept_s, self._files, self._bytes, new_s, self._gaps, self._dropped, self._over,
+            self._broke,
+        )  # fmt: skip
+
+    def _end_of(self, mark: str) -> float:
+        """Where in a file what is recorded of it ends; recordings without a mark may be of it."""
+        ends = [
+            place + length_s for path, (length_s, of) in self._known.items()
+            if of in (mark, "") and (place := _place(path)) is not None
+        ]  # fmt: skip
+        return max(ends, default=0.0)
 
     def _follow(self, reader: Reader, bell: Bell, stop: threading.Event, files: bool) -> None:
         seen_s, began, first = time.monotonic(), time.monotonic(), True
@@ -227,8 +255,10 @@ class _Recording:
                 continue
             status = reader.status()
             if reader.done:
-                if status.why is not None and first:
-                    raise SourceError(status.words)
+                if status.why is not None:
+                    if first:
+                        raise SourceError(status.words)
+                    self._broke = status.words
                 self._over = True
                 return
             waited_s = time.monotonic() - (began if first else seen_s)
@@ -251,7 +281,8 @@ class _Recording:
             self._check_room(0.0)
             image = frame.image
             name = _position(frame.pts_s) if files else _moment(frame.t_utc)
-            self._tape = self._writing(lambda: Tape(self._folder, name, image, self._config.width))
+            width, mark = self._config.width, self._mark
+            self._tape = self._writing(lambda: Tape(self._folder, name, image, width, mark))
         tape = self._tape
         self._writing(lambda: tape.write(frame))
 

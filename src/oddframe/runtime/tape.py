@@ -39,6 +39,8 @@ KEY_EVERY = 50
 """Frames from key frame to key frame."""
 UNFINISHED = ".unfinished-"
 """Begins the name of a file that is being written."""
+MARK = "comment"
+"""Tag of the container that says what was recorded."""
 
 MOST_WAITING = 25
 """Frames of a burst that wait to be written: cameras send some at a time, pausing in between."""
@@ -75,8 +77,8 @@ class All(Feed):
 class Tape:
     """One file that is being written."""
 
-    def __init__(self, folder: Path, name: str, image: Image, width: int) -> None:
-        """image: the first picture, for its size."""
+    def __init__(self, folder: Path, name: str, image: Image, width: int, mark: str = "") -> None:
+        """image: the first picture, for its size; mark: stands in the file (`MARK`)."""
         self._encoder, suffix, options = _encoder()
         self._folder, self._name, self._suffix = folder, name, suffix
         self._path = folder / f"{UNFINISHED}{name}{suffix}"
@@ -85,6 +87,8 @@ class Tape:
         # Codecs want even sides.
         self._size = max(2, round(across * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
         self._container = av.open(f"file:{self._path}", "w", format=suffix[1:])
+        if mark:
+            self._container.metadata[MARK] = mark
         stream = self._container.add_stream(self._encoder, rate=25, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"
