@@ -58,6 +58,13 @@ def test_a_message_is_posted_signed_and_named(http_server):
         verified(request, "another", time.time())
 
 
+@pytest.mark.parametrize("path", ["/", "/in", "/in/", "/in/?x=1", "/in//"])
+def test_it_is_posted_where_the_address_says(http_server, path):
+    server = http_server()
+    hook(server.url + path).send(told())
+    assert [request["path"] for request in server.requests] == [path]
+
+
 def test_without_a_secret_nothing_is_signed(http_server):
     server = http_server()
     hook(server.url).send(told())

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from oddframe.errors import ConfigError
 from oddframe.sinks.base import Later, Refused
@@ -76,8 +76,8 @@ class Server:
         self._tls = trust(ca_file) if parts.scheme == "https" else None
         self._origin = (parts.scheme, self._host, self._port)
         self.path = _ascii(parts.path.rstrip("/"))
-        """Of the address, without a slash at its end."""
-        self._query = f"?{_ascii(parts.query)}" if parts.query else ""
+        """Of the address, without a slash at its end: for what is asked for below it."""
+        self._own = _target(parts)
         self._headers = {"User-Agent": "oddframe", "Connection": "close"}
         if parts.username:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -96,7 +96,7 @@ class Server:
         Raises:
             Later: no answer within `timeout_s`, or none that is HTTP.
         """
-        target = path if path is not None else f"{self.path or '/'}{self._query}"
+        target = self._own if path is None else path
         sent = {**self._headers, **(headers or {})}
         until = time.monotonic() + self._timeout_s
         for _ in range(_REDIRECTS):
@@ -157,7 +157,7 @@ class Server:
                 return None
         except ValueError:
             return None
-        return _ascii(parts.path or "/") + (f"?{_ascii(parts.query)}" if parts.query else "")
+        return _target(parts)
 
     def expect_fine(self, answer: Answer, what: str) -> None:
         """Raise what a status other than 2xx means; `what` was sent, for the message.
@@ -224,6 +224,11 @@ def _cut(link: http.client.HTTPConnection, late: threading.Event) -> None:
     if link.sock is not None:
         with contextlib.suppress(OSError):
             link.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _target(parts: SplitResult) -> str:
+    """Path and query of an address as they stand in a request: a slash at the end is meant."""
+    return _ascii(parts.path or "/") + (f"?{_ascii(parts.query)}" if parts.query else "")
 
 
 def _ascii(text: str) -> str:
