@@ -2,7 +2,8 @@
 
     python tests/web/pages/stand.py PORT
 
-Tests tell it what to be by POST /stand/STATE: reset, lock, read, drop, empty, hostile, alarm.
+Tests tell it what to be by POST /stand/STATE: reset, lock, read, drop, empty, hostile, alarm,
+busy (a hundred and fifty detections more), many (cameras).
 """
 
 from __future__ import annotations
@@ -78,6 +79,16 @@ class Stand:
             self.cameras["lobby"]["words"] = bad
             for job in self.jobs.values():
                 job.update(text=bad, problem=bad)
+        elif what == "busy":
+            more = [
+                made.event(200 + n, made.AT - 60 - n, severity="detection", verdict=None)
+                for n in range(150)
+            ]
+            self.events |= {e["id"]: e for e in more}
+        elif what == "many":
+            names = [f"c{n:02}" for n in range(100)]
+            self.cameras = {name: made.camera(name) for name in names}
+            self.images |= dict.fromkeys(names, self.images["yard"])
         elif what == "alarm":
             event = made.event(
                 99, made.now() - 1, "dock", state="start", end=None, severity="alert",
@@ -140,7 +151,8 @@ def _live(app: FastAPI, stand: Stand) -> None:
             while not (listening.done() or stand.dropped):
                 if turn % 5 == 0:
                     now = list(stand.cameras.values())
-                    await socket.send_json({"kind": "cameras", "cameras": now})
+                    said = {"kind": "cameras", "t_utc": made.now(), "cameras": now}
+                    await socket.send_json(said)
                 for name in wanted["cameras"]:
                     await _show(socket, stand, name, wanted, turn)
                 if stand.fresh and stand.fresh["id"] != told:

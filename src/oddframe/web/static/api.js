@@ -58,6 +58,17 @@ export function path(parts, query) {
   return known.length ? `/api/${where}?${new URLSearchParams(known)}` : `/api/${where}`;
 }
 
+// All events that a question is answered with, the newest first, however many pages they are.
+export async function events(query, signal) {
+  const all = [];
+  for (let cursor = null; ;) {
+    const page = await get(path(["events"], { limit: 1000, ...query, cursor }), signal);
+    all.push(...page.events);
+    if (!page.cursor) return all;
+    cursor = page.cursor;
+  }
+}
+
 // An address that the API gave, only where it is one of ours.
 export function own(address) {
   return typeof address === "string" && /^\/(?![/\\])/.test(address) ? address : null;

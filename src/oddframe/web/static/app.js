@@ -11,6 +11,7 @@ import { NOUNS } from "./jobs.js";
 import { Live } from "./live.js";
 import { onTheme, themeChanged } from "./ink.js";
 import * as help from "./help.js";
+import { now, serverIs } from "./trace.js";
 import { allowChanges, badge, form, head, sorry, toast } from "./ui.js";
 
 const SCREENS = {
@@ -149,7 +150,7 @@ const old = (why) => say(document.getElementById("stale"), why && `${why} What i
 
 function stale(open) {
   if (open) lost = null;
-  else lost ??= Date.now() / 1000;
+  else lost ??= now();
   if (open) old("");
   else setTimeout(() => lost && old(`No live connection since ${when(lost)}, trying again.`), PATIENCE_MS);
 }
@@ -182,7 +183,8 @@ async function start() {
   session();
   const told = await get("/api/cameras").catch((error) => { sorry(error); return []; });
   known(told);
-  app.live.on("cameras", ({ cameras }) => {
+  app.live.on("cameras", ({ cameras, t_utc }) => {
+    serverIs(t_utc);
     known(cameras);
     old("");
   });

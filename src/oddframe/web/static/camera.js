@@ -6,6 +6,7 @@ import { lost, mood, number, seconds, when } from "./format.js";
 import { Places } from "./places.js";
 import { Stage } from "./stage.js";
 import { Threshold } from "./threshold.js";
+import { now } from "./trace.js";
 import { action, badges, empty, head, load, moodTag, section, severityTag, sorry, time, verdictTag } from "./ui.js";
 
 const LATEST = 8;
@@ -45,8 +46,13 @@ class CameraPage {
     app.live.watch({ cameras: [name], width: 960, fps: 10, heat: true });
     this.stops = [
       app.live.on("cameras", () => {
-        if (app.cameras.has(name)) this.update(app.cameras.get(name));
+        if (app.cameras.has(name)) this.heard(app.cameras.get(name));
         else say(this.problem, "This camera is watched no more.");
+      }),
+      app.live.on("state", (open) => open || this.threshold?.trace.lift()),
+      app.live.on("back", () => {
+        this.loadEvents();
+        this.threshold?.recent();
       }),
       app.live.on("picture", (at, bitmap) => this.picture(at, bitmap)),
       app.live.on("heat", (at, bitmap) => at.camera === name && this.stage.showHeat(bitmap)),
@@ -107,12 +113,14 @@ class CameraPage {
     if (!this.threshold) {
       this.threshold = new Threshold(this.name, camera);
       fill(this.scores, el("div", { class: "scored" }, this.threshold.plot.node, this.threshold.panel));
-      get(path(["cameras", this.name, "recent"], { seconds: 300 })).then((found) => this.threshold.start(found), () => null);
     }
     this.threshold.told(camera);
+  }
+
+  heard(camera) {
+    this.update(camera);
     // Pictures carry the score; where none come, this does.
-    const now = Date.now() / 1000;
-    if (now - (this.pictured ?? 0) > 1.5) this.threshold.add(now, camera.score);
+    if (Date.now() / 1000 - (this.pictured ?? 0) > 1.5) this.threshold?.add(now(), camera.score);
   }
 
   showFacts(c) {

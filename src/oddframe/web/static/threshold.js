@@ -4,6 +4,7 @@ import { get, path, post, put } from "./api.js";
 import { el, field, fill, say } from "./dom.js";
 import { number, rate, span } from "./format.js";
 import { Plot } from "./plot.js";
+import { Trace, now } from "./trace.js";
 import { action, badge, empty, load, sorry, time, toast } from "./ui.js";
 
 const ASK_MS = 150; // a line that is dragged passes a hundred thresholds
@@ -13,7 +14,7 @@ const LATE_MS = 2500;
 export class Threshold {
   constructor(name, camera) {
     this.name = name;
-    this.points = [];
+    this.trace = new Trace(BACK_S);
     this.bands = [];
     this.plot = new Plot({
       label: "Score", time: true,
@@ -37,26 +38,25 @@ export class Threshold {
     this.reset();
     this.spoken = el("p", { class: "unseen", role: "status" });
     this.panel.append(this.spoken);
+    this.recent();
   }
 
-  // Scores from before the page was here.
-  start(found) {
-    const old = found.t_utc.map((t, i) => [typeof t === "number" ? t : Date.parse(t) / 1000, found.raw[i]]);
-    const first = this.points[0]?.[0] ?? Infinity;
-    this.points = [...old.filter(([t]) => t < first), ...this.points];
-    this.draw();
+  // The minutes before the page was here, or that it was cut off for.
+  recent() {
+    get(path(["cameras", this.name, "recent"], { seconds: BACK_S })).then((found) => {
+      this.trace.fill(found.t_utc, found.raw);
+      this.draw();
+    }, () => null);
   }
 
   add(t, score) {
-    if (t <= (this.points.at(-1)?.[0] ?? 0)) return;
-    this.points.push([t, score ?? null]);
-    while (this.points[0][0] < t - BACK_S) this.points.shift();
+    this.trace.add(t, score);
     this.draw();
   }
 
   draw() {
-    const now = this.points.at(-1)?.[0] ?? Date.now() / 1000;
-    this.plot.set({ lines: [{ ink: "score", points: this.points }], bands: this.bands, x: [now - BACK_S, now], least: this.saved * 1.3 });
+    const { points } = this.trace, end = points.at(-1)?.[0] ?? now();
+    this.plot.set({ lines: [{ ink: "score", points }], bands: this.bands, x: [end - BACK_S, end], least: this.saved * 1.3 });
   }
 
   // What the camera says its threshold is: day and night may have their own.

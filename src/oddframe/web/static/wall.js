@@ -6,6 +6,7 @@ import { mood, number, plural, seconds, when } from "./format.js";
 import { onTheme } from "./ink.js";
 import { draw } from "./live.js";
 import { spark } from "./plot.js";
+import { Trace, now } from "./trace.js";
 import { action, badges, head, moodTag, sorry, toast } from "./ui.js";
 
 const BACK_S = 120; // of the sparklines
@@ -37,7 +38,12 @@ export function open(main, app) {
   };
   update();
   const stops = [
-    app.live.on("cameras", update),
+    app.live.on("cameras", () => {
+      update();
+      tiles.forEach((tile) => tile.add());
+    }),
+    app.live.on("state", (open) => open || tiles.forEach((tile) => tile.trace.lift())),
+    app.live.on("back", () => tiles.forEach((tile) => tile.recent())),
     app.live.on("picture", (at, bitmap) => tiles.get(at.camera)?.picture(at, bitmap, app.alarms.of(at.camera))),
     onTheme(() => tiles.forEach((t) => t.line())),
   ];
@@ -61,7 +67,7 @@ export function summary(cameras) {
 class Tile {
   constructor(name) {
     this.name = name;
-    this.points = [];
+    this.trace = new Trace(BACK_S);
     this.canvas = el("canvas", { class: "picture" });
     this.note = el("p", { class: "note" });
     this.mood = el("p", { class: "moods" });
@@ -74,8 +80,13 @@ class Tile {
       el("div", { class: "bar" }, el("h2", null, el("a", { href: `#/camera/${encodeURIComponent(name)}` }, name)), this.mood),
       this.spark,
       el("div", { class: "bar" }, this.badges, this.arm));
-    get(path(["cameras", name, "recent"], { seconds: BACK_S })).then((found) => {
-      this.points = [...found.t_utc.map((t, i) => [seconds(t), found.level[i]]), ...this.points];
+    this.recent();
+  }
+
+  // The minutes before the page was here, or that it was cut off for.
+  recent() {
+    get(path(["cameras", this.name, "recent"], { seconds: BACK_S })).then((found) => {
+      this.trace.fill(found.t_utc, found.level);
       this.line();
     }, () => null);
   }
@@ -94,9 +105,10 @@ class Tile {
     say(this.arm.firstChild, camera.armed ? "Alarms on" : "Alarms off");
     const why = camera.words || (this.seen ? "" : "No picture yet.");
     say(this.note, (key === "down" || camera.state === "ended") && this.seen ? `${why} Last picture: ${when(this.seen)}.` : why);
-    const now = Date.now() / 1000;
-    this.points.push([now, camera.level ?? null]);
-    while (this.points.length && this.points[0][0] < now - BACK_S) this.points.shift();
+  }
+
+  add() {
+    this.trace.add(now(), this.camera.level);
     this.line();
   }
 
@@ -119,9 +131,8 @@ class Tile {
   }
 
   line() {
-    const now = Date.now() / 1000;
-    spark(this.spark, this.points, now - BACK_S, now);
-    const top = this.points.reduce((most, [, y]) => Math.max(most, y ?? 0), 0);
+    spark(this.spark, this.trace.points, now() - BACK_S, now());
+    const top = this.trace.points.reduce((most, [, y]) => Math.max(most, y ?? 0), 0);
     const words = `Level of the last two minutes: highest ${number(top, 2)}; alarms from 1 on.`;
     if (this.spark.getAttribute("aria-label") !== words) this.spark.setAttribute("aria-label", words);
   }
