@@ -1,12 +1,14 @@
 // Open alarms above every screen: which camera, since when, why. Each is said once.
 
-import { get, path } from "./api.js";
+import { events } from "./api.js";
 import { el, fill, icon } from "./dom.js";
-import { clock, seconds, span } from "./format.js";
+import { clock, iso, seconds, span } from "./format.js";
+import { now } from "./trace.js";
 import { time } from "./ui.js";
 
 const FRESH_S = 600; // an alarm of a moment ago is still worth a look though it is over
 const SHOWN = 3;
+const AGAIN_MS = 5000; // what is open could not be asked
 
 const look = (event) => `#/review?event=${encodeURIComponent(event.id)}`;
 
@@ -18,6 +20,7 @@ export class Alarms {
     this.opened = new Map(); // all that are open, quiet ones too
     this.seen = new Set(); // hidden by somebody: not shown again, whatever becomes of them
     this.said = new Set();
+    this.told = new Set(); // what came of itself, since `load` asked last
     app.live.on("event", ({ event }) => this.take(event, true));
     setInterval(() => this.show(), 5000);
     // What sticks to the top of a screen sticks below them.
@@ -33,10 +36,20 @@ export class Alarms {
     return [...this.events.values()].find((e) => e.camera === camera && e.end === null);
   }
 
-  // What is open already, at the start and after the connection was lost.
+  // What is open, at the start and after the connection was lost: what is not any more is gone.
   async load() {
-    const found = await get(path(["events"], { limit: 20 })).catch(() => null);
-    for (const event of found?.events ?? []) this.take(event, false);
+    clearTimeout(this.again);
+    const told = (this.told = new Set()); // newer than the answer
+    const found = await events({ since: iso(now() - FRESH_S) }).catch(() => null);
+    if (!found) {
+      this.again = setTimeout(() => this.app.live.open && this.load(), AGAIN_MS);
+      return;
+    }
+    const there = new Set([...found.map((e) => e.id), ...told]);
+    for (const kept of [this.events, this.opened]) {
+      for (const [id, e] of kept) if (e.end === null && !there.has(id)) kept.delete(id);
+    }
+    for (const event of found) if (!told.has(event.id)) this.take(event, false);
     this.show();
   }
 
@@ -47,9 +60,10 @@ export class Alarms {
   }
 
   take(event, fresh) {
+    this.told.add(event.id);
     if (event.end === null) this.opened.set(event.id, event);
     else this.opened.delete(event.id);
-    const over = event.end !== null && Date.now() / 1000 - seconds(event.end) > FRESH_S;
+    const over = event.end !== null && now() - seconds(event.end) > FRESH_S;
     if (event.severity !== "alert" || event.verdict || over || this.seen.has(event.id)) this.events.delete(event.id);
     else this.events.set(event.id, event);
     if (fresh && event.severity === "alert" && event.state !== "end" && !this.said.has(event.id)) {
@@ -69,8 +83,7 @@ export class Alarms {
   }
 
   show() {
-    const now = Date.now() / 1000;
-    for (const [id, e] of this.events) if (e.end !== null && now - seconds(e.end) > FRESH_S) this.events.delete(id);
+    for (const [id, e] of this.events) if (e.end !== null && now() - seconds(e.end) > FRESH_S) this.events.delete(id);
     const all = [...this.events.values()].sort((a, b) => (a.end === null ? 0 : 1) - (b.end === null ? 0 : 1) || seconds(b.start) - seconds(a.start));
     // Made anew only where something changed: who tabs through it must not lose the place.
     const made = JSON.stringify(all.map((e) => [e.id, e.state, e.reasons, e.zones]));
