@@ -164,6 +164,16 @@ def test_events_are_chosen_by_camera_and_time(ask, site):
     assert ids(since="2026-05-28T22:28:00+02:00", until="2026-05-28T20:29:00Z") == [event(2).id]
 
 
+def test_events_of_one_severity_are_found_behind_a_page_of_the_other(ask, site):
+    site.store.put(event(0))
+    for number in range(1, 5):
+        site.store.put(event(number, severity="detection"))
+    page = ask.get("/api/events?severity=alert&limit=3").json()
+    assert ([e["id"] for e in page["events"]], page["cursor"]) == ([event(0).id], None)
+    assert len(ask.get("/api/events?severity=detection&limit=3").json()["events"]) == 3
+    assert ask.get("/api/events?severity=loud").status_code == 422
+
+
 @pytest.mark.parametrize(
     "wanted",
     [

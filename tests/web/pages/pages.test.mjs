@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, beforeEach, test } from "node:test";
-import { asked, launch, open, tell, visit } from "./browser.mjs";
+import { BASE, asked, launch, open, tell, visit } from "./browser.mjs";
 import { SCREENS } from "./screens.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -158,6 +158,20 @@ on("review: filters, why, a clip under the pointer, export", async (page) => {
   assert.equal(text.trim().split("\r\n").length, 1 + await page.locator(".card").count());
   await page.getByRole("button", { name: "The day before" }).click();
   await page.locator("time", { hasText: "2026-05-27" }).first().waitFor();
+});
+
+on("review of a day of more events than a page: what is chosen, counted and saved is of all of them", async (page) => {
+  await tell("busy");
+  const { events: [, alert] } = await (await fetch(`${BASE}/api/events?severity=alert&since=2026-05-28T00:00:00Z`)).json();
+  await open(page, `#/review?event=${alert.id}`); // as the banner links to it
+  await page.locator('.card[aria-current="true"]', { hasText: "Alert" }).waitFor();
+  await page.getByRole("heading", { name: new RegExp(`^${alert.camera} `) }).waitFor();
+  await page.getByText(/^101 events and more, of these \d+ not judged\.$/).waitFor();
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "JSON" }).click()]);
+  const saved = JSON.parse(readFileSync(await file.path(), "utf8"));
+  assert.ok(saved.length > 150, `${saved.length} are saved`);
+  await page.getByLabel("Severity").selectOption("alert");
+  await page.waitForFunction(() => !document.querySelector(".card .severity.detection") && document.querySelector(".card .severity.alert"));
 });
 
 on("the threshold by keys, by number and by pointer, then undone", async (page) => {

@@ -106,7 +106,7 @@ def _events(app: FastAPI, stand: Stand) -> None:
     def events(request: Request) -> Any:
         q = request.query_params
         found = sorted(stand.events.values(), key=lambda e: e["start"], reverse=True)
-        for key in ("camera", "verdict"):
+        for key in ("camera", "verdict", "severity"):
             if q.get(key):
                 wanted = None if q[key] == "none" else q[key]
                 found = [e for e in found if e[key] == wanted]
@@ -114,7 +114,10 @@ def _events(app: FastAPI, stand: Stand) -> None:
             found = [e for e in found if (e["end"] or e["start"]) >= z(made._s(q["since"]))]
         if q.get("until"):
             found = [e for e in found if e["start"] < z(made._s(q["until"]))]
-        return {"events": found[: int(q.get("limit", 100))], "cursor": None}
+        if q.get("cursor"):
+            found = found[[e["id"] for e in found].index(q["cursor"]) + 1 :]
+        page = found[: int(q.get("limit", 100))]
+        return {"events": page, "cursor": page[-1]["id"] if len(found) > len(page) else None}
 
     @app.get("/api/events/{key}")
     def event(key: str) -> Any:

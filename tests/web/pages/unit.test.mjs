@@ -17,6 +17,8 @@ const api = await from("api.js");
 const { yaml } = await from("system.js");
 const { summary } = await from("wall.js");
 const { Live } = await from("live.js");
+const trace = await from("trace.js");
+const { counted } = await from("review.js");
 
 const S = 1000; // ms
 let clockMs = 0;
@@ -116,6 +118,110 @@ test("a camera's mood: what hinders comes before what is seen", () => {
   assert.equal(words({ level: null, words: "Nothing is scored: the engine stands still." }), "Not scored");
   assert.deepEqual(f.badges(camera({ armed: false, provisional: true })).map(([b]) => b), ["provisional", "disarmed"]);
   assert.equal(summary([camera({}), camera({ state: "down" })]), "2 cameras: 1 down, 1 normal.");
+});
+
+test("scores are drawn by the server's clock, whatever the browser's says", () => {
+  for (const beside of [-3600, 400]) {
+    const server = Date.now() / 1000 + beside;
+    trace.serverIs(server);
+    assert.ok(Math.abs(trace.now() - server) < 1);
+    const own = new trace.Trace(300);
+    own.add(trace.now(), 1); // by the page's clock, as it is without pictures
+    own.add(server + 2, 4); // of a picture
+    assert.deepEqual(own.points.map(([, y]) => y), [1, 4]);
+    own.fill([server - 20, server - 10, server - 5], [7, null, 8]);
+    assert.deepEqual(own.points.map(([, y]) => y), [7, null, 8, 1, 4]);
+  }
+});
+
+test("a time without connection is filled, and without an answer it is a gap in the line", () => {
+  const own = new trace.Trace(300);
+  own.lift();
+  for (const t of [10, 11, 12]) own.add(t, 1);
+  own.lift();
+  own.lift();
+  own.add(60, 2);
+  assert.deepEqual(own.points, [[10, 1], [11, 1], [12, 1], [12, null], [60, 2]]);
+  own.fill([], []); // the server was started anew
+  assert.equal(own.points.length, 5);
+  own.fill([12, 30, 50], [1, 5, 1]);
+  assert.deepEqual(own.points, [[12, 1], [30, 5], [50, 1], [60, 2]]);
+  own.add(340, 3);
+  assert.deepEqual(own.points.map(([t]) => t), [50, 60, 340]);
+});
+
+// The alarms above the screens, without a screen.
+async function alarms() {
+  const { Alarms } = await from("alarms.js");
+  const made = Object.assign(Object.create(Alarms.prototype), { app: { live: { open: true } }, events: new Map(), opened: new Map(), seen: new Set(), said: new Set(), told: new Set(), show() {} });
+  return made;
+}
+
+// Answers to what is asked meanwhile: `answer(address)` gives [status, JSON].
+async function answering(answer, run) {
+  const asked = [];
+  const fetched = mock.method(globalThis, "fetch", async (address) => {
+    const url = new URL(address, "http://box");
+    asked.push(url);
+    const [status, said] = await answer(url);
+    return { ok: status < 400, status, json: async () => said };
+  });
+  try {
+    return await run(asked);
+  } finally {
+    fetched.mock.restore();
+  }
+}
+
+const at = (s) => new Date(1000 * (Date.now() / 1000 + s)).toISOString();
+const happened = (id, more) => ({ id, camera: "gate", severity: "alert", start: at(-3600), end: null, peak: at(-3500), state: "update", verdict: null, reasons: [], zones: [], ...more });
+
+test("what is open is found behind a thousand that are newer, and what is over meanwhile is gone", async () => {
+  trace.serverIs(Date.now() / 1000);
+  const own = await alarms();
+  own.take(happened("slept", { camera: "yard" }), false); // its end was never heard
+  own.take(happened("quiet", { camera: "dock", severity: "detection" }), false);
+  const newer = Array.from({ length: 1000 }, (_, i) => happened(`n${i}`, { camera: "lane", end: at(-60) }));
+  await answering(async (url) => {
+    if (!url.searchParams.get("cursor")) return [200, { events: newer, cursor: "n999" }];
+    own.take(happened("meanwhile", { camera: "roof" }), false); // newer than the answer
+    own.take(happened("ended", { camera: "hall", end: at(-1) }), false);
+    return [200, { events: [happened("early"), happened("ended", { camera: "hall" })], cursor: null }];
+  }, async (asked) => {
+    await own.load();
+    assert.deepEqual(asked.map((url) => url.searchParams.get("cursor")), [null, "n999"]);
+    assert.ok(Math.abs(Date.parse(asked[0].searchParams.get("since")) - Date.now() + 600_000) < 5000);
+  });
+  assert.equal(own.of("gate")?.id, "early");
+  assert.deepEqual([own.of("yard"), own.of("hall"), own.of("roof")?.id], [undefined, undefined, "meanwhile"]);
+  assert.equal(own.quiet("dock"), false);
+  assert.equal(own.open, 2);
+});
+
+test("what is open is asked again where it could not be, and stays as it was meanwhile", async () => {
+  const own = await alarms();
+  own.take(happened("a"), false);
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    let status = 503;
+    await answering(async () => [status, { detail: "busy", events: [], cursor: null }], async (asked) => {
+      await own.load();
+      assert.deepEqual([asked.length, own.open], [1, 1]);
+      status = 200;
+      mock.timers.tick(5000);
+      for (let i = 0; own.open && i < 50; i++) await Promise.resolve();
+      assert.deepEqual([asked.length, own.open], [2, 0]);
+    });
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test("a count of events says where there are more", () => {
+  const all = [{ verdict: null }, { verdict: "real" }];
+  assert.equal(counted(all, null), "2 events, 1 not judged.");
+  assert.equal(counted(all, "1-a"), "2 events and more, of these 1 not judged.");
+  assert.equal(counted([], null), "No event.");
 });
 
 test("CSV: quotes, and nothing that a spreadsheet would run", () => {

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from oddframe.events.event import Ended, Event
+from oddframe.events.event import Ended, Event, Severity
 from oddframe.events.store.audit import Ledger
 from oddframe.events.store.database import Database, StoreError
 from oddframe.events.store.exemplars import Learned
@@ -217,17 +217,19 @@ class Store(Outbox, Timeline, Notes, Ledger, Learned):
         verdict: Verdict | Literal["none"] | None = None,
         limit: int = 100,
         before: str | None = None,
+        severity: Severity | None = None,
     ) -> list[Record]:
-        """The same, with what people said of them."""
+        """The same, with what people said of them; severity: only those of it."""
         conditions = {
             "camera = :camera": camera, "start_utc < :until": until,
             "(end_utc IS NULL OR end_utc >= :since)": since, "id < :before": before,
             "verdict IS NULL" if verdict == "none" else "verdict = :verdict": verdict,
+            "severity = :severity": severity,
         }  # fmt: skip
         where = " AND ".join(c for c, value in conditions.items() if value is not None) or "1"
         values: dict[str, Any] = {
             "camera": camera, "since": since, "until": until, "verdict": verdict,
-            "before": before, "limit": limit,
+            "before": before, "limit": limit, "severity": severity,
         }  # fmt: skip
         rows = self._db.read(
             f"SELECT * FROM events WHERE {where} ORDER BY id DESC LIMIT :limit", values

@@ -21,6 +21,7 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse
 from pydantic import AwareDatetime
 
+from oddframe.events.event import Severity
 from oddframe.events.store import Record, Verdict
 from oddframe.events.store.files import plain_of
 from oddframe.web.api.answers import (
@@ -58,6 +59,7 @@ OfVerdict = Annotated[
     Verdict | Literal["none"] | None,
     Query(description="Only those with this verdict; none: nobody has looked."),
 ]
+OfSeverity = Annotated[Severity | None, Query(description="Only those of this severity.")]
 
 
 def router(work: AtWork) -> APIRouter:
@@ -115,12 +117,13 @@ class Api:
         since: Since = None,
         until: Until = None,
         verdict: OfVerdict = None,
+        severity: OfSeverity = None,
         limit: Annotated[int, Query(ge=1, le=MOST, description="Of one page.")] = 100,
         cursor: Annotated[str | None, Query(description="As the page before gave it.")] = None,
     ) -> EventsAnswer:
         """Events that reach into a period, the newest first."""
         found = self._work.store.records(
-            camera, _seconds(since), _seconds(until), verdict, limit=limit + 1, before=cursor
+            camera, _seconds(since), _seconds(until), verdict, limit + 1, cursor, severity
         )  # fmt: skip
         page, more = found[:limit], len(found) > limit
         last = page[-1].event.id if more else None

@@ -1,12 +1,13 @@
 // Review: what happened, one event after the other, judged by one key each.
 
-import { get, path, post } from "./api.js";
+import { events, get, path, post } from "./api.js";
 import { Card } from "./card.js";
 import { Detail } from "./detail.js";
 import { el, field, fill, say, select } from "./dom.js";
 import { bounds, csv, day, iso, plural, seconds, shifted } from "./format.js";
 import { learned } from "./learned.js";
 import { Timeline } from "./timeline.js";
+import { now } from "./trace.js";
 import { VERDICTS, action, empty, head, mayChange, sorry, toast } from "./ui.js";
 
 const PAGE = 100;
@@ -30,7 +31,10 @@ class Review {
         el("p", { class: "fine legend" }, [["gap", "nobody looked"], ["line", "threshold"], ["mark", "event"]].map(([key, words]) => el("span", null, el("i", { class: `key-${key}` }), words)))),
       el("div", { class: "review" }, el("div", { class: "list" }, this.list, this.more), this.detail.node),
       learned(app, () => this.load()));
-    this.stops = [app.live.on("event", ({ event }) => this.fresh(event))];
+    this.stops = [
+      app.live.on("event", ({ event }) => this.fresh(event)),
+      app.live.on("back", () => this.load().catch(sorry)),
+    ];
     this.start();
   }
 
@@ -41,19 +45,18 @@ class Review {
     this.cards.forEach((card) => card.stop());
   }
 
-  // An event that the address names decides which day is shown.
+  // An event that the address names decides which day is shown, and is on the list wherever it
+  // stands among those of its day.
   async start() {
-    if (this.chosen && !this.filter.day) {
-      const event = await get(path(["events", this.chosen])).catch((error) => { sorry(error); return null; });
-      if (event) this.filter.day = day(event.start);
-      else this.chosen = null;
-    }
-    this.filter.day ||= day(Date.now() / 1000);
+    const named = this.chosen && await get(path(["events", this.chosen])).catch((error) => { sorry(error); return null; });
+    this.filter.day ||= day(named?.start ?? now());
     this.date.value = this.filter.day;
     await this.load();
+    if (named) this.fresh(named);
     // Where there is room beside the list, the newest is shown at once.
     const first = matchMedia("(min-width: 1001px)").matches ? this.events[0]?.id : null;
-    if (this.chosen ?? first) this.choose(this.chosen ?? first, false);
+    const shown = this.events.some((e) => e.id === named?.id) ? named.id : first;
+    if (shown) this.choose(shown, false);
   }
 
   filters() {
@@ -78,24 +81,31 @@ class Review {
     this.load().catch(sorry);
   }
 
+  // What the API is asked for: the events of the day that pass the filters.
+  get query() {
+    const [from, to] = bounds(this.filter.day);
+    const { camera, verdict, severity } = this.filter;
+    return { camera, verdict, severity, since: iso(from), until: iso(to) };
+  }
+
   async load(older = false) {
     const mine = (this.turn = (this.turn ?? 0) + 1);
-    const [from, to] = bounds(this.filter.day);
-    const { camera, verdict } = this.filter;
     if (!older) {
       this.cursor = null;
+      const { camera } = this.filter;
       const names = camera ? [camera] : [...this.app.cameras.keys()];
       this.timeline.show(names, this.filter.day);
     }
-    const found = await get(path(["events"], { camera, verdict, since: iso(from), until: iso(to), limit: PAGE, cursor: this.cursor }));
+    const found = await get(path(["events"], { ...this.query, limit: PAGE, cursor: this.cursor }));
     if (mine !== this.turn) return;
-    this.events = [...(older ? this.events : []), ...found.events.filter((e) => this.wanted(e))];
+    const kept = older ? this.events.filter((e) => !found.events.some((f) => f.id === e.id)) : [];
+    this.events = newest([...kept, ...found.events]);
     this.cursor = found.cursor;
     this.more.hidden = !found.cursor;
     this.show();
   }
 
-  // By what the API does not filter, and by all of it for events that come live.
+  // The same of events that come one by one.
   wanted(e) {
     const [from, to] = bounds(this.filter.day);
     const { camera, verdict, severity } = this.filter;
@@ -107,7 +117,7 @@ class Review {
     const at = this.events.findIndex((e) => e.id === event.id);
     if (at >= 0) this.events[at] = event;
     else if (this.filter.day && this.wanted(event)) {
-      this.events = [event, ...this.events].sort((a, b) => seconds(b.start) - seconds(a.start));
+      this.events = newest([event, ...this.events]);
     } else return;
     this.show();
     if (event.id === this.chosen) this.detail.show(event);
@@ -130,8 +140,7 @@ class Review {
     if (!this.events.length) fill(this.list, el("li", { class: "none" }, empty("No event of this kind on this day.")));
     for (const [id, card] of this.cards) card.choose(id === this.chosen);
     this.timeline.mark(this.events, this.chosen);
-    const open = this.events.filter((e) => !e.verdict).length;
-    say(this.count, this.events.length ? `${plural(this.events.length, "event")}, ${open} not judged.` : "No event.");
+    say(this.count, counted(this.events, this.cursor));
   }
 
   choose(id, focus) {
@@ -200,13 +209,24 @@ class Review {
   }
 
   exports() {
-    const save = (kind, type, text) => {
-      const address = URL.createObjectURL(new Blob([text], { type }));
+    // All that pass the filters, though only the first pages of them are shown.
+    const save = async (kind, type, written) => {
+      const all = this.cursor ? await events(this.query) : this.events;
+      const address = URL.createObjectURL(new Blob([written(all)], { type }));
       el("a", { href: address, download: `oddframe-${this.filter.day}.${kind}` }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10000);
     };
     return el("p", { class: "row exports" }, "Save these events:",
-      el("button", { type: "button", onclick: () => save("csv", "text/csv", csv(this.events)) }, "CSV"),
-      el("button", { type: "button", onclick: () => save("json", "application/json", `${JSON.stringify(this.events, null, 1)}\n`) }, "JSON"));
+      action("CSV", () => save("csv", "text/csv", csv), { reads: true }),
+      action("JSON", () => save("json", "application/json", (all) => `${JSON.stringify(all, null, 1)}\n`), { reads: true }));
   }
+}
+
+const newest = (all) => all.sort((a, b) => seconds(b.start) - seconds(a.start));
+
+// more: of the day there are older ones, which are not among these.
+export function counted(all, more) {
+  if (!all.length) return "No event.";
+  const open = all.filter((e) => !e.verdict).length;
+  return more ? `${all.length} events and more, of these ${open} not judged.` : `${plural(all.length, "event")}, ${open} not judged.`;
 }
