@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
+from oddframe.config import Config
+from oddframe.device import pick_device
 from oddframe.errors import ConfigError
+from oddframe.train.budget import Budget, Clocks
 from oddframe.train.devices import Devices, Place, find_place, leads
+from oddframe.train.drive import Job, _trainer
+from oddframe.train.module import TrainConfig
+from oddframe.train.progress import Watch
 
 TORCHRUN = {
     "RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4",
@@ -24,6 +31,25 @@ def gpus(monkeypatch):
 
     have(0)
     return have
+
+
+@pytest.mark.parametrize(
+    ("device", "root"), [("cuda:1", "cuda:1"), ("cuda:0", "cuda:0"), ("auto", "cuda:0")]
+)
+def test_a_training_is_on_the_device_that_was_asked_for(gpus, tmp_path, device, root):
+    gpus(2)
+    job = Job("mnad", Config(), TrainConfig(), None, Budget(), tmp_path, False, device)
+    watch = Watch(tmp_path, Budget(), 1, Clocks.now(), Console(quiet=True))
+    assert find_place(Devices(), device, 8) == Place()
+    assert str(_trainer(job, watch, Place()).strategy.root_device) == root
+
+
+@pytest.mark.parametrize("device", ["mps", "meta", "xpu", "cpu:3", "gpu"])
+def test_a_device_that_nothing_here_is_made_for_is_refused(gpus, device):
+    gpus(2)
+    with pytest.raises(ConfigError, match=f"Unknown device '{device}'; expected cpu, cuda, cuda:N"):
+        pick_device(device)
+    assert str(pick_device("cpu")) == "cpu"
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class Taken:
 class On:
     """What it is trained on."""
 
-    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda.")
+    device: str = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:N.")
     devices: str | None = typer.Option(
         None, "--devices", metavar="N",
         help="GPUs, or processes on a CPU, that train together (default: 1); auto: all GPUs. "

@@ -110,7 +110,7 @@ def drive(job: Job, net: VADModel, ranks: Ranks, began: Clocks, console: Console
 
 
 def _trainer(job: Job, watch: Watch, place: Place) -> L.Trainer:
-    kind = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}.get(job.device, job.device)
+    where = pick_device(job.device)  # as all else does: Lightning's own "auto" takes a Mac's GPU
     options: dict[str, Any] = {}
     if place.ranks > 1:
         strategy = DDPStrategy(
@@ -119,7 +119,8 @@ def _trainer(job: Job, watch: Watch, place: Place) -> L.Trainer:
         )  # fmt: skip
         options = {"strategy": strategy, "num_nodes": place.nodes}
     return L.Trainer(
-        accelerator=kind, devices=place.here, precision=job.train.precision, max_epochs=-1,
+        accelerator=where.type, devices=[where.index] if where.index else place.here,
+        precision=job.train.precision, max_epochs=-1,
         logger=False, gradient_clip_val=job.train.clip_gradient, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[watch],
         use_distributed_sampler=False, **options,

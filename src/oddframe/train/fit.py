@@ -69,7 +69,7 @@ def fit(
         out: the RUN folder to make.
         budget: when to stop; the whole time, from looking at the footage to the threshold.
         resume: go on where an interrupted run in `out` stopped; the same footage and settings.
-        device: auto, cpu or cuda.
+        device: auto, cpu, cuda or cuda:N.
         devices: GPUs, or processes on a CPU, that train together: a number, auto (all GPUs), or
             that with a number of machines. Under torchrun, what it has started.
         console: where progress goes (stderr by default).
