@@ -74,6 +74,20 @@ def test_times_may_stand_in_yaml_without_quotes():
     assert (window.start, window.end) == (18 * 60, 7 * 60)
 
 
+@pytest.mark.parametrize("hours", ["from: 18, to: 7", "from: 8, to: 17", "from: 0, to: 24"])
+def test_hours_alone_are_no_minutes(hours):
+    with pytest.raises(ConfigError, match='expected a time of day as "18:00", in quotes'):
+        Schedule.read(yaml.safe_load(f"windows: [{{{hours}}}]"))
+
+
+def test_what_was_read_is_read_again():
+    """Minutes below an hour too, which nobody writes as a number."""
+    for begin, end in (("00:30", "00:59"), ("23:00", "00:00"), ("00:00", "24:00")):
+        plan = schedule({"days": "tue", "from": begin, "to": end})
+        assert Schedule.read(plan.model_dump()) == plan
+        assert Schedule.read(plan.model_dump(mode="json", by_alias=True)) == plan
+
+
 def test_the_hour_that_is_there_twice_is_armed_once_and_whole():
     """25 October 2026: at 03:00 clocks go back to 02:00."""
     to, begin = (
@@ -116,7 +130,8 @@ def test_nights_are_as_long_as_the_clock_makes_them():
 def test_in_a_zone_without_changes_it_is_arithmetic(days, start, end, minute):
     if start == end:
         return
-    plan = schedule({"days": sorted(days), "from": start, "to": end}, timezone="UTC")
+    begins, ends = (f"{minutes // 60:02}:{minutes % 60:02}" for minutes in (start, end))
+    plan = schedule({"days": sorted(days), "from": begins, "to": ends}, timezone="UTC")
     begin = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
     armed = set()
     for day in range(-7, 15):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from oddframe import sinks
 from oddframe.errors import ConfigError
@@ -118,8 +119,13 @@ def test_secrets_are_not_in_messages_about_them(values, caplog):
     assert SECRET not in caplog.text
 
 
-def test_a_pin_without_quotes_is_text():
-    assert sink_config({"kind": "mqtt", "password": 1234}).password.get_secret_value() == "1234"
+@pytest.mark.parametrize("pin", ["0123", "12:30", "1_000", "1234"])
+def test_a_pin_without_quotes_is_refused_and_not_shown(pin):
+    """YAML makes other numbers of them: 83, 750, 1000."""
+    read = yaml.safe_load(f"{{kind: mqtt, password: {pin}}}")
+    with pytest.raises(ConfigError, match="password: text in quotes is expected") as found:
+        sink_config(read)
+    assert str(read["password"]) not in str(found.value)
 
 
 def test_secrets_come_from_the_environment_or_a_file(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from oddframe.config import Config
 
@@ -55,12 +55,18 @@ class Window(Config):
     @classmethod
     def _minutes(cls, value: Any) -> int:
         # YAML reads 18:00 without quotation marks as a number to the base of 60: the minutes.
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= DAY_MIN:
-            return value
+        # Below 60 there are none of these (0:30 is text): who writes 18 means the hour.
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if number and (value == 0 or 60 <= value <= DAY_MIN):
+            return int(value)
         clock = re.fullmatch(r" *(\d{1,2}):([0-5]\d) *", value) if isinstance(value, str) else None
         if clock is None or (minutes := int(clock[1]) * 60 + int(clock[2])) > DAY_MIN:
             raise ValueError(f'expected a time of day as "18:00", in quotes; found {value!r}')
         return minutes
+
+    @field_serializer("start", "end")
+    def _clock(self, minutes: int) -> str:
+        return f"{minutes // 60:02}:{minutes % 60:02}"
 
     @model_validator(mode="after")
     def _some(self) -> Window:

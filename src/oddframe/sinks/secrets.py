@@ -22,11 +22,11 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def _as_text(value: Any) -> Any:
-    """YAML reads a PIN as a number; pydantic's own refusal would print what it found."""
+    """Of 0123 or 12:30 YAML makes 83 and 750, so that no number is what was written; and pydantic's
+    own refusal would print what it found.
+    """
     if isinstance(value, (str, SecretStr)):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     raise ValueError("text in quotes is expected (what was found isn't shown: it may be a secret)")
 
 
