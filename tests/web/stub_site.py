@@ -65,7 +65,9 @@ class StubSite:
         self.statuses = {name: status(name) for name in NAMES}
         cameras = {name: self._camera(name) for name in NAMES}
         pace = Pace(NAMES, {"gate": 10.0, "yard": 5.0})
-        self.engine = SimpleNamespace(cameras=cameras, pace=pace, turned_s=time.monotonic())
+        self.engine = SimpleNamespace(
+            cameras=cameras, pace=pace, turned_s=time.monotonic(), failing=0
+        )
         self.couriers = [self._courier("mqtt")]
         self.clips = SimpleNamespace(done=7, dropped=2, failed=1)
         self.kept: Kept | None = None

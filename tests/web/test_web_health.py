@@ -36,6 +36,15 @@ def test_an_engine_that_hangs_is_said(ask, site):
     assert "not gone round for 42 s" in found.json()["why"][0]
 
 
+def test_an_engine_that_only_fails_is_said(ask, site):
+    site.engine.failing = 9
+    assert ask.get("/healthz").status_code == 200
+    site.engine.failing = 10
+    found = ask.get("/healthz")
+    assert found.status_code == 503
+    assert "last 10 errors had no score between them" in found.json()["why"][0]
+
+
 def test_a_disk_that_is_full_is_said(ask, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")

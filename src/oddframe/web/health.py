@@ -1,8 +1,8 @@
 """Whether a site is alive, and whether it knows all of its cameras.
 
-Alive: the engine's loop goes round, and the store can be written. A camera that is down does not
-make a site ill: to start it again would help nobody. `/healthz` is for whoever restarts a program,
-`/metrics` for whoever looks after cameras.
+Alive: the engine's loop goes round and does not fail each time, and the store can be written. A
+camera that is down does not make a site ill: to start it again would help nobody. `/healthz` is for
+whoever restarts a program, `/metrics` for whoever looks after cameras.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 HANGS_S = 10.0
 """An engine's loop that has not gone round for so long hangs; idle, it does every 0.25 s."""
+FAILS = 10
+"""Errors in a row, without one score between them, behind which an engine only seems to work."""
 PROBE_S = 2.0
 """A store is probed so often at most, whoever asks: health needs no token."""
 PROBE_BYTES = 4096
@@ -64,14 +66,17 @@ class Pulse:
 
     @property
     def turns(self) -> bool:
-        """Whether the engine's loop goes round."""
+        """Whether the engine's loop goes round, and something comes of it."""
         return not self._engine()
 
     def _engine(self) -> list[str]:
-        still_s = time.monotonic() - self._work.engine.turned_s
-        if still_s <= HANGS_S:
-            return []
-        return [f"the engine has not gone round for {still_s:.0f} s: nothing is scored"]
+        engine = self._work.engine
+        still_s = time.monotonic() - engine.turned_s
+        if still_s > HANGS_S:
+            return [f"the engine has not gone round for {still_s:.0f} s: nothing is scored"]
+        if engine.failing >= FAILS:
+            return [f"the last {engine.failing} errors had no score between them: see the log"]
+        return []
 
     def _store(self) -> list[str]:
         cameras = self._work.engine.cameras.values()

@@ -10,12 +10,14 @@ import time
 
 import av
 import cv2
+import numpy as np
 import pytest
-from stub_run import street, write_stub
+from stub_run import HISTORY, street, write_stub
 
 from encoded import encode
 from oddframe.errors import ConfigError
 from oddframe.events.store import Store, StoreError
+from oddframe.runtime.watch import engine
 from oddframe.runtime.watch.at_work import AtWork
 from oddframe.runtime.watch.site import SiteConfig
 
@@ -41,6 +43,11 @@ def calm_run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def odd_video(tmp_path_factory):
     return footage(tmp_path_factory.mktemp("odd") / "odd.mp4")
+
+
+@pytest.fixture(scope="module")
+def short_video(tmp_path_factory):
+    return footage(tmp_path_factory.mktemp("short") / "short.mp4", frames=14, odd=range(0))
 
 
 def site(tmp_path, run, cameras, **more):
@@ -130,6 +137,54 @@ def test_a_masked_place_never_scores(tmp_path, calm_run, odd_video):
     watched(config)
     with Store(config.store.path) as store:
         assert store.events() == []
+
+
+def test_masks_that_hide_all_are_said_and_no_other_camera_notices(tmp_path, calm_run, short_video):
+    whole = [[0, 0], [1, 0], [1, 1], [0, 1]]
+    cameras = {
+        "quiet": {"source": str(short_video), "realtime": False, "mask": whole},
+        "other": {"source": str(short_video), "realtime": False},
+    }
+    work = watched(site(tmp_path, calm_run, cameras))
+    assert {n: m.looked for n, m in work.meters.cameras.items()} == {"quiet": 0, "other": 14}
+    assert "mask hides everything" in work.engine.cameras["quiet"].fault
+    assert not work.meters.faults
+
+
+@pytest.mark.parametrize("fails", ["score", "ready", "desk", "listen", "tend"])
+def test_what_goes_wrong_with_one_camera_costs_no_other_one_a_frame(
+    tmp_path, calm_run, short_video, monkeypatch, caplog, fails
+):
+    monkeypatch.setattr(engine, "TEND_S", 0.0)
+
+    def fail(*_):
+        raise ZeroDivisionError("of one")
+
+    cameras = {n: {"source": str(short_video), "realtime": False} for n in ("ill", "well")}
+    stop = threading.Event()
+    timer = threading.Timer(20, stop.set)
+    timer.start()
+    with AtWork(site(tmp_path, calm_run, cameras)) as work:
+        ill = work.engine.cameras["ill"]
+        if fails == "score":  # in the call for both, once the history is full
+            ill._fitted = lambda *_: setattr(ill, "mask", np.ones((64, 64), np.bool_))
+        elif fails == "ready":
+            ill.ready = fail
+        elif fails == "listen":
+            ill._hear = fail
+        else:
+            setattr(ill.desk, "take" if fails == "desk" else "tend", fail)
+        work.run(stop)
+        timer.cancel()
+        rows = work.engine.cameras["well"].recent.since(1e9)
+        blind = [gap.why for gap in work.store.gaps("ill")]
+    assert not stop.is_set()
+    assert work.meters.cameras["well"].looked == 14
+    assert sum(np.isfinite(rows[:, 1])) == 14 - HISTORY, "its history began anew"
+    assert work.meters.faults["engine"] >= 1
+    assert len([r for r in caplog.records if r.message.startswith("ill: ")]) == 1
+    if fails in ("score", "desk", "ready"):
+        assert "failed" in blind
 
 
 def test_in_real_time_a_file_takes_its_time(tmp_path, calm_run, odd_video):

@@ -275,6 +275,10 @@ def test_zones_are_held_against_the_rules_and_the_picture(site):
         with pytest.raises(ConfigError, match="Two zones are named"):
             work.redraw("gate", zones=[LEFT, LEFT])
         assert work.config.cameras["gate"].zones == ()
+        whole = Mask.read({"points": [[0, 0], [1, 0], [1, 1], [0, 1]]})
+        with pytest.raises(ConfigError, match="mask hides everything"):
+            work.redraw("gate", mask=[whole])
+        assert work.config.cameras["gate"].mask == ()
 
 
 def test_zones_that_lie_off_the_picture_are_a_gap_until_they_are_drawn_anew(site, video):

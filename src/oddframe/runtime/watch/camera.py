@@ -28,7 +28,7 @@ from oddframe.events.zones import Mask, Zone, check_picture, hidden
 from oddframe.runtime.alarms import spread_of
 from oddframe.runtime.detector import Detector
 from oddframe.runtime.familiar import Familiar
-from oddframe.runtime.watch.desk import ZONES, Desk, Look
+from oddframe.runtime.watch.desk import FAILED, ZONES, Desk, Look
 from oddframe.runtime.watch.feed import Break, LiveFrame
 from oddframe.runtime.watch.intake import size_of
 from oddframe.runtime.watch.reader import Reader
@@ -37,9 +37,11 @@ from oddframe.runtime.watch.status import State, Status
 from oddframe.runtime.watch.threshold import Threshold
 from oddframe.runtime.watch.view import Recent, View
 from oddframe.scoring.lag import Lag, frames_of
+from oddframe.scoring.masks import cells_of
 from oddframe.scoring.scorer import Preprocessed, ScorerState
 from oddframe.scoring.spots import Spots
 from oddframe.scoring.usual import Past
+from oddframe.scoring.ways import GRID
 from oddframe.sources.rate import NEAR, Pacer
 from oddframe.types import Score
 
@@ -136,26 +138,40 @@ class Camera:
         self._size = size_of(frame.picture)
         self.view = View(frame)
 
-    def broken(self, frame: LiveFrame) -> None:
-        """Before a frame is looked at: forget what it cannot be compared with."""
+    def begins(self, frame: LiveFrame) -> bool:
+        """Before a frame is looked at: forget what it cannot be compared with. Whether it can be
+        scored; where it cannot it is shown."""
         if frame.gap:
             self._begin_anew(frame)
         size = size_of(frame.picture)
         if size != self._size:
             self._size = size
             self._fitted(*size)
+        if self.fault:
+            self.shown(frame)
+            return False
         self.desk.pardons.expect(frame, self.threshold.now)
+        return True
 
     def _begin_anew(self, frame: LiveFrame) -> None:
         """What waits for its score is of before, and of the size of then."""
-        self.state = self.detector.scorer.restart(self.state)
-        self._past, self._looked_at, self._pacer = Past(), None, None
-        for known, value in self._lag.flush():
-            self._to_desk(*known, value)
+        self._forget()
         ended = ENDS.get(frame.why or "damage")
         if ended is not None:
             self._place = Familiar.of(self.detector.scorer.usual)
             self._silent(ended, str(frame.why), frame.t_utc)
+
+    def _forget(self) -> None:
+        """What comes cannot be compared with what was; what waits for its score gets it by what
+        there is."""
+        self.state = self.detector.scorer.restart(self.state)
+        self._past, self._looked_at, self._pacer = Past(), None, None
+        for known, value in self._lag.flush():
+            self._to_desk(*known, value)
+
+    def failed(self) -> None:
+        """Something went wrong with a frame: what comes begins anew."""
+        self._silent("lost", FAILED, time.time())
 
     def ready(self, frame: LiveFrame) -> Ready:
         """All about a frame that needs no model; one thread at a time for each camera."""
@@ -227,8 +243,6 @@ class Camera:
 
         words: why there is no score from now on, where `why` does not say it.
         """
-        for known, value in self._lag.flush():
-            self._to_desk(*known, value)
         self._silent(why, words or why, time.time())
 
     def redraw(self, zones: Sequence[Zone], mask: Sequence[Mask]) -> None:
@@ -239,28 +253,30 @@ class Camera:
         if self.fitted and self._size != (0, 0):
             self._fitted(*self._size)
         if faulty and not self.fault:  # what was seen before is no past of what is seen now
-            self.state = self.detector.scorer.restart(self.state)
-            self._past, self._looked_at, self._pacer = Past(), None, None
+            self._forget()
 
     def _silent(self, why: Ended, words: str, t_utc: float) -> None:
-        """No score from now on, and the past is gone; without a RUN there never was one."""
+        """No score from now on, and the past is gone; without a RUN there never was one.
+
+        What is forgotten takes memory: a state may hold what all cameras of a call shared."""
         if self.fitted:
+            self._forget()
             self.desk.silent(why, words, t_utc)
             self.recent.blind(t_utc)
 
     def _fitted(self, width: int, height: int) -> None:
         """Masks and zones on a picture of another size than before."""
-        config, size = self._config, self.detector.info.size
+        config = self._config
         try:
             check_picture((*config.zones, *config.mask), width, height)
+            mask = mask_on(config.mask, width, height, self.detector)
         except ConfigError as error:
             if not self.fault:
                 log.error("%s is not scored: %s", self.name, error, extra={"camera": self.name})
                 self._silent("changed", ZONES, time.time())
             self.fault = str(error)
             return
-        self.fault = ""
-        self.mask = hidden(config.mask, width, height, size) if config.mask else None
+        self.fault, self.mask = "", mask
 
     def _times(self, frame: LiveFrame) -> int:
         """Looks at a frame: more than one where the camera is slower than the RUN learned at, none
@@ -298,6 +314,25 @@ class Camera:
         self.threshold.take(score.score, frame.pts_s, alarmed=opened is not None)
         self.recent.add(frame.t_utc, level, score.score)  # first: who sees the view finds its row
         self.view = View(frame, score, threshold, None if opened is None else opened.id)
+
+
+def mask_on(
+    masks: Sequence[Mask], width: int, height: int, detector: Detector | None
+) -> NDArray[np.bool_] | None:
+    """(size, size): True where nothing is scored; None without masks.
+
+    width, height: of the source's picture. detector: None where there is no RUN yet.
+
+    Raises:
+        ConfigError: nothing is left to score.
+    """
+    if not masks:
+        return None
+    size = GRID if detector is None else detector.info.size
+    mask = hidden(masks, width, height, size)
+    for side in (size, GRID):  # of the maps of all streams
+        cells_of(mask, (side, side))
+    return mask
 
 
 def without_run(camera: str) -> ConfigError:

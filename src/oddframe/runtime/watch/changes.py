@@ -21,7 +21,7 @@ from oddframe.events.zones import Mask, Zone, check, check_picture
 from oddframe.runs import load_run
 from oddframe.runtime.courier import Courier
 from oddframe.runtime.detector import Detector
-from oddframe.runtime.watch.camera import Camera, without_run
+from oddframe.runtime.watch.camera import Camera, mask_on, without_run
 from oddframe.runtime.watch.desk import Desk, Office
 from oddframe.runtime.watch.edits import Edits
 from oddframe.runtime.watch.engine import Engine
@@ -176,7 +176,7 @@ class Changes:
 
         Raises:
             ConfigError: no such camera; two zones of one name, an alert level below the rules';
-                points outside its picture.
+                points outside its picture; masks that leave nothing to score.
             StoreError: as `add`.
         """
         with self._changing:
@@ -187,6 +187,8 @@ class Changes:
             status = camera.reader.status()
             if status.width:
                 check_picture((*drawn, *hidden), status.width, status.height)
+                detector = camera.detector if camera.fitted else None
+                mask_on(hidden, status.width, status.height, detector)
             config = known.model_copy(update={"zones": drawn, "mask": hidden})
             changed = {"zones": zones, "mask": mask}
             values = {

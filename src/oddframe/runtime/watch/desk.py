@@ -33,9 +33,9 @@ from oddframe.types import Score
 
 log = logging.getLogger("oddframe.runtime.watch")
 
-START, HISTORY, ZONES = "off", "history", "zones"
+START, HISTORY, ZONES, FAILED = "off", "history", "zones", "failed"
 """Why there is no score: oddframe was not running; the history is not full yet; zones or masks do
-not fit the picture."""
+not fit the picture; an error that nobody thought of."""
 MOST_WAITING = 1000
 """Events that wait in memory for a disk that is full; the oldest updates go first."""
 
@@ -269,7 +269,8 @@ class Desk:
             self._office.meters.faults["store"] += 1
 
     def _blinded(self, why: str, t_utc: float) -> None:
-        begun = why == ZONES and self._blind in ("start", HISTORY)  # that is no reason any more
+        # A history that is not full yet is no reason any more.
+        begun = why in (ZONES, FAILED) and self._blind in ("start", HISTORY)
         if begun or (self._blind == START and why != HISTORY):  # what was before has another one
             self._sees(t_utc)
         if self._blind is None:

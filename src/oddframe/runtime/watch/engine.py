@@ -2,8 +2,9 @@
 
     readers -> feeds -> [due cameras] -> looks (a few threads) -> Scorer.step_batch -> desks
 
-Nobody is waited for: a camera that is down, slow or frozen costs the others nothing. How often each
-is looked at is `pace`'s: where the machine cannot keep up all get less, and frames do not queue.
+Nobody is waited for: a camera that is down, slow or frozen costs the others nothing, and one of
+which something goes wrong begins anew while the others go on. How often each is looked at is
+`pace`'s: where the machine cannot keep up all get less, and frames do not queue.
 
 Cameras join and leave between two frames, by whoever asks for it (`order`, `ask`). Those without a
 RUN are only shown; they have no place in the schedule.
@@ -12,16 +13,19 @@ RUN are only shown; they have no place in the schedule.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from oddframe.errors import OddframeError
 from oddframe.runtime.watch.camera import Camera, Ready
-from oddframe.runtime.watch.feed import Bell
+from oddframe.runtime.watch.feed import Bell, LiveFrame
 from oddframe.runtime.watch.meters import Meters
 from oddframe.runtime.watch.pace import Pace, rate_for
 from oddframe.types import Score
@@ -30,8 +34,10 @@ log = logging.getLogger("oddframe.runtime.watch")
 
 TEND_S = 5.0
 """What a full disk kept back is tried again so often."""
-REST_S = 1.0
-"""Pause behind an error that nobody thought of: a log must not fill a disk."""
+REST_S = 0.1
+"""Pause behind an error that is no camera's: shorter than any pause that costs a history."""
+SAID_S = 60.0
+"""What goes wrong is logged so often: a log must not fill a disk."""
 ASK_S = 10.0
 """An engine that has not gone round for so long hangs, and who asked is told."""
 T = TypeVar("T")
@@ -66,6 +72,10 @@ class Engine:
         """Of the thread that turns the loop; None while nobody does."""
         self.turned_s = time.monotonic()
         """When the loop went round last: older than seconds, it hangs."""
+        self.failing = 0
+        """Errors in a row, since a frame had a score."""
+        self._said: dict[str, float] = {}
+        """When something of whom was logged last."""
 
     @property
     def pace(self) -> Pace:
@@ -147,7 +157,8 @@ class Engine:
                         tended = now
                         self._tended()
                 except Exception as error:  # months: whatever it was, the next frame is another one
-                    self._failed(error, stop)
+                    self._failed("the engine", error)
+                    stop.wait(REST_S)
                     continue
                 if not self.stays and all(c.reader.done for c in self.cameras.values()):
                     self._news()  # that the last of them is over
@@ -182,7 +193,7 @@ class Engine:
 
     def _news(self) -> None:
         for camera in self.cameras.values():
-            for status in camera.listen():
+            for status in self._tried(camera, camera.listen) or ():
                 if status.fps and camera.fitted:
                     learned = camera.detector.info.fps
                     self._pace.want(camera.name, rate_for(learned, status.fps))
@@ -191,20 +202,14 @@ class Engine:
         """The frames of all cameras whose turn it is, with what needs no model."""
         self._show()
         feeds = {name: c.reader.feed for name, c in self.cameras.items() if c.fitted}
-        taken = []
+        made = list[tuple[Camera, Future[Ready]]]()
         for name in self._pace.due(now, feeds):
             camera = self.cameras[name]
             frame = feeds[name].take()
-            if frame is None:
-                continue
-            camera.broken(frame)
-            if camera.fault:
-                camera.shown(frame)
-            else:
-                taken.append((camera, frame))
-        made = pool.map(lambda each: each[0].ready(each[1]), taken)
-        found = [(camera, ready) for (camera, _), ready in zip(taken, made, strict=True)]
-        return [(camera, ready) for camera, ready in found if ready.looks]
+            if frame is not None and self._tried(camera, partial(camera.begins, frame)):
+                made.append((camera, pool.submit(camera.ready, frame)))
+        found = [(camera, self._tried(camera, future.result)) for camera, future in made]
+        return [(camera, ready) for camera, ready in found if ready is not None and ready.looks]
 
     def _show(self) -> None:
         """The newest frames of cameras without a RUN: nothing is computed of them."""
@@ -213,39 +218,86 @@ class Engine:
                 camera.shown(frame)
 
     def _scored(self, group: Sequence[tuple[Camera, Ready]]) -> None:
-        """Cameras of one RUN: the first look of each in one call, then the second of those that
-        have one, and so on."""
-        scores: list[list[Score]] = [[] for _ in group]
-        scorer = group[0][0].detector.scorer
-        for turn in range(max(len(ready.looks) for _, ready in group)):
-            having = [i for i, (_, ready) in enumerate(group) if len(ready.looks) > turn]
-            cameras = [group[i][0] for i in having]
-            states, found = scorer.step_batch(
-                [camera.state for camera in cameras],
-                [group[i][1].looks[turn] for i in having],
-                [group[i][1].frame.pts_s for i in having],
-                hidden=[camera.mask for camera in cameras],
-            )
-            for i, camera, state, score in zip(having, cameras, states, found, strict=True):
-                camera.state = state
-                scores[i].append(score)
-        for (camera, ready), own in zip(group, scores, strict=True):
-            camera.scored(ready.frame, own)
-            self._seen(camera)
+        """Cameras of one RUN."""
+        for camera, frame, scores in self._scores(group):
+            try:
+                camera.scored(frame, scores)
+            except Exception as error:
+                self._broke(camera, error)
+            else:
+                if not math.isnan(scores[-1].score):
+                    self.failing = 0
+            self._tried(camera, partial(self._seen, camera), anew=False)
+
+    def _scores(
+        self, group: Sequence[tuple[Camera, Ready]]
+    ) -> list[tuple[Camera, LiveFrame, list[Score]]]:
+        """The scores of all looks at each camera's frame. Where that fails each is scored alone, so
+        that it costs those alone whose fault it is."""
+        try:
+            return _together(group)
+        except Exception as error:
+            if len(group) == 1:
+                self._broke(group[0][0], error)
+                return []
+        return [found for one in group for found in self._scores([one])]
 
     def _tended(self) -> None:
         for camera in self.cameras.values():
-            camera.desk.tend()
+            self._tried(camera, camera.desk.tend, anew=False)
         if self._tend is not None:
             self._tend()
 
-    def _failed(self, error: Exception, stop: threading.Event) -> None:
+    def _tried(self, camera: Camera, what: Callable[[], T], anew: bool = True) -> T | None:
+        """What is of one camera, and costs no other one anything; None where it failed.
+
+        anew: its past cannot be gone on from then.
+        """
+        try:
+            return what()
+        except Exception as error:
+            self._broke(camera, error, anew)
+            return None
+
+    def _broke(self, camera: Camera, error: Exception, anew: bool = True) -> None:
+        self._failed(camera.name, error)
+        if anew:
+            with suppress(Exception):  # this may be what fails
+                camera.failed()
+
+    def _failed(self, whose: str, error: Exception) -> None:
         self._meters.faults["engine"] += 1
-        if _ours(error):
-            log.error("%s", error)
-        else:
-            log.exception("something unexpected went wrong; going on with the next frame")
-        stop.wait(REST_S)
+        self.failing += 1
+        now = time.monotonic()
+        if now - self._said.get(whose, -math.inf) < SAID_S:
+            return
+        self._said[whose] = now
+        trace = None if _ours(error) else error
+        log.error("%s: %s; going on with the next frame", whose, error, exc_info=trace)
+
+
+def _together(
+    group: Sequence[tuple[Camera, Ready]],
+) -> list[tuple[Camera, LiveFrame, list[Score]]]:
+    """Cameras of one RUN: the first look of each in one call, then the second of those that have
+    one, and so on. Where that fails no camera's state is another one."""
+    states = [camera.state for camera, _ in group]
+    scores: list[list[Score]] = [[] for _ in group]
+    scorer = group[0][0].detector.scorer
+    for turn in range(max(len(ready.looks) for _, ready in group)):
+        having = [i for i, (_, ready) in enumerate(group) if len(ready.looks) > turn]
+        known, found = scorer.step_batch(
+            [states[i] for i in having],
+            [group[i][1].looks[turn] for i in having],
+            [group[i][1].frame.pts_s for i in having],
+            hidden=[group[i][0].mask for i in having],
+        )
+        for i, state, score in zip(having, known, found, strict=True):
+            states[i] = state
+            scores[i].append(score)
+    for (camera, _), state in zip(group, states, strict=True):
+        camera.state = state
+    return [(camera, ready.frame, own) for (camera, ready), own in zip(group, scores, strict=True)]
 
 
 def _ours(error: Exception) -> bool:

@@ -103,7 +103,7 @@ class Meters:
     """Seconds of one call of the model, for all cameras that it took."""
     started: float = field(default_factory=time.monotonic)
     faults: Counter[str] = field(default_factory=Counter)
-    """What went wrong and was gone on from, by where: store, clip, camera."""
+    """What went wrong and was gone on from, by where: engine, store, snapshot, keep."""
 
     def joined(self, camera: str) -> None:
         """One more camera, its numbers at nothing."""
