@@ -28,7 +28,7 @@ class SourceInfo:
     height: int
     """Size of the delivered frames in pixels."""
     fps: float
-    """Frames per second: 1 / the median step between stamps (25.0 where there are none: frame
+    """Frames per second: 1 / the usual step between stamps (25.0 where there are none: frame
     folders whose rate was not given)."""
     frames: int | None
     """Number of frames where it is known for certain, None for cameras and streams."""

@@ -1,6 +1,7 @@
 """Video files: clocks, counts, pixels, and what is wrong with some of them."""
 
 import struct
+from fractions import Fraction
 
 import av
 import cv2
@@ -12,7 +13,7 @@ from oddframe.errors import SourceError
 from oddframe.sources import count_frames, frame_hint, open_source
 from oddframe.sources.container import missing_bytes
 from oddframe.sources.convert import Converter
-from oddframe.sources.stamps import valid_fps
+from oddframe.sources.stamps import typical_step, valid_fps
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mp4"])
@@ -57,6 +58,22 @@ def test_a_file_that_a_recorder_deletes_while_it_is_in_use(make_video, tmp_path)
 @pytest.mark.parametrize("fps", [0.0, -1.0, 1e5, float("nan"), float("inf")])
 def test_nonsense_fps_becomes_25(fps):
     assert valid_fps(fps) == 25.0
+
+
+@pytest.mark.parametrize("fps", [15, 24, 30, 60])
+@pytest.mark.parametrize("suffix", ["mkv", "flv", "mp4"])
+def test_the_rate_of_containers_that_round_stamps(tmp_path, fps, suffix):
+    """To 1 ms: the median step of 30 frames/s is 33 ms."""
+    path = encode(tmp_path / f"a.{suffix}", 121, fps, size=(32, 32))
+    with open_source(path) as source:
+        assert source.info.fps == pytest.approx(fps, rel=1e-4)
+        assert source.info.steady
+
+
+def test_the_usual_step_where_no_step_is_near_the_median():
+    assert typical_step([0, 10, 110], Fraction(1, 100)) == 0.55
+    assert typical_step([0, 4, 8, 12, 99], Fraction(1, 100)) == 0.04  # not the pause
+    assert typical_step([5], Fraction(1, 100)) is None
 
 
 KINDS = [

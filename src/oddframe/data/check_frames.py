@@ -65,7 +65,7 @@ def _file(video: Video, say: Say, tick: Tick) -> Looked:
     repeats: list[int] = []
     count = 0
     with video.open() as source:
-        kind = f"{source.info.width}x{source.info.height} {source.info.fps:g} fps"
+        kind = f"{source.info.width}x{source.info.height} {source.info.fps:.4g} fps"
         for frame in source:
             image = frame.image
             thin = image[::THIN, ::THIN].tobytes()
@@ -90,7 +90,7 @@ def _folder(video: Video, say: Say, tick: Tick) -> Looked:
     files = list_images(video.path)
     with video.open() as source:  # decodes the first picture
         width, height = source.info.width, source.info.height
-        kind = f"{width}x{height} {source.info.fps:g} fps{' assumed' * source.info.assumed}"
+        kind = f"{width}x{height} {source.info.fps:.4g} fps{' assumed' * source.info.assumed}"
         notes = _notes(source)
     numbered = frame_numbers(files)
     check_numbers(files, say)
