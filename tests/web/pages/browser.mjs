@@ -26,7 +26,7 @@ export async function visit(browser, { theme = "light", width = 1440, height = 9
   page.on("pageerror", (error) => seen.wrong.push(`error: ${error.message}`));
   page.on("console", (message) => {
     // A refused request is what a test asks for; the page itself tells of it.
-    const meant = !real && /WebSocket connection|status of (401|403|404|409|422)/.test(message.text());
+    const meant = !real && /WebSocket connection|status of (401|403|404|409|422|503)/.test(message.text());
     if (message.type() === "error" && !meant) seen.wrong.push(`console: ${message.text()}`);
   });
   page.on("request", (request) => {

@@ -174,6 +174,23 @@ on("review of a day of more events than a page: what is chosen, counted and save
   await page.waitForFunction(() => !document.querySelector(".card .severity.detection") && document.querySelector(".card .severity.alert"));
 });
 
+on("the strips of a day: what could not be read is said, and read by the next look at it alone", async (page) => {
+  let scores = 0;
+  page.on("request", (request) => { scores += request.url().includes("/api/scores"); });
+  await page.route("**/api/gaps*", (route) => route.fulfill({ status: 503, json: { detail: "The store is busy." } }));
+  await open(page, "#/review");
+  await page.getByLabel(/^lobby: .* could be read\.$/).waitFor();
+  await page.unroute("**/api/gaps*");
+  const verdict = page.getByLabel("Verdict", { exact: true });
+  await verdict.selectOption("real");
+  await page.getByLabel(/^lobby: .* without score \(down: timeout\)\.$/).waitFor();
+  assert.equal(scores, 12);
+  await Promise.all([page.waitForResponse(/api\/events.*verdict=none/), verdict.selectOption("none")]);
+  await page.getByRole("button", { name: "The day before" }).click();
+  await page.getByLabel(/^yard: .* no gap\.$/).waitFor();
+  assert.equal(scores, 18);
+});
+
 on("the threshold by keys, by number and by pointer, then undone", async (page) => {
   await open(page, "#/camera/gate");
   const line = page.getByRole("slider", { name: "Alarm threshold" });

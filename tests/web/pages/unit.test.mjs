@@ -19,6 +19,7 @@ const { summary } = await from("wall.js");
 const { Live } = await from("live.js");
 const trace = await from("trace.js");
 const { counted } = await from("review.js");
+const { Timeline } = await from("timeline.js");
 
 const S = 1000; // ms
 let clockMs = 0;
@@ -215,6 +216,30 @@ test("what is open is asked again where it could not be, and stays as it was mea
   } finally {
     mock.timers.reset();
   }
+});
+
+test("a strip whose levels or gaps could not be read is not one without gaps", async () => {
+  trace.serverIs(Date.now() / 1000);
+  const [from, to] = f.bounds(f.day(Date.now() / 1000));
+  const gap = { camera: "yard", start: f.iso(from), end: f.iso(from + 600), why: "frozen" };
+  const rows = () => ["gate", "yard"].map((name) => ({ name, state: "asked", points: [], gaps: [] }));
+  const said = async (answer) => answering(answer, async (asked) => {
+    const own = Object.assign(Object.create(Timeline.prototype), { from, to }), made = rows();
+    assert.match(own.words(made[0], []), /are being read\.$/);
+    await own.ask(made, undefined);
+    assert.deepEqual(asked.map((url) => url.pathname).sort(), ["/api/gaps", "/api/scores", "/api/scores"]);
+    return made.map((row) => own.words(row, []));
+  });
+  const points = [{ t: f.iso(from), level_max: 0.4 }];
+  const whole = { "/api/gaps": [200, [gap]], "/api/scores": [200, { points, step_s: 300 }] };
+  const failed = "0 events, not all of its levels and gaps could be read.";
+  assert.deepEqual(await said((url) => whole[url.pathname]), [
+    "gate: 0 events, highest level 0.4, no gap.", "yard: 0 events, highest level 0.4, 10 min without score (frozen).",
+  ]);
+  const busy = (url) => (url.searchParams.get("camera") === "gate" ? [429, {}] : whole[url.pathname]);
+  assert.deepEqual(await said(busy), [`gate: ${failed}`, "yard: 0 events, highest level 0.4, 10 min without score (frozen)."]);
+  const blind = (url) => (url.pathname === "/api/gaps" ? [503, {}] : whole[url.pathname]);
+  assert.deepEqual(await said(blind), [`gate: ${failed}`, `yard: ${failed}`]);
 });
 
 test("a count of events says where there are more", () => {

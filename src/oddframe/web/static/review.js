@@ -23,7 +23,7 @@ class Review {
     this.filter = { camera: query.get("camera") ?? "", verdict: query.get("verdict") ?? "", severity: query.get("severity") ?? "", day: query.get("day") ?? "" };
     this.count = el("p", { class: "sum", role: "status" });
     this.list = el("ol", { class: "cards", "aria-label": "Events, the newest first" });
-    this.more = action("Older events", () => this.load(true), { reads: true, hidden: true });
+    this.more = action("Older events", () => this.load({ older: true }), { reads: true, hidden: true });
     this.detail = new Detail((verdict, note) => this.judge(verdict, note));
     this.timeline = new Timeline((event) => this.choose(event.id, true));
     main.append(head("Review", this.count), this.filters(),
@@ -33,7 +33,7 @@ class Review {
       learned(app, () => this.load()));
     this.stops = [
       app.live.on("event", ({ event }) => this.fresh(event)),
-      app.live.on("back", () => this.load().catch(sorry)),
+      app.live.on("back", () => this.load({ old: true }).catch(sorry)),
     ];
     this.start();
   }
@@ -88,13 +88,14 @@ class Review {
     return { camera, verdict, severity, since: iso(from), until: iso(to) };
   }
 
-  async load(older = false) {
+  // older: one more page. old: the strips, too, may lack what happened since.
+  async load({ older = false, old = false } = {}) {
     const mine = (this.turn = (this.turn ?? 0) + 1);
     if (!older) {
       this.cursor = null;
       const { camera } = this.filter;
       const names = camera ? [camera] : [...this.app.cameras.keys()];
-      this.timeline.show(names, this.filter.day);
+      this.timeline.show(names, this.filter.day, old);
     }
     const found = await get(path(["events"], { ...this.query, limit: PAGE, cursor: this.cursor }));
     if (mine !== this.turn) return;

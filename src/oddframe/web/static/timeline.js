@@ -5,6 +5,7 @@ import { el, fill } from "./dom.js";
 import { bounds, clock, iso, number, plural, seconds, span } from "./format.js";
 import { hatch, ink, onTheme, pen } from "./ink.js";
 import { timeTicks } from "./plot.js";
+import { now } from "./trace.js";
 
 const STEP_S = 300;
 const MOST = 2; // levels above are drawn as high as this
@@ -25,25 +26,39 @@ export class Timeline {
     this.themed();
   }
 
-  // Show a day (a text as 2026-05-28) of some cameras.
-  async show(names, day) {
+  // Show a day (a text as 2026-05-28) of some cameras; asked again where they are others, where
+  // something could not be read, and where it may be `old`.
+  async show(names, day, old = false) {
+    const shown = JSON.stringify([names, day]);
+    if (shown === this.shown && !old && !this.rows.some((row) => row.state === "failed")) return;
+    this.shown = shown;
     this.asking?.abort();
     const signal = (this.asking = new AbortController()).signal;
     [this.from, this.to] = bounds(day);
-    this.rows = names.map((name) => ({ name, canvas: el("canvas", { role: "img", "aria-label": name }), points: [], gaps: [] }));
+    this.rows = names.map((name) => ({ name, canvas: el("canvas", { role: "img", "aria-label": name }), state: "asked", points: [], gaps: [] }));
     for (const row of this.rows) row.canvas.addEventListener("click", (e) => this.pick(row, e.offsetX));
     this.axis = el("canvas", { class: "axis", "aria-hidden": "true" });
     fill(this.node, this.rows.map((row) => el("div", { class: "lane" }, el("span", null, row.name), row.canvas)), el("div", { class: "lane" }, el("span"), this.axis));
     this.draw();
-    const during = { since: iso(this.from), until: iso(Math.min(this.to, Date.now() / 1000 + 1)) };
-    await Promise.all(this.rows.map(async (row) => {
-      const [scores, gaps] = await Promise.all([
-        get(path(["scores"], { camera: row.name, from: during.since, to: during.until, step: STEP_S }), signal).catch(() => ({ points: [], step_s: STEP_S })),
-        get(path(["gaps"], { camera: row.name, ...during }), signal).catch(() => []),
-      ]);
-      Object.assign(row, { points: scores.points, step: scores.step_s, gaps });
-    }));
+    await this.ask(this.rows, signal);
     if (!signal.aborted) this.draw();
+  }
+
+  // What could not be read is not calm: such a row is "failed", with what was read of it.
+  async ask(rows, signal) {
+    const [since, until] = [iso(this.from), iso(Math.min(this.to, now() + 1))];
+    const orNull = (question) => question.catch(() => null);
+    const camera = rows.length === 1 ? rows[0].name : null;
+    const [gaps, ...scores] = await Promise.all([
+      orNull(get(path(["gaps"], { camera, since, until }), signal)),
+      ...rows.map((row) => orNull(get(path(["scores"], { camera: row.name, from: since, to: until, step: STEP_S }), signal))),
+    ]);
+    for (const [i, row] of rows.entries()) {
+      row.gaps = gaps?.filter((gap) => gap.camera === row.name) ?? [];
+      row.points = scores[i]?.points ?? [];
+      row.step = scores[i]?.step_s ?? STEP_S;
+      row.state = gaps && scores[i] ? "read" : "failed";
+    }
   }
 
   mark(events, chosen) {
@@ -80,7 +95,7 @@ export class Timeline {
     on.fillStyle = ink("panel");
     on.fillRect(0, 0, w, h);
     for (const gap of row.gaps) {
-      const [a, b] = [this.x(seconds(gap.start), w), this.x(gap.end ? seconds(gap.end) : Date.now() / 1000, w)];
+      const [a, b] = [this.x(seconds(gap.start), w), this.x(gap.end ? seconds(gap.end) : now(), w)];
       hatch(on, a, 0, Math.max(1, b - a), h);
     }
     for (const point of row.points) {
@@ -97,11 +112,17 @@ export class Timeline {
     on.stroke();
     on.setLineDash([]);
     for (const event of own) this.drawEvent(on, event, w, h);
-    const now = this.x(Date.now() / 1000, w);
-    if (now > 0 && now < w) {
+    const here = this.x(now(), w);
+    if (here > 0 && here < w) {
       on.fillStyle = ink("ink");
-      on.fillRect(now, 0, 1, h);
+      on.fillRect(here, 0, 1, h);
     }
+    if (row.state !== "failed") return;
+    on.fillStyle = ink("ink");
+    on.font = `11px ${getComputedStyle(this.node).fontFamily}`;
+    on.textAlign = "left";
+    on.textBaseline = "middle";
+    on.fillText("Not all of it could be read.", 6, h / 2);
   }
 
   // A mark above the strip: full where it was an alert, an outline where it was judged false.
@@ -122,11 +143,13 @@ export class Timeline {
   }
 
   words(row, own) {
+    const happened = `${row.name}: ${plural(own.length, "event")}, `;
+    if (row.state === "asked") return `${happened}levels and gaps are being read.`;
+    if (row.state === "failed") return `${happened}not all of its levels and gaps could be read.`;
     const top = row.points.reduce((m, p) => Math.max(m, p.level_max ?? 0), 0);
-    const now = Date.now() / 1000;
-    const blind = row.gaps.reduce((s, g) => s + Math.max(0, Math.min(this.to, g.end ? seconds(g.end) : now) - Math.max(this.from, seconds(g.start))), 0);
+    const blind = row.gaps.reduce((s, g) => s + Math.max(0, Math.min(this.to, g.end ? seconds(g.end) : now()) - Math.max(this.from, seconds(g.start))), 0);
     const gaps = blind ? `${span(blind)} without score (${[...new Set(row.gaps.map((g) => g.why))].join(", ")})` : "no gap";
-    return `${row.name}: ${plural(own.length, "event")}, highest level ${number(top, 2)}, ${gaps}.`;
+    return `${happened}highest level ${number(top, 2)}, ${gaps}.`;
   }
 
   pick(row, x) {
