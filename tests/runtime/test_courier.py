@@ -32,7 +32,7 @@ class Stub(Sink):
         super().__init__(SinkConfig(kind="stub"))
         self.does, self.starts = list(does), list(start)
         self.tried, self.taken, self.closed = [], [], 0
-        self.receipts = []
+        self.receipts, self.numbers = [], []
         self.thread = None
 
     def start(self):
@@ -42,6 +42,7 @@ class Stub(Sink):
     def send(self, message):
         self.tried.append(message.key)
         self.receipts.append(dict(message.receipts))
+        self.numbers.append(message.number)
         self.thread = threading.current_thread()
         step = self.does.pop(0) if self.does else None
         if isinstance(step, Exception):
@@ -108,6 +109,7 @@ def test_messages_are_said_in_order_by_one_thread_as_they_come(store, run):
     store.put(event(1), ["s"])
     until(lambda: counts(store) == {"done": 3})
     assert sink.taken == [f"{event().id}/start", f"{event().id}/end", f"{event(1).id}/start"]
+    assert sink.numbers == sorted(set(sink.numbers))
     assert sink.thread.name == "oddframe-s"
     assert sink.thread.daemon
     stats = courier.stats

@@ -121,14 +121,28 @@ def test_what_holds_is_there_for_who_comes_later(broker, listen, mqtt):
     assert all(retained for topic, _, retained in ear.heard if topic in expected)
 
 
-def test_an_old_events_end_doesnt_switch_a_newer_one_off(broker, listen, mqtt):
+@pytest.mark.parametrize("later_s", [30, -3600], ids=["in order", "the clock is set back"])
+def test_an_old_events_end_doesnt_switch_a_newer_one_off(broker, listen, mqtt, later_s):
     port = broker().port
     ear, sink = listen(port), mqtt(port)
-    sink.send(told(at=START))
-    sink.send(told(at=START + 30))
-    sink.send(told("end", at=START))
+    receipts = sink.send(replace(told(at=START), number=1))
+    sink.send(replace(told(at=START + later_s), number=2))
+    sink.send(replace(told("end", at=START, receipts=receipts), number=3))
     until(lambda: len(ear.of("oddframe/events")) == 3)
     assert ear.of("oddframe/gate/anomaly")[-1] == "ON"
+    assert len(ear.of("oddframe/gate/event")) == 2
+
+
+@pytest.mark.parametrize("later_s", [30, -3600], ids=["in order", "the clock is set back"])
+def test_the_newest_event_is_the_one_that_began_last_whatever_the_clock(mqtt, later_s):
+    sink = mqtt(1)
+    first = replace(told(at=START), number=1)
+    second = replace(told(at=START + later_s), number=2)
+    receipts = {"told": shape(first.event), "first": 1}
+    end = replace(told("end", at=START, receipts=receipts), number=3)
+    said = [{s.topic for s in sink._told(m, shape(m.event))} for m in (first, second, end)]
+    assert all({"oddframe/gate/anomaly", "oddframe/gate/event"} <= s for s in said[:2])
+    assert said[2] == {"oddframe/events"}
 
 
 def test_a_clean_exit_says_stopped_and_a_dead_wire_offline(broker, listen, mqtt, gate):

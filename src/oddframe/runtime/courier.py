@@ -182,7 +182,8 @@ class Courier:
         waiting = self._store.due(self.name)
         if waiting is None or self.sink is None:
             return False
-        message = Message(waiting.key, waiting.event, self._store.folder, waiting.receipts)
+        folder = self._store.folder
+        message = Message(waiting.key, waiting.event, folder, waiting.receipts, waiting.id)
         self._busy = time.monotonic()
         try:
             receipts = self.sink.send(message)

@@ -40,6 +40,8 @@ class Message:
     """Of the store; snapshots and clips lie below it."""
     receipts: Mapping[str, Any] = field(default_factory=dict)
     """What `send` returned for this event before, kept over restarts (an id over there)."""
+    number: int = 0
+    """Grows from message to message in the order in which they were put, whatever the clock."""
 
     @property
     def picture(self) -> bytes | None:

@@ -121,7 +121,7 @@ class Mqtt(Sink):
         self._broker = Broker(address, will, self._connected, self._heard)
         self._lock = threading.Lock()
         self._kept = {s.topic: s.payload for s in self._at_rest(self._cameras)}
-        self._newest: dict[str, str] = {}  # id of each camera's newest event
+        self._newest: dict[str, int] = {}  # of each camera: number of its newest event's first word
         self._under_way: tuple[str, set[int]] | None = None
         self._taken = ""  # key of the message before, where it was acknowledged after its time
         self._loudest: dict[str, tuple[float, float]] = {}
@@ -161,7 +161,7 @@ class Mqtt(Sink):
             said = {self._broker.say(s) for s in self._told(message, after)}
             self._under_way = (message.key, said)
             self._settle()
-        return {"told": after}
+        return {"told": after, "first": _first(message)}
 
     def _settle(self) -> None:
         """Wait for what is under way; the library sends it again by itself after a reconnect."""
@@ -176,11 +176,12 @@ class Mqtt(Sink):
         kind = "end" if event.state == "end" else "update" if before else "new"
         told = {"type": kind, "before": before or after, "after": after, "key": message.key}
         out = [Say(t.events, as_json(told))]
-        if event.id < self._newest.get(event.camera, ""):
+        # By the order in which events began, not by their ids: those hold a clock that may be set.
+        if _first(message) < self._newest.get(event.camera, 0):
             return out  # of an event before the newest: what holds now is known better
         if event.camera in self._gone:
             return out
-        self._newest[event.camera] = event.id
+        self._newest[event.camera] = _first(message)
         known = {**after, "reason": reasons(event), "message": sentence(event)}
         state = "OFF" if kind == "end" else "ON"
         now = [Say(t.attributes(event.camera), as_json(known), True)]
@@ -286,6 +287,11 @@ class Mqtt(Sink):
         for camera in self._cameras:
             if wanted is not None and topic == self._topics.arm(camera):
                 self.armed(camera, self._around.arm(camera, wanted))
+
+
+def _first(message: Message) -> int:
+    """Number of the message that an event was told by first."""
+    return int(message.receipts.get("first", message.number))
 
 
 def _number(value: float) -> float | None:
