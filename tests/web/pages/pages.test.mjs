@@ -88,6 +88,23 @@ on("the wall: states in words, alarms switched, an alarm is said", async (page) 
   await page.getByRole("heading", { name: /^gate 22:/ }).waitFor();
 });
 
+on("a wall of a hundred cameras: those on the screen have pictures, and the last one too once it is there", async (page) => {
+  await tell("many");
+  await page.setViewportSize({ width: 360, height: 740 });
+  await open(page, "#/");
+  const tile = (n) => page.locator(".tile", { hasText: `c${n}` });
+  const pictured = page.locator(".tile.pictured");
+  await tile("00").and(pictured).waitFor();
+  await page.waitForTimeout(600);
+  assert.ok(await pictured.count() < 8, `${await pictured.count()} have pictures`);
+  await tile("99").scrollIntoViewIfNeeded();
+  await tile("99").and(pictured).waitFor();
+  assert.ok(await pictured.count() < 30, "those that were passed by are not sent");
+  // A screen on which all of them are: what there is no room for says so.
+  await page.setViewportSize({ width: 1700, height: 6000 });
+  await tile("80").getByText("A page shows 64 pictures at once.").waitFor();
+});
+
 on("who goes on by keyboard starts at the new screen's head", async (page) => {
   await open(page, "#/");
   await page.keyboard.press("Tab");

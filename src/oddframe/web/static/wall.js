@@ -12,14 +12,27 @@ import { action, badges, head, moodTag, sorry, toast } from "./ui.js";
 const BACK_S = 120; // of the sparklines
 const OLD_S = 5; // boxes
 const MOST = 64; // cameras whose pictures one page may ask for
+const NEAR = "200px"; // of the screen: so far pictures come before they are looked at
+const SCROLLS_MS = 150;
 
 export function open(main, app) {
   const tiles = new Map();
   const list = el("ul", { class: "wall" });
   const sum = el("p", { class: "sum" });
-  let made = null;
+  const near = new Set(); // cameras whose tiles are on the screen, or nearly
+  let made = null, timer;
   main.append(head("Wall", sum), list);
 
+  const ask = () => {
+    const seen = [...tiles.keys()].filter((name) => near.has(name)), cameras = seen.slice(0, MOST);
+    for (const [name, tile] of tiles) tile.crowded = seen.includes(name) && !cameras.includes(name);
+    app.live.watch({ cameras, width: 480, fps: cameras.length > 8 ? 2 : 5, heat: false });
+  };
+  const sight = new IntersectionObserver((changed) => {
+    for (const { target, isIntersecting } of changed) near[isIntersecting ? "add" : "delete"](target.dataset.camera);
+    clearTimeout(timer);
+    timer = setTimeout(ask, SCROLLS_MS);
+  }, { rootMargin: NEAR });
   const update = () => {
     const names = [...app.cameras.keys()];
     if (names.join("\n") !== made) remake(names);
@@ -28,13 +41,14 @@ export function open(main, app) {
   };
   const remake = (names) => {
     made = names.join("\n");
-    for (const [name] of tiles) if (!names.includes(name)) tiles.delete(name);
     const old = new Map(tiles);
     tiles.clear();
     for (const name of names) tiles.set(name, old.get(name) ?? new Tile(name));
     fill(list, [...tiles.values()].map((t) => t.node));
     if (!names.length) fill(list, first());
-    app.live.watch({ cameras: names.slice(0, MOST), width: 480, fps: names.length > 8 ? 2 : 5, heat: false });
+    sight.disconnect(); // what is observed anew is told of at once
+    near.clear();
+    tiles.forEach((tile) => sight.observe(tile.node));
   };
   update();
   const stops = [
@@ -47,7 +61,12 @@ export function open(main, app) {
     app.live.on("picture", (at, bitmap) => tiles.get(at.camera)?.picture(at, bitmap, app.alarms.of(at.camera))),
     onTheme(() => tiles.forEach((t) => t.line())),
   ];
-  return { title: "Wall", close: () => stops.forEach((stop) => stop()) };
+  const close = () => {
+    clearTimeout(timer);
+    sight.disconnect();
+    stops.forEach((stop) => stop());
+  };
+  return { title: "Wall", close };
 }
 
 function first() {
@@ -74,7 +93,7 @@ class Tile {
     this.spark = el("canvas", { class: "spark", role: "img" });
     this.badges = el("p", { class: "badges" });
     this.arm = action(el("span"), () => this.switch(), { class: "switch", role: "switch", "aria-label": `Alarms of ${name}` });
-    this.node = el("li", { class: "tile" },
+    this.node = el("li", { class: "tile", "data-camera": name },
       el("a", { class: "look", href: `#/camera/${encodeURIComponent(name)}`, tabindex: "-1", "aria-hidden": "true" }, this.canvas),
       this.note,
       el("div", { class: "bar" }, el("h2", null, el("a", { href: `#/camera/${encodeURIComponent(name)}` }, name)), this.mood),
@@ -103,7 +122,8 @@ class Tile {
     if (carried.map((b) => b.textContent).join() !== [...this.badges.children].map((b) => b.textContent).join()) fill(this.badges, carried);
     this.arm.setAttribute("aria-checked", String(camera.armed));
     say(this.arm.firstChild, camera.armed ? "Alarms on" : "Alarms off");
-    const why = camera.words || (this.seen ? "" : "No picture yet.");
+    const lacks = this.crowded ? `A page shows ${MOST} pictures at once.` : this.seen ? "" : "No picture yet.";
+    const why = camera.words || lacks;
     say(this.note, (key === "down" || camera.state === "ended") && this.seen ? `${why} Last picture: ${when(this.seen)}.` : why);
   }
 
