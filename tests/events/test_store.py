@@ -215,7 +215,7 @@ def test_gaps_begin_once_and_end_once(store):
 
 
 def test_small_things_and_calibrations_survive_a_restart(tmp_path):
-    first = Calibration("gate", "a1", 4.5, 0.5, 2.5, 48.0, T0, "fitted", (9.0, 8.5))
+    first = Calibration("gate", "a1", 4.5, 0.5, 2.5, 48.0, T0, "fitted")
     with Store(tmp_path) as store:
         assert store.recall("gate", "armed", True) is True
         store.remember("gate", "armed", False)

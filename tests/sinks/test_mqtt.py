@@ -172,13 +172,13 @@ def test_scores_come_once_a_second_at_most_and_the_loudest(broker, listen, mqtt)
     sink.observe("gate", math.nan, math.nan, True)
     time.sleep(1.0)
     sink.observe("gate", 0.0, 0.0, True)
-    sink.observe("gate", 0.0, 0.0, None)
+    sink.observe("gate", 0.0, 0.0, False)
     until(lambda: len(ear.of("oddframe/gate/score")) == 2)
     assert json.loads(ear.of("oddframe/gate/score")[1]) == {"level": 4.9, "score": 0.49}
     sink.observe("yard", math.nan, math.nan, False)
     until(lambda: ear.of("oddframe/yard/score"))
     assert json.loads(ear.of("oddframe/yard/score")[0]) == {"level": None, "score": None}
-    assert ear.of("oddframe/gate/status") == ["online", "disabled"]
+    assert ear.of("oddframe/gate/status") == ["online", "offline"]
     assert ear.of("oddframe/yard/status") == ["offline"]
 
 

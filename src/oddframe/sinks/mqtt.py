@@ -7,7 +7,7 @@
     retained  <prefix>/<camera>/anomaly/attributes  what is known of the newest event, JSON
               <prefix>/<camera>/event               one message as an event begins, JSON
     retained  <prefix>/<camera>/snapshot            JPEG
-    retained  <prefix>/<camera>/status              online | offline | disabled
+    retained  <prefix>/<camera>/status              online | offline
               <prefix>/<camera>/score               {"level": …, "score": …}, each second at most
     heard     <prefix>/<camera>/armed/set           ON | OFF
     retained  <prefix>/<camera>/armed/state         ON | OFF
@@ -195,16 +195,16 @@ class Mqtt(Sink):
             out.append(Say(t.alarm(event.camera), as_json({"event_type": EVENT_TYPE, **known})))
         return now + out
 
-    def observe(self, camera: str, score: float, level: float, up: bool | None) -> None:
+    def observe(self, camera: str, score: float, level: float, up: bool) -> None:
         """Tell of a camera, as often as one likes: of each second the loudest frame is published.
 
         Args:
             camera: Its name.
             score: Of a frame; NaN where there is none.
             level: score / threshold; NaN where there is none.
-            up: Whether its source is there; None while it is switched off.
+            up: Whether its source is there.
         """
-        status = "disabled" if up is None else "online" if up else "offline"
+        status = "online" if up else "offline"
         self._keep(Say(self._topics.status(camera), status, True))
         with self._lock:
             before = self._loudest.get(camera)

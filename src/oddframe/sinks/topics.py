@@ -52,7 +52,7 @@ class Topics:
         return f"{self.prefix}/{safe(camera)}/snapshot"
 
     def status(self, camera: str) -> str:
-        """online, offline or disabled; retained."""
+        """online or offline; retained."""
         return f"{self.prefix}/{safe(camera)}/status"
 
     def score(self, camera: str) -> str:

@@ -24,9 +24,9 @@ class Notes:
         with self._db.write() as con:
             done = con.execute(
                 "INSERT INTO calibrations (camera, model_hash, hours, peaks_json, threshold, low,"
-                " high, created_utc, why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (c.camera, c.model_hash, float(c.hours), to_json([float(p) for p in c.peaks]),
-                 float(c.threshold), float(c.low), float(c.high), float(c.created_utc), c.why),
+                " high, created_utc, why) VALUES (?, ?, ?, '[]', ?, ?, ?, ?, ?)",
+                (c.camera, c.model_hash, float(c.hours), float(c.threshold), float(c.low),
+                 float(c.high), float(c.created_utc), c.why),
             )  # fmt: skip
             return int(done.lastrowid or 0)
 
@@ -62,5 +62,5 @@ def _calibration(row: sqlite3.Row) -> Calibration:
     return Calibration(
         camera=row["camera"], model_hash=row["model_hash"], threshold=row["threshold"],
         low=row["low"], high=row["high"], hours=row["hours"], created_utc=row["created_utc"],
-        why=row["why"], peaks=tuple(json.loads(row["peaks_json"])), id=row["id"],
+        why=row["why"], id=row["id"],
     )  # fmt: skip

@@ -101,8 +101,6 @@ class Calibration:
     created_utc: float
     why: str
     """What it was made for ("fitted", "drift", "undone")."""
-    peaks: tuple[float, ...] = field(default=(), repr=False)
-    """The scores that it was made of, highest first."""
     id: int | None = None
     """In the store; None before it is there."""
 

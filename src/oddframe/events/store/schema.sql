@@ -60,7 +60,7 @@ CREATE TABLE calibrations (
     camera      TEXT NOT NULL,
     model_hash  TEXT NOT NULL,
     hours       REAL NOT NULL,
-    peaks_json  TEXT NOT NULL,
+    peaks_json  TEXT NOT NULL,                -- '[]': nobody needs them
     threshold   REAL NOT NULL,
     low         REAL NOT NULL,                -- alarms a day that may be expected, from ... to
     high        REAL NOT NULL,
