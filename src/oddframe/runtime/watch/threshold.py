@@ -280,7 +280,7 @@ class Threshold:
             camera=self._camera, model_hash=self._weights, threshold=threshold,
             low=float(known.get("count_low") or 0.0),
             high=float(math.inf if known.get("count_high") is None else known["count_high"]),
-            hours=float(known.get("hours", 0.0)), created_utc=time.time(), why=text, peaks=(),
+            hours=float(known.get("hours", 0.0)), created_utc=time.time(), why=text,
         )  # fmt: skip
         try:
             self._store.calibrate(record)
