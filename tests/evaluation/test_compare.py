@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +16,14 @@ from oddframe.data import open_dataset
 from oddframe.errors import ConfigError, OddframeWarning
 from oddframe.evaluation import methods as module
 from oddframe.evaluation.compare import compare
+from oddframe.evaluation.kept import Kept, Store
 from oddframe.evaluation.methods import Method, collect
+from oddframe.evaluation.scored import VideoScores
 from oddframe.judging.floors import FLOORS
 from oddframe.judging.judge import judge
 from oddframe.judging.named import for_missing, parse_protocols
 from oddframe.metrics.pairs import bootstrap_difference
+from oddframe.sources import Reading
 
 PROTOCOLS = parse_protocols("paper,deploy")
 
@@ -166,6 +171,73 @@ def test_scores_that_do_not_fit_are_told_before_anything_is_scored(
     args = ["compare", str(shared_run), "--data", str(labelled), "--out", str(tmp_path / "out")]
     assert main([*args, "--scores", str(tmp_path / "short.npy")]) == 1
     assert "80 scores; the labels of 2 videos need 88" in capsys.readouterr().err
+
+
+def silent(_):
+    return lambda *_: None
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """How videos were read in each pass over them, which are made up instead of scored."""
+    passes = []
+
+    def made(detector, dataset, progress, floors):
+        passes.append(dataset.test[0].reading)
+        values, y = np.arange(44.0), np.zeros(44, np.uint8)
+        return [
+            VideoScores(v.name, values, y, values, values, y > 0, {"psnr": values},
+                        dict.fromkeys(floors, values))
+            for v in dataset.test
+        ]  # fmt: skip
+
+    monkeypatch.setattr(module, "score_all", made)
+    return passes
+
+
+def test_what_is_kept_is_taken_only_where_run_footage_and_reading_are_the_same(
+    run_copy, labelled, tmp_path, read, monkeypatch
+):
+    dataset, card = open_dataset(labelled), json.loads((run_copy / "model.json").read_text())
+
+    def passes(data=dataset, **changed):
+        (run_copy / "model.json").write_text(json.dumps({**card, **changed}))
+        before = len(read)
+        collect([run_copy], {}, data, PROTOCOLS, tmp_path / "scores", silent)
+        return len(read) - before
+
+    assert passes() == 1
+    assert passes() == 0
+    assert passes(calibration={"threshold": 7.0, "alarms_per_day": 2.0}) == 0
+    assert passes(dataset.read_as(Reading(fps=10))) == 1  # thinned out otherwise
+    assert passes() == 1
+    assert passes(fps=5.0) == 1
+    kept = tmp_path / "scores" / "RUN.terms.npz"
+    kept.write_bytes(kept.read_bytes()[:-100])  # cut by a power loss
+    assert passes(fps=5.0) == 1
+    monkeypatch.setattr(module, "__version__", "99")
+    assert passes(fps=5.0) == 1
+
+
+def test_16_bit_footage_is_read_by_the_range_of_each_run(run_copy, labelled, tmp_path, read):
+    other = Path(shutil.copytree(run_copy, tmp_path / "B"))
+    for run, used in ((run_copy, [6000, 14000]), (other, [7000, 9000])):
+        card = json.loads((run / "model.json").read_text())
+        (run / "model.json").write_text(json.dumps({**card, "used": used}))
+    collect([run_copy, other], {}, open_dataset(labelled), PROTOCOLS, tmp_path / "k", silent)
+    assert [reading.used for reading in read] == [(6000, 14000), (7000, 9000)]
+
+
+def test_any_video_can_be_kept_whatever_its_name(tmp_path):
+    store = Store(tmp_path)
+    given = Kept({"file": np.arange(3.0), "a b": np.zeros(2)}, {"file": {"psnr": np.ones(3)}})
+    store.put("RUN", "key", given)
+    found = store.given("RUN", "key")
+    assert list(found.scores) == ["file", "a b"]
+    np.testing.assert_array_equal(found.scores["file"], np.arange(3.0))
+    np.testing.assert_array_equal(found.terms["file"]["psnr"], np.ones(3))
+    np.testing.assert_array_equal(np.load(tmp_path / "RUN.npz")["a b"], np.zeros(2))
+    assert {p.name for p in tmp_path.iterdir()} == {"RUN.npz", "RUN.terms.npz", "index.json"}
 
 
 @pytest.mark.slow

@@ -213,7 +213,7 @@ def test_compare_needs_no_second_pass_and_reuses_nothing_wrongly(
         return {(r["method"], r["protocol"]): r for r in found.rows}, methods
 
     before, _ = rows()
-    monkeypatch.setattr(module, "evaluate", None)  # no second pass
+    monkeypatch.setattr(module, "score_all", None)  # no second pass
     settings = ["score.streams=[frame]", "score.alpha=.9", "model.lambda_score=.1"]
     after, methods = rows(settings)
     video = labelled / "test" / "01"

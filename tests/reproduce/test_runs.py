@@ -154,11 +154,14 @@ def test_a_finished_run_of_the_job_is_evaluated(kept, monkeypatch):
     class Evaluated(Exception):
         pass
 
-    def stop(*_, **__):
-        raise Evaluated
+    def stop(_, dataset, *__, **___):
+        raise Evaluated(dataset.test[0].reading.used)
 
+    _, folder = kept
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**card, "used": [6000, 14000]}))
     monkeypatch.setattr(one, "evaluate", stop)
-    with pytest.raises(Evaluated):
+    with pytest.raises(Evaluated, match=r"\(6000, 14000\)"):  # as it was trained on
         one.perform(*kept)
 
 

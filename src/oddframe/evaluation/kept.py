@@ -7,8 +7,9 @@ FOLDER/index.json       what each was made from
 
 from __future__ import annotations
 
-import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.atomic import write_atomic, write_json
 from oddframe.errors import ConfigError
 from oddframe.models.base import Terms
-from oddframe.runs import write_json
 
 ByVideo = Mapping[str, NDArray[np.float64]]
 INDEX = "index.json"
@@ -39,12 +40,8 @@ class Kept:
 class Store:
     """Scores in a folder, by the method's name, with a key of what they were made from."""
 
-    def __init__(self, folder: Path, data: str) -> None:
-        self.folder, self.data = folder, data
-
-    def key(self, content: bytes) -> str:
-        """Of a method's content and the data set."""
-        return hashlib.blake2b(content + self.data.encode(), digest_size=16).hexdigest()
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def _index(self) -> dict[str, str]:
         try:
@@ -68,7 +65,7 @@ class Store:
                         scores[video] = values
                     else:
                         of[term] = values
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
         return Kept(scores, terms)
 
@@ -93,7 +90,12 @@ class Store:
         self._write(name, scores)
 
     def _write(self, name: str, values: ByVideo) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{name}.tmp.npz"
-        np.savez(temporary, **dict(values))  # type: ignore[arg-type]
-        temporary.replace(self.folder / f"{name}.npz")
+        write_atomic(self.folder / f"{name}.npz", lambda path: _write(path, values))
+
+
+def _write(path: Path, values: ByVideo) -> None:
+    """As `np.savez`, which cannot write an array called `file`."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in values.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)

@@ -7,13 +7,17 @@ Letters: n frames of one video.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe import __version__, sources
+from oddframe.archive.manifest import parts_of
 from oddframe.data import Dataset, frame_labels, label_source, manifest, manifest_hash
 from oddframe.data.dataset import video_fps
 from oddframe.data.official import benchmark_of
@@ -27,7 +31,7 @@ from oddframe.judging.protocol import Protocol
 from oddframe.judging.score_files import NOT_STATED, Reading, foreign_scores
 from oddframe.models import carried
 from oddframe.models.base import Terms
-from oddframe.runs import CARD, WEIGHTS, Run, load_run
+from oddframe.runs import Run, load_run
 from oddframe.runtime.detector import load
 from oddframe.scoring.settings import score_again
 
@@ -112,9 +116,12 @@ def collect(
     """Score the data set with each run and the floors; read the scores made elsewhere.
 
     What a run gave is kept in `folder` as NAME.npz, which `evaluate-scores` reads too, and as
-    NAME.terms.npz (its raw terms), and taken from there where run and data are still the same: an
-    interrupted comparison goes on with the next run, and other score settings (`How.settings`, see
+    NAME.terms.npz (its raw terms), and taken from there where the run (but for its threshold), the
+    data, how they are read and the version of oddframe are still the same: an interrupted
+    comparison goes on with the next run, and other score settings (`How.settings`, see
     `Run.with_settings`; each goes to all runs that know it) need no second pass over the videos.
+
+    Each run reads 16-bit footage by its own range (`Run.used`), the floors by the first run's.
 
     Raises:
         RunError, DatasetError, ProtocolError, SourceError: as `evaluate` and `foreign_scores`.
@@ -128,25 +135,46 @@ def collect(
         name: foreign_scores(path, dict(labels), source, protocols, how.reading)
         for name, path in scores.items()
     }
-    store = Store(folder, manifest_hash(manifest(dataset)))
+    store, whole = Store(folder), _Footage(dataset, manifest_hash(manifest(dataset)))
     counts = {video: len(values) for video, values in labels.items()}
-    data = benchmark_of(dataset, counts)
+    known = benchmark_of(dataset, counts)
     trained = [
-        _Trained(
-            name, run, changed,
-            PaperScore(changed.outline(), changed.name, changed.score_config, data),
-            store.key((run.path / WEIGHTS).read_bytes() + (run.path / CARD).read_bytes()),
-        )
+        _trained(name, run, changed, known, whole.read_by(run))
         for name, (run, changed) in _opened(runs, how.settings).items()
-    ]  # fmt: skip
+    ]
     for one in trained:
         one.paper.check(protocols)
         if store.get(one.name, one.key) is None:
             _check_flow(one.run)
-    methods = [_of_run(one, store, dataset, tick, how.device) for one in trained]
+    shown = trained[0].footage if trained else whole  # floors see what the first run sees
+    methods = [_of_run(one, store, shown, tick, how.device) for one in trained]
     for name, other in others.items():
         methods.append(Method(name, other.scores, missing_end=other.cut[1]))
-    return methods + _floors(store, dataset, tick)
+    return methods + _floors(store, shown, tick)
+
+
+@dataclass(frozen=True, slots=True)
+class _Footage:
+    """A data set as somebody reads it."""
+
+    dataset: Dataset
+    files: str
+    """A hash of its videos."""
+
+    def read_by(self, run: Run) -> _Footage:
+        """As a run reads it, whose training footage says what 16-bit values mean."""
+        return replace(self, dataset=self.dataset.read_as(replace(self.reading, used=run.used)))
+
+    @property
+    def reading(self) -> sources.Reading:
+        """How all of it is read."""
+        return self.dataset.test[0].reading
+
+    def key(self, content: object) -> str:
+        """Of what a method's scores are made of: itself (JSON), the footage, this program."""
+        plain = [__version__, content, self.files, asdict(self.reading)]
+        text = json.dumps(plain, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +186,33 @@ class _Trained:
     changed: Run
     """The same with the settings that were changed after training."""
     paper: PaperScore
+    footage: _Footage
     key: str
-    """Of its files and the data set; what is kept is of the run unchanged."""
+    """Of the run unchanged, whose scores are kept."""
 
 
-def _of_run(one: _Trained, store: Store, dataset: Dataset, tick: Tick, device: str) -> Method:
-    """A run's scores and terms, from what is kept, else scored here."""
+def _trained(name: str, run: Run, changed: Run, data: str | None, footage: _Footage) -> _Trained:
+    paper = PaperScore(changed.outline(), changed.name, changed.score_config, data)
+    # A threshold moves no score.
+    parts = {part: mark for part, mark in parts_of(run).items() if part != "threshold"}
+    return _Trained(name, run, changed, paper, footage, footage.key(parts))
+
+
+def _of_run(one: _Trained, store: Store, shown: _Footage, tick: Tick, device: str) -> Method:
+    """A run's scores and terms, from what is kept, else scored here.
+
+    shown: as floors see it.
+    """
+    dataset = one.footage.dataset
     if store.get(one.name, one.key) is None:
         # A floor's scores come with the first run: each frame is then decoded once for both.
-        lacking = _lacking(store, dataset)
+        lacking = _lacking(store, shown) if one.footage.reading == shown.reading else ()
         videos = score_all(load(one.run, device), dataset, tick(one.name), lacking)
         given = Kept({v.name: v.score for v in videos}, {v.name: v.terms for v in videos})
         store.put(one.name, one.key, given)
         for floor in videos[0].floors if videos else ():
             values = {v.name: v.floors[floor] for v in videos}
-            store.put(floor, store.key(floor.encode()), Kept(values))
+            store.put(floor, shown.key(floor), Kept(values))
     kept, config = store.given(one.name, one.key), one.changed.score_config
     scores = kept.scores
     if not one.run.fused_alike(config):
@@ -217,9 +257,9 @@ def _check_flow(run: Run) -> None:
         )
 
 
-def _floors(store: Store, dataset: Dataset, tick: Tick) -> list[Method]:
+def _floors(store: Store, shown: _Footage, tick: Tick) -> list[Method]:
     """The floors, scored here where no run has brought them along."""
-    lacking = _lacking(store, dataset)
+    lacking, dataset = _lacking(store, shown), shown.dataset
     if lacking:
         lacking, ground = floors_of(lacking, dataset)
         found: dict[str, dict[str, Floats]] = {f: {} for f in lacking}
@@ -232,8 +272,8 @@ def _floors(store: Store, dataset: Dataset, tick: Tick) -> list[Method]:
             done += len(next(iter(values.values()), ()))
             step(done, None)
         for f in lacking:
-            store.put(f, store.key(f.encode()), Kept(found[f]))
-    known = {f: store.get(f, store.key(f.encode())) for f in FLOORS}
+            store.put(f, shown.key(f), Kept(found[f]))
+    known = {f: store.get(f, shown.key(f)) for f in FLOORS}
     return [
         Method(f, kept.scores, weights=_UNTRAINED, floor=True)
         for f, kept in known.items()
@@ -241,10 +281,10 @@ def _floors(store: Store, dataset: Dataset, tick: Tick) -> list[Method]:
     ]
 
 
-def _lacking(store: Store, dataset: Dataset) -> Sequence[str]:
+def _lacking(store: Store, shown: _Footage) -> Sequence[str]:
     """The floors that nothing is kept of."""
-    names = available(FLOORS, dataset)
-    return [f for f in names if store.get(f, store.key(f.encode())) is None]
+    names = available(FLOORS, shown.dataset)
+    return [f for f in names if store.get(f, shown.key(f)) is None]
 
 
 def _named(runs: Sequence[Path]) -> dict[str, Path]:

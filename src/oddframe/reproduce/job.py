@@ -54,6 +54,7 @@ from oddframe.runs import CARD, RESUME, Run, load_run, write_json
 from oddframe.runtime.detector import Detector, load
 from oddframe.scoring.fuse import FUSING
 from oddframe.scoring.settings import ScoreConfig, score_again
+from oddframe.sources import Reading
 from oddframe.train.fit import Budget, Wanted, configs, fit
 from oddframe.train.progress import STATE
 
@@ -70,10 +71,9 @@ def perform(job: Job, work: Path, console: Console | None = None) -> Result:
         KeyboardInterrupt: stopped on request; what was trained is kept in `work`.
     """
     started = time.monotonic()
-    dataset = open_dataset(job.path)
     if (work / CARD).exists():
         run = load_run(work)
-        _check_run(job, run, dataset)
+        _check_run(job, run, open_dataset(job.path))
     else:
         resume = (work / RESUME / STATE).exists()
         if not resume:
@@ -82,6 +82,7 @@ def perform(job: Job, work: Path, console: Console | None = None) -> Result:
         cpu = job.device == "cpu"
         budget = Budget(core_minutes=job.minutes) if cpu else Budget(minutes=job.minutes)
         run = fit(wanted, job.path, work, budget, resume=resume, device=job.device, console=console)
+    dataset = open_dataset(job.path, reading=Reading(used=run.used))
     detector = load(run, job.device)
     protocols = [PROTOCOLS[name] for name in job.protocols]
     watched = watching(detector, dataset) if job.memory else contextlib.nullcontext()
