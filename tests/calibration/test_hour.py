@@ -72,6 +72,26 @@ def test_an_hour_does_not_end_in_an_alarm():
     assert hour.ends_before(2 * HOUR_S)  # but for an alarm without end
 
 
+def test_frames_of_an_event_before_it_was_told_do_not_count():
+    scores, time_s = stream(0.2)
+    scores[300:400] += 50
+    hour = Hour(GAP_S)
+    for t in range(len(scores)):
+        hour.add(scores[t], float(t), "", 360 <= t < 400, 300.0 if 300 <= t < 400 else None)
+    part, _ = hour.found()
+    quiet = np.where((time_s >= 290) & (time_s < 410), np.nan, scores)
+    np.testing.assert_array_equal(part[""].peaks, separate_peaks(quiet, time_s, GAP_S))
+
+
+def test_an_hour_does_not_end_while_there_may_be_an_event():
+    hour = Hour(GAP_S)
+    for t in range(3601):
+        hour.add(0.0, float(t), "", False, 3500.0 if t >= 3500 else None)
+    assert not hour.ends_before(3650.0)
+    hour.add(0.0, 3650.0, "", False)
+    assert hour.ends_before(3651.0)
+
+
 def test_another_stretch_begins_where_the_clock_goes_back():
     scores, time_s = stream(0.2)
     found = hours_of(np.tile(scores, 2), np.tile(time_s, 2))

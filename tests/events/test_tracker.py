@@ -71,6 +71,17 @@ def test_an_event_is_told_at_its_first_frame_and_when_the_gap_has_passed():
     assert camera.open is None
 
 
+def test_what_may_become_an_event_has_a_beginning():
+    camera = tracker(Rules(min_duration_s=3))
+    seen = []
+    for t, level in enumerate([0, 1.2, 1.2, 0.1, 1.2, 1.2, 1.2, 1.2, *[0.1] * 11]):
+        camera.take(moment(float(t), level))
+        seen.append((camera.since_s, camera.open is not None))
+    assert seen[:4] == [(None, False), (1.0, False), (1.0, False), (None, False)]
+    assert seen[4:8] == [(4.0, False), (4.0, False), (4.0, False), (4.0, True)]
+    assert seen[-1] == (None, False)
+
+
 def test_it_goes_on_between_keep_and_raise_but_does_not_begin_there():
     assert told(tracker(), [0.99] * 50) == []
     found = told(tracker(), [1.0, *[0.8] * 50, *[0.79] * 11])

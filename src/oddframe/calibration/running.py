@@ -1,7 +1,7 @@
 """A calibration that goes on by itself: live footage without alarms joins what it was made of.
 
     running = Running(calibration)
-    running.seen.take(score, pts_s, light, alarmed=tracker.open is not None)  # every scored frame
+    running.seen.take(score, pts_s, light, alarmed=..., since_s=...)    # every scored frame
     running.alarm(event.id, light)                  # an event is over, and nobody has looked at it
     running.seen.add_peak(score, light, event.id)   # somebody has: a false alarm
     running.seen.confirm(event.id)                  # somebody has: it was real

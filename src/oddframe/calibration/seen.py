@@ -77,20 +77,22 @@ class Seen:
     # ---- what comes
 
     def take(
-        self, score: float, pts_s: float, light: object = None, *, alarmed: bool = False
-    ) -> None:
-        """The next frame of the stream; NaN where it has no score.
+        self, score: float, pts_s: float, light: object = None, *, alarmed: bool = False,
+        since_s: float | None = None,
+    ) -> None:  # fmt: skip
+        """The next frame of the stream; NaN where it has no score, or nobody is told of events.
 
         Args:
             score: of any frame, in alarm or not.
             pts_s: on the stream's clock. Where that goes back, a new stretch begins.
             light: as `calibrate` had it in `modes`; None: not known.
             alarmed: an event is open. Its frames do not count, nor do those within `gap_s` of it.
+            since_s: when it began, which may be before it was told; also of what is none yet.
         """
         if self._hour.ends_before(pts_s):
             self._live, self.hours = self._closed()
             self._hour = Hour(self._gap_s)
-        self._hour.add(score, pts_s, self.key(light), alarmed)
+        self._hour.add(score, pts_s, self.key(light), alarmed, since_s)
 
     def alarm(self, id: str, light: object, threshold: float) -> None:
         """An event is over, and what it was is not known yet; the threshold is that of its time."""

@@ -113,6 +113,18 @@ class Tracker:
         """The open event as it is known now, None while none is told."""
         return self._case.event if self._case and self._case.told else None
 
+    @property
+    def since_s(self) -> float | None:
+        """Stream clock at the start of what is open, or may yet become an event; None in calm."""
+        return self._case.start_pts if self._case else None
+
+    def may(self, t_utc: float) -> bool:
+        """Whether there may be events at a time: alarms are on, and it is none of those at which
+        the schedule wants nothing."""
+        if not self._on or self.schedule is None or self.schedule.outside != "nothing":
+            return self._on
+        return self.schedule.armed(t_utc)
+
     def take(self, moment: Moment) -> list[Event]:
         """The next frame; gives what is new to tell: mostly nothing.
 
@@ -124,7 +136,7 @@ class Tracker:
         level, rules = moment.level, self.rules
         if self._case is None and not level >= rules.raise_level:
             return told
-        if not self._may(moment.t_utc):
+        if not self.may(moment.t_utc):
             return told + self._end("disarmed")
         told += self._calm(moment.pts_s)
         if self._case is not None:
@@ -159,12 +171,6 @@ class Tracker:
             self._alert_end += moment.pts_s - self._last[1] - passed
         self._broken = False
         self._last = (moment.t_utc, moment.pts_s)
-
-    def _may(self, t_utc: float) -> bool:
-        """Whether there may be events now."""
-        if not self._on or self.schedule is None or self.schedule.outside != "nothing":
-            return self._on
-        return self.schedule.armed(t_utc)
 
     def _calm(self, pts_s: float) -> list[Event]:
         """End what the merge gap has passed for."""

@@ -310,8 +310,12 @@ class Camera:
             Look(frame.picture, frame.t_utc, frame.pts_s, score, threshold, width, height,
                  factors_of(score.terms, spread_of(self.detector.scorer.scene)), spots)
         )  # fmt: skip
-        opened = self.desk.tracker.open
-        self.threshold.take(score.score, frame.pts_s, alarmed=opened is not None)
+        tracker, opened = self.desk.tracker, self.desk.tracker.open
+        # While alarms are off nobody is told what is odd: nothing says what of it is normal.
+        learned = score.score if tracker.may(frame.t_utc) else math.nan
+        self.threshold.take(
+            learned, frame.pts_s, alarmed=opened is not None, since_s=tracker.since_s
+        )
         self.recent.add(frame.t_utc, level, score.score)  # first: who sees the view finds its row
         self.view = View(frame, score, threshold, None if opened is None else opened.id)
 

@@ -100,10 +100,12 @@ class Threshold:
             self._light.take(colourfulness(frame.at(SMALL_PX)), frame.pts_s)
         return self.now
 
-    def take(self, score: float, pts_s: float, *, alarmed: bool) -> None:
-        """The next scored frame; `alarmed`: an event is open."""
+    def take(
+        self, score: float, pts_s: float, *, alarmed: bool, since_s: float | None = None
+    ) -> None:
+        """The next scored frame, as `Seen.take` has it."""
         if self.running is not None:
-            self.running.seen.take(score, pts_s, self._mode, alarmed=alarmed)
+            self.running.seen.take(score, pts_s, self._mode, alarmed=alarmed, since_s=since_s)
 
     def told(self, event: Event) -> None:
         """Of every event as it is told: one that is over, and that nobody has looked at, counts."""
