@@ -334,6 +334,29 @@ def test_out_of_hours_there_may_be_no_events_at_all():
     ]  # fmt: skip
 
 
+def test_what_lasts_long_hides_nothing_elsewhere():
+    """A car parks and stays; somebody walks by it at once, somebody else comes at night."""
+    camera, car, person = tracker(), spot(9, 4), spot(40, 50)
+    seen = {60: (1.9, person), 359: (0.9, person), 600: (1.9, person)}
+    seen |= {1199: (0.9, person), 1200: (1.9, person)}  # it grows from frame to frame
+    found = []
+    for t in range(1300):
+        level, heat = seen.get(t, (1.0, car))
+        found += [(t, e) for e in camera.take(moment(t, level, heat))]
+    assert [(t, e.state, e.ended) for t, e in found] == [
+        (0, "start", None), (60, "update", None),
+        (1200, "end", "long"), (1200, "start", None),
+    ]  # fmt: skip
+    end, start = (e for _, e in found[2:])
+    assert (end.end_utc, start.start_utc) == (T0 + 1199, T0 + 1200)
+    assert start.id != end.id
+    assert start.boxes == (Box(500, 300, 80, 60),)
+
+
+def test_where_nobody_knows_where_it_is_an_event_lasts():
+    assert states(told(tracker(), [1.5] * 700)) == [(0, "start")]
+
+
 def test_it_can_be_copied_and_pickled_at_any_moment():
     rng = np.random.default_rng(3)
     levels = np.repeat(rng.choice([0, 0.9, 1.1, 2.0, NAN], 60), 3)

@@ -16,10 +16,11 @@ from typing import Any, Literal, Self
 State = Literal["start", "update", "end"]
 Severity = Literal["alert", "detection"]
 """An alert wants somebody to look now; a detection is kept for who looks later."""
-Ended = Literal["calm", "lost", "changed", "disarmed", "stopped", "killed"]
-"""Why an event is over: levels fell; the source was lost; the picture became another (a moved
-camera, a switch to infrared); alarms were switched off; oddframe was told to stop; it was killed,
-and the next start closed what it had left open."""
+Ended = Literal["calm", "long", "lost", "changed", "disarmed", "stopped", "killed"]
+"""Why an event is over: levels fell; it had lasted long, and another one began elsewhere; the
+source was lost; the picture became another (a moved camera, a switch to infrared); alarms were
+switched off; oddframe was told to stop; it was killed, and the next start closed what it had left
+open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class Box:
     """Of the upper edge."""
     w: int
     h: int
+
+    def overlaps(self, other: Box) -> bool:
+        """Whether both share some area, not an edge or a corner alone."""
+        across = min(self.x + self.w, other.x + other.w) > max(self.x, other.x)
+        return across and min(self.y + self.h, other.y + other.h) > max(self.y, other.y)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ class Rules(Config):
     """An event that starts so soon after the end of the camera's last alert is a detection
     whatever its level: recorded, but quiet. No more than `merge_gap_s` changes little: so soon
     after an event that calmed down nothing starts."""
+    longest_s: float = Field(300.0, ge=30, le=86400)
+    """An event that has lasted longer hides no other one: where a level reaches `raise_level` and
+    it is hottest where it was not for so long, that event is over and another one begins. Where
+    nobody knows where it is hot, as in an archive, an event lasts as long as it lasts."""
     update_s: float = Field(10.0, ge=0, le=3600)
     """An open event that got worse is told again at most so often; at once where it becomes an
     alert."""

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from oddframe.errors import ConfigError
-from oddframe.events.event import Ended, Event, State, new_id
+from oddframe.events.event import Box, Ended, Event, State, new_id
 from oddframe.events.rules import Rules
 from oddframe.events.schedule import Schedule
 from oddframe.events.where import MOST, Place, largest, places
@@ -107,6 +107,9 @@ class Tracker:
         """The next moment is of another stream clock."""
         self._alert_end: float | None = None
         """Stream clock at the end of the last alert."""
+        self._hottest: dict[Box, float] = {}
+        """Where the raise level was reached since the event began, and when it was last hottest
+        there."""
 
     @property
     def open(self) -> Event | None:
@@ -138,14 +141,15 @@ class Tracker:
             return told
         if not self.may(moment.t_utc):
             return told + self._end("disarmed")
-        told += self._calm(moment.pts_s)
+        found = self._found(moment)
+        told += self._calm(moment.pts_s) + self._elsewhere(moment, found)
         if self._case is not None:
             if level >= rules.keep_level:
-                self._add(self._case, moment)
+                self._add(self._case, moment, found)
             elif not math.isnan(level) and self._case.told is None:
                 self._case = None
         elif level >= rules.raise_level:
-            self._case = self._begin(moment)
+            self._case = self._begin(moment, found)
         return told + self._news(moment.pts_s)
 
     def gap(self, why: Ended) -> list[Event]:
@@ -178,7 +182,31 @@ class Tracker:
         over = case and pts_s - case.last_pts > self.rules.merge_gap_s + STAMP_S
         return self._end("calm") if over else []
 
-    def _begin(self, moment: Moment) -> _Case:
+    def _found(self, moment: Moment) -> tuple[Place, ...]:
+        """Where a frame in alarm is hot; with zones all places: what is in one may be small beside
+        what is outside."""
+        if moment.heat is None or not moment.level >= self.rules.keep_level:
+            return ()
+        floor, most = self.rules.keep_level * moment.threshold, None if self.zones else MOST
+        return places(moment.heat, floor, moment.width, moment.height, most)
+
+    def _elsewhere(self, moment: Moment, found: Sequence[Place]) -> list[Event]:
+        """End what has lasted long where it is hottest at another place now: a car that stays
+        parked would hide whatever comes after it."""
+        pts_s, longest_s = moment.pts_s, self.rules.longest_s + STAMP_S
+        known = {} if self._case is None else self._hottest
+        self._hottest = {box: at for box, at in known.items() if pts_s - at <= longest_s}
+        for place in largest(found, 1):
+            near = [box for box in self._hottest if box.overlaps(place.box)]
+            self._hottest.update(dict.fromkeys(near, pts_s))
+            if not near and moment.level >= self.rules.raise_level:
+                self._hottest[place.box] = pts_s
+                case = self._case
+                if case and case.told and pts_s - case.start_pts > longest_s:
+                    return self._end("long")
+        return []
+
+    def _begin(self, moment: Moment, found: Sequence[Place]) -> _Case:
         """What a frame at the raise level may become."""
         end, pause = self._alert_end, self.rules.cool_down_s
         quiet = end is not None and moment.pts_s - end <= pause
@@ -187,19 +215,13 @@ class Tracker:
             moment.score, moment.threshold, moment.width, moment.height, run=self.run,
         )  # fmt: skip
         case = _Case(event, moment.pts_s, moment.pts_s, quiet)
-        self._add(case, moment)
+        self._add(case, moment, found)
         return case
 
-    def _add(self, case: _Case, moment: Moment) -> None:
+    def _add(self, case: _Case, moment: Moment, found: Sequence[Place]) -> None:
         """A frame in alarm."""
         event, level = case.event, moment.level
         case.last_pts = moment.pts_s
-        found: tuple[Place, ...] = ()
-        if moment.heat is not None and (self.zones or level > event.peak_level):
-            floor = self.rules.keep_level * moment.threshold
-            # Of all there are: what is in a zone may be small beside what is outside.
-            most = None if self.zones else MOST
-            found = places(moment.heat, floor, moment.width, moment.height, most)
         here = self._here(moment, found)
         if level > event.peak_level:
             event = self._peak(case, moment, largest(found))

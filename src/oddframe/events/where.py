@@ -99,7 +99,7 @@ def places(
 
 
 def largest(found: Sequence[Place], most: int = MOST) -> tuple[Place, ...]:
-    """Of places, largest first, so many at most, at least 1: the hottest, and the largest others."""
+    """Of places, largest first, so many at most, 1 or more: the hottest, the largest others."""
     hottest = max(found, key=lambda p: p.share, default=None)
     others = [p for p in found if p is not hottest][: most - 1]
     return tuple(p for p in found if p is hottest or p in others)

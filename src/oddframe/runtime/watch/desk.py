@@ -187,6 +187,8 @@ class Desk:
         """An event that is new to tell: with its picture, onto the disk, and to whoever listens."""
         if event.state == "start":
             self._drawn, self._snapshot = -math.inf, None
+            if look is not None:  # of the frame that ended another one the picture went with that
+                self._remember(look.score.level, look.picture)
         event = replace(event, snapshot=self._picture(event))
         if look is not None:
             self._film(event, look)

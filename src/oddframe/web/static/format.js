@@ -123,7 +123,7 @@ export const lost = (dropped) => Object.entries(dropped ?? {}).filter(([, n]) =>
   .map(([why, n]) => `${n.toLocaleString("en-GB")} ${DROPPED[why] ?? why}`).join(", ");
 
 export const ENDED = {
-  calm: "it became calm again", lost: "the source was lost", changed: "the picture became another one",
+  calm: "it became calm again", long: "another one began elsewhere", lost: "the source was lost", changed: "the picture became another one",
   disarmed: "alarms were switched off", stopped: "oddframe was stopped", killed: "oddframe was killed",
 };
 
