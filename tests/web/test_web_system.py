@@ -12,12 +12,13 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from known import ADMIN, OUTSIDE, UNLIMITED, bearer
+from known import ADMIN, OUTSIDE, UNLIMITED, Clock, bearer
 from stub_site import AT, SETTINGS, event
 
 from oddframe import __version__
 from oddframe.events.store import StoreError
 from oddframe.events.store.keep import Kept
+from oddframe.runtime.watch.meters import Histogram
 from oddframe.runtime.watch.site import SiteConfig
 from oddframe.web.api import ring
 from oddframe.web.api.machine import Machine
@@ -67,6 +68,36 @@ def test_the_system_is_told_in_numbers(ask, site):
     assert found["disk"]["free_bytes"] <= found["disk"]["total_bytes"]
     assert found["faults"] == {"store": 2}
     assert found["pace"] == {"load": 0.0, "share": 1.0, "look_s": 0.0}
+
+
+def test_latencies_are_of_the_last_minutes(ask, site):
+    clock = Clock()
+    age = site.meters.cameras["gate"].age = Histogram(clock)
+
+    def told():
+        camera = ask.get("/api/system").json()["cameras"][0]
+        assert camera["latency_p95_s"] == ask.get("/api/cameras/gate").json()["latency_p95_s"]
+        return camera["latency_p50_s"], camera["latency_p99_s"]
+
+    def goes_on(minutes, seconds, each=100):
+        for _ in range(minutes):
+            clock.sleep(60)
+            for _ in range(each):
+                age.add(seconds)
+
+    goes_on(120, 0.04, 300)
+    assert told() == (0.05, 0.05)
+    goes_on(11, 4.0)
+    assert told() == (5.0, 5.0), "however long all was well before"
+    goes_on(5, 0.04)
+    assert told()[1] == 5.0, "five minutes at least"
+    goes_on(6, 0.04)
+    assert told() == (0.05, 0.05)
+    clock.sleep(601)
+    assert told() == (None, None), "nothing was scored"
+    age.add(0.2)
+    assert told() == (0.25, 0.25)
+    assert age.read()[0][-1] == 120 * 300 + 22 * 100 + 1, "of all for /metrics"
 
 
 def test_what_is_not_known_is_null(ask, site):

@@ -10,45 +10,67 @@ import bisect
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import sub
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper ends, as Prometheus' clients have them."""
 RATE_S = 10.0
 """What a rate is measured over."""
+LATELY_S = 300.0
+"""What quantiles are of: the last `LATELY_S` seconds at least, twice as many at most. Of all since
+the start, three weeks would hide an hour in which every frame was late."""
 
 
 class Histogram:
-    """How long something took: counts by upper ends, and the sum."""
+    """How long something took: counts by upper ends and the sum since the start, and quantiles of
+    the last minutes; any thread may add and read.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock, self._clock = threading.Lock(), clock
         self._counts = [0] * (len(BUCKETS_S) + 1)
         self._sum = 0.0
+        self._older = self._newer = tuple(self._counts)
+        """The counts as they were up to twice `LATELY_S` ago, and at `_kept`."""
+        self._kept = clock()
 
     def add(self, seconds: float) -> None:
         """One measurement."""
         with self._lock:
+            self._keep()
             self._counts[bisect.bisect_left(BUCKETS_S, seconds)] += 1
             self._sum += seconds
 
     def read(self) -> tuple[list[int], float]:
         """How many were at most `BUCKETS_S[i]` long, the last: all; and the sum in seconds."""
         with self._lock:
-            counts, total = [], 0
-            for n in self._counts:
-                total += n
-                counts.append(total)
-            return counts, self._sum
+            return list(accumulate(self._counts)), self._sum
 
     def quantile(self, share: float) -> float | None:
-        """The upper end of the bucket that a share (0..1) of all lies in or below, in seconds;
-        None where there is none, infinite beyond the last."""
-        counts, _ = self.read()
+        """The upper end of the bucket that a share (0..1) of the last minutes' (`LATELY_S`) lies in
+        or below, in seconds; None where there is none, infinite beyond the last."""
+        with self._lock:
+            self._keep()
+            counts = list(accumulate(map(sub, self._counts, self._older)))
         if not counts[-1]:
             return None
         i = next(i for i, n in enumerate(counts) if n >= share * counts[-1])
         return BUCKETS_S[i] if i < len(BUCKETS_S) else float("inf")
+
+    def _keep(self) -> None:
+        """Keep the counts as they are now, where those that were kept last are old."""
+        past = self._clock() - self._kept
+        if past < LATELY_S:
+            return
+        now = tuple(self._counts)
+        self._older = self._newer if past < 2 * LATELY_S else now
+        self._newer = now
+        self._kept += past
 
 
 class Rate:

@@ -90,7 +90,8 @@ class CameraAnswer(Answer):
     reconnects: int
     """Tries to connect after the first."""
     latency_p95_s: float | None
-    """From the arrival of a frame to its score: 95 % took no longer. Null: none yet, or over 10."""
+    """From the arrival of a frame to its score: 95 % of the last five to ten minutes' took no
+    longer. Null: there was none, or over 10."""
     score: float | None
     """The last one; null where there is none now."""
     level: float | None

@@ -65,12 +65,12 @@ class Bucket(Answer):
 
 
 class TimesAnswer(Answer):
-    """How long something took."""
+    """How long something took: count, mean and buckets since the start."""
 
     count: int
     mean_s: float | None
     p50_s: float | None
-    """Half took no longer; null: none yet, or over 10 s."""
+    """Half of the last five to ten minutes' took no longer; null: there was none, or over 10 s."""
     p95_s: float | None
     p99_s: float | None
     buckets: list[Bucket]
@@ -93,7 +93,8 @@ class CameraLoad(Answer):
     """Frames that were not scored, by reason."""
     reconnects: int
     latency_p50_s: float | None
-    """From the arrival of a frame to its score; null: none yet, or over 10 s."""
+    """From the arrival of a frame to its score, over the last five to ten minutes; null: there was
+    none, or over 10 s."""
     latency_p95_s: float | None
     latency_p99_s: float | None
 

@@ -130,7 +130,7 @@ class CameraPage {
       ["State", [c.state, ", since ", time(c.since)]],
       ["Picture", c.width ? `${c.width} × ${c.height}, ${number(c.fps)} frames/s` : null],
       ["Scored", c.stage === "unfitted" ? null : `${number(c.scored_fps)} of ${number(c.wanted_fps)} frames/s`],
-      ["From frame to score", c.latency_p95_s === null ? null : `95 % within ${Math.round(c.latency_p95_s * 1000)} ms`],
+      ["From frame to score", c.latency_p95_s === null ? null : `95 % of the last minutes' within ${Math.round(c.latency_p95_s * 1000)} ms`],
       ["Not scored", left],
       ["Tries to connect again", c.reconnects || null],
       ["Model", c.model || null], ["RUN", c.run ? [c.run_name, " ", el("code", { title: "Hash of its weights" }, c.run)] : null],

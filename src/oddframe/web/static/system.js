@@ -36,7 +36,7 @@ const count = (n) => (Number.isFinite(n) ? n.toLocaleString("en-GB") : "–");
 function rateTable(all, app) {
   if (!all.length) return empty("There is no camera yet.");
   return table("Rates of the cameras",
-    ["Camera", "State", "#Frames/s", "#Scored/s", "#Wanted/s", "#Came", "#Not scored", "#To score, median", "#99 %", "#Reconnects"],
+    ["Camera", "State", "#Frames/s", "#Scored/s", "#Wanted/s", "#Came", "#Not scored", "#To score lately, median", "#99 %", "#Reconnects"],
     all.map((c) => {
       const known = app.cameras.get(c.camera);
       return [
@@ -65,7 +65,7 @@ function machine(s) {
     facts([
       ["Version", s.version], ["Running for", span(s.uptime_s)],
       ["Looking takes", pace && `${percent(pace.load)} of the time`],
-      ["A look", pace?.look_s ? `${ms(pace.look_s)}; of it the model ${ms(i?.p50_s)}, 99 % ${ms(i?.p99_s)}` : null],
+      ["A look", pace?.look_s ? `${ms(pace.look_s)}; of it the model, lately, ${ms(i?.p50_s)}, 99 % ${ms(i?.p99_s)}` : null],
       ["Processor", m && Number.isFinite(m.cpu) ? `${percent(m.cpu)} of ${plural(m.cores, "core")}; oddframe ${number(p?.cpu, 2)} cores` : null],
       ["Memory", m && of(m.free_bytes, m.memory_bytes, `; oddframe ${bytes(p?.memory_bytes)}`)],
       ["Disk", d && of(d.free_bytes, d.total_bytes, Number.isFinite(d.store_bytes) ? `; the store ${bytes(d.store_bytes)}${d.limit_bytes ? ` of at most ${bytes(d.limit_bytes)}` : ""}` : "")],
