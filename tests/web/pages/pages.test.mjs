@@ -314,6 +314,15 @@ on("from an address to a job, and after a reload it is still there", async (page
   await page.getByText("door is removed.").waitFor();
 });
 
+on("the log of the system goes on after a question that failed", async (page) => {
+  await page.route("**/api/log*", (route) => route.fulfill({ status: 503, json: { detail: "Not now." } }));
+  await open(page, "#/system");
+  await page.getByText("Not now.").waitFor();
+  await page.unroute("**/api/log*");
+  await page.clock.fastForward(5000);
+  await page.locator(".log li").first().waitFor();
+});
+
 on("a token is asked for, a wrong one said", async (page) => {
   await tell("lock");
   await open(page, "#/review");

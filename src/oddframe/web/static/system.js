@@ -21,7 +21,12 @@ export function open(main, app) {
       refill(sinks, sinkTable(found.sinks ?? []));
       return machine(found);
     });
-    if (reads) reads = (await load(log, get(path(["log"], { limit: LINES })), (found) => logged(found, log))) !== null;
+    if (!reads) return;
+    const question = get(path(["log"], { limit: LINES })).catch((error) => {
+      reads = error.status !== 403; // another time it may be answered
+      throw error;
+    });
+    await load(log, question, (found) => logged(found, log));
   };
   refresh();
   load(config, get("/api/config"), (found) => el("pre", { tabindex: "0", role: "region", "aria-label": "Configuration" }, yaml(found)));
