@@ -92,6 +92,7 @@ test("what a threshold costs stands with its interval", () => {
 
 test("durations and sizes", () => {
   assert.deepEqual([0.2, 5, 65, 60, 1800, 3600, 5400, 90000, 4 * 86400].map(f.span), ["under a second", "5 s", "1 min 5 s", "1 min", "30 min", "1 h", "1 h 30 min", "25 h", "4 days"]);
+  assert.deepEqual([599, 600, 3569, 3570, 3599, 7190, 86399, 172799].map(f.span), ["9 min 59 s", "10 min", "59 min", "1 h", "1 h", "2 h", "24 h", "2 days"]);
   assert.deepEqual([999, 1000, 8.2e9].map(f.bytes), ["999 B", "1 kB", "8.2 GB"]);
 });
 

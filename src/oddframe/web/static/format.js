@@ -42,8 +42,10 @@ export function span(s) {
   const n = Math.max(0, Math.round(s));
   if (n < 1) return "under a second";
   if (n < 60) return `${n} s`;
-  if (n < 3600) return n % 60 && n < 600 ? `${Math.floor(n / 60)} min ${n % 60} s` : `${Math.round(n / 60)} min`;
-  if (n < 2 * 86400) return `${Math.floor(n / 3600)} h ${Math.round((n % 3600) / 60)} min`.replace(/ 0 min$/, "");
+  const minutes = Math.round(n / 60);
+  if (n < 600) return n % 60 ? `${Math.floor(n / 60)} min ${n % 60} s` : `${minutes} min`;
+  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 2 * 1440) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`.replace(/ 0 min$/, "");
   return `${Math.round(n / 86400)} days`;
 }
 
