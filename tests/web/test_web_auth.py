@@ -169,6 +169,19 @@ def test_this_machine_is_not_asked_under_other_names(ask, host, path):
     assert "127.0.0.1 or localhost" in refused.json()["detail"]
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "Via"])
+def test_without_a_token_nobody_comes_by_a_proxy(ask, inside, name, site):
+    """It asks by its own name for this machine, for whoever asked it."""
+    headers = {"Host": "127.0.0.1:8088", name: "203.0.113.9"}
+    refused = ask.put("/api/cameras/gate/armed", json={"armed": False}, headers=headers)
+    assert refused.status_code == 403
+    assert "by a proxy" in refused.json()["detail"]
+    assert site.armed("gate")
+    assert ask.get("/healthz", headers=headers).status_code == 403
+    assert inside.get("/metrics", headers=headers).status_code == 401
+    assert inside.get("/api/cameras", headers={**BEARER, **headers}).status_code == 200
+
+
 @pytest.mark.parametrize("host", ["localhost:8088", "127.0.0.1", "[::1]:8088", "LocalHost"])
 def test_this_machine_is_asked_under_its_own(ask, host):
     assert ask.get("/api/cameras", headers={"Host": host}).status_code == 200

@@ -16,7 +16,7 @@ from oddframe.web.app import make_app
 from oddframe.web.guard import sessions as module
 from oddframe.web.guard.limits import Limits
 from oddframe.web.guard.login import inside
-from oddframe.web.guard.sessions import AGE_S, COOKIE, IDLE_S, MOST, Sessions
+from oddframe.web.guard.sessions import AGE_S, IDLE_S, MOST, Sessions, cookie_name
 from oddframe.web.guard.tokens import Holder
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -26,6 +26,9 @@ WALL = Holder("wall", "read", b"x" * 32)
 @pytest.fixture
 def clock():
     return Clock()
+
+COOKIE = cookie_name("box:8088")
+"""Of the address that is asked here."""
 
 
 @pytest.fixture
@@ -39,7 +42,8 @@ def login(client, token=ADMIN, **headers):
 
 def cookie_of(answer):
     [text] = answer.headers.get_list("set-cookie")
-    return SimpleCookie(text)[COOKIE]
+    [found] = SimpleCookie(text).values()
+    return found
 
 
 # ---- the page
@@ -161,7 +165,7 @@ def test_the_end_of_a_session_is_the_end_of_its_cookie(outside):
     value = cookie_of(login(outside)).value
     done = outside.delete("/api/session")
     assert done.status_code == 204
-    assert 'oddframe_session=""' in done.headers["set-cookie"]
+    assert f'{COOKIE}=""' in done.headers["set-cookie"]
     assert "Max-Age=0" in done.headers["set-cookie"]
     assert outside.get("/api/cameras", headers={"Cookie": f"{COOKIE}={value}"}).status_code == 401
 
@@ -193,6 +197,23 @@ def test_no_session_is_for_ever(clock):
     clock.sleep(3600)
     assert kept.of(session_id) is None
     assert len(kept) == 0
+
+
+def test_two_sites_of_one_machine_log_nobody_out_of_the_other(outside):
+    """Browsers send a cookie to every port of its host."""
+    jar = dict[str, str]()
+    for host in ("box:8088", "box:8089"):
+        answer = login(outside, Host=host)
+        [text] = answer.headers.get_list("set-cookie")
+        jar |= {name: found.value for name, found in SimpleCookie(text).items()}
+    outside.cookies.clear()
+    sent = "; ".join(f"{name}={value}" for name, value in jar.items())
+    for host in ("box:8088", "box:8089"):
+        asked = outside.get("/api/me", headers={"Host": host, "Cookie": sent})
+        assert asked.status_code == 200
+    ended = outside.delete("/api/session", headers={"Host": "box:8089", "Cookie": sent})
+    assert 'oddframe_session_8089=""' in ended.headers["set-cookie"]
+    assert outside.get("/api/me", headers={"Host": "box:8088", "Cookie": sent}).status_code == 200
 
 
 def test_sessions_of_one_token_are_bounded_and_push_out_nobody_else(clock):

@@ -21,7 +21,7 @@ from oddframe.web.api.answers import Answer, Problem
 from oddframe.web.guard.auth import Caller, visit_of
 from oddframe.web.guard.door import SESSION, Door, Refusal, cookie_of
 from oddframe.web.guard.login import form_page, inside
-from oddframe.web.guard.sessions import COOKIE
+from oddframe.web.guard.sessions import cookie_name
 from oddframe.web.guard.tokens import Holder, Role
 
 FORM = "application/x-www-form-urlencoded"
@@ -103,7 +103,9 @@ class _Own:
         """End the session of this browser."""
         self._door.sessions.end(cookie_of(request.headers))
         answer = Response(status_code=204)
-        answer.delete_cookie(COOKIE, secure=_secure(request), httponly=True, samesite="strict")
+        answer.delete_cookie(
+            _cookie(request), secure=_secure(request), httponly=True, samesite="strict"
+        )
         return answer
 
     def _begun(self, request: Request, holder: Holder, leads_to: str | None) -> Response:
@@ -115,8 +117,8 @@ class _Own:
         )
         # Without an age: the browser forgets it when it is closed, the server after a while.
         answer.set_cookie(
-            COOKIE, self._door.sessions.begin(holder), secure=_secure(request), httponly=True,
-            samesite="strict",
+            _cookie(request), self._door.sessions.begin(holder), secure=_secure(request),
+            httponly=True, samesite="strict",
         )  # fmt: skip
         return answer
 
@@ -138,6 +140,10 @@ def _login(body: bytes, form: bool) -> Login | None:
         return Login.model_validate_json(body)
     except (ValidationError, ValueError):
         return None
+
+
+def _cookie(request: Request) -> str:
+    return cookie_name(request.headers.get("host", ""))
 
 
 def _secure(request: Request) -> bool:

@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from oddframe.web.guard.auth import HERE, Access, Caller, Visit, bare, is_loopback
 from oddframe.web.guard.limits import Tries
-from oddframe.web.guard.sessions import COOKIE, Sessions
+from oddframe.web.guard.sessions import Sessions, cookie_name
 from oddframe.web.guard.tokens import Holder, holder_of
 
 HEALTH = frozenset({"/healthz", "/readyz"})
@@ -29,6 +29,8 @@ OPEN_HERE = HEALTH | {"/metrics"}
 """Paths that need none where the server is for this machine alone."""
 SESSION = "/api/session"
 """Where a token is changed for a session: asked without either."""
+FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto")
+"""Headers of which a proxy sends at least one, but for nginx as it is by default."""
 LOOKS = ("GET", "HEAD")
 """Methods that change nothing."""
 ASK = (
@@ -80,8 +82,8 @@ class Door:
         host = headers.get("host", "")
         looks = scope["type"] == "http" and scope["method"] in LOOKS
         if not self.access.guarded:
-            found: Visit | Refusal = self._here(host, address)
-        elif self._open(scope, host, looks):
+            found: Visit | Refusal = self._here(headers, address)
+        elif self._open(scope, headers, looks):
             found = Visit(None, address)
         else:
             found = self._sent(headers, address)
@@ -108,21 +110,22 @@ class Door:
         self.tries.right(address)
         return found
 
-    def _here(self, host: str, address: str) -> Visit | Refusal:
-        """Without tokens: this machine alone, by its own name."""
+    def _here(self, headers: Headers, address: str) -> Visit | Refusal:
+        """Without tokens: this machine alone, by its own name, and no proxy, whoever it asks for."""
         if not self.access.loopback:
             return Refusal(401, ASK, address)
-        if self._meant(host):
+        if self._meant(headers):
             return Visit(HERE, address)
+        by = "by a proxy" if _forwarded(headers) else f"as {headers.get('host', '')[:100]!r}"
         return Refusal(
             403,
-            f"This server is for this machine alone, and was asked for as {host[:100]!r}: ask "
-            "for it as 127.0.0.1 or localhost. Behind a proxy: give web.token_file, or "
-            "web.tokens; then any name is answered.",
+            f"This server is for this machine alone, and was asked for {by}: ask for it as "
+            "127.0.0.1 or localhost. Behind a proxy: give web.token_file, or web.tokens; then any "
+            "name is answered.",
             address,
         )
 
-    def _open(self, scope: Scope, host: str, looks: bool) -> bool:
+    def _open(self, scope: Scope, headers: Headers, looks: bool) -> bool:
         """Whether nobody is asked for a token there."""
         if scope["type"] != "http":
             return False
@@ -131,7 +134,7 @@ class Door:
             return True
         if looks and path in HEALTH and access.open_health:
             return True
-        return looks and path in OPEN_HERE and access.loopback and self._meant(host)
+        return looks and path in OPEN_HERE and access.loopback and self._meant(headers)
 
     def _sent(self, headers: Headers, address: str) -> Visit | Refusal:
         """Whose token or session a request brings."""
@@ -150,14 +153,21 @@ class Door:
             return found
         return Visit(Caller(found.name, found.role), address)
 
-    def _meant(self, host: str) -> bool:
-        name = re.sub(r":\d*$", "", host)
-        return is_loopback(name) or bare(name) == bare(self.access.host)
+    def _meant(self, headers: Headers) -> bool:
+        """Whether who asks is on this machine himself: a proxy may ask by its name for others."""
+        name = re.sub(r":\d*$", "", headers.get("host", ""))
+        own = is_loopback(name) or bare(name) == bare(self.access.host)
+        return own and not _forwarded(headers)
+
+
+def _forwarded(headers: Headers) -> bool:
+    return any(name in headers for name in FORWARDED)
 
 
 def cookie_of(headers: Headers) -> str:
     """Id of the session that a browser says it has, "" for none."""
-    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+    name = cookie_name(headers.get("host", ""))
+    return cookie_parser(headers.get("cookie", "")).get(name, "")
 
 
 def _may_change(visit: Visit, scope: Scope) -> bool:

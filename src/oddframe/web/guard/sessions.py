@@ -5,6 +5,7 @@ A restart ends all of them: who looks logs in again. Used by the server's loop a
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from oddframe.web.guard.limits import Clock
 from oddframe.web.guard.tokens import Holder, digest_of
 
 COOKIE = "oddframe_session"
+"""Name of the cookie; behind it the port, see `cookie_name`."""
 IDLE_S = 12 * 3600.0
 """A session that was not used for so long is over."""
 AGE_S = 30 * 86400.0
@@ -67,6 +69,16 @@ class Sessions:
     def end(self, session_id: str) -> None:
         """End it, where there is one."""
         self._open.pop(digest_of(session_id), None)
+
+
+def cookie_name(host: str) -> str:
+    """Name of the cookie of a server that is asked for by this Host.
+
+    Browsers keep no cookies apart by port (RFC 6265, 8.5): two sites of one machine would log each
+    other out.
+    """
+    port = re.search(r":(\d{1,5})$", host)
+    return COOKIE if port is None else f"{COOKIE}_{port[1]}"
 
 
 def _over(session: Session, now: float) -> bool:
