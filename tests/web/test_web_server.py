@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from oddframe.errors import ConfigError
 from oddframe.runtime.watch.site import WebConfig
 from oddframe.web import require
+from oddframe.web import server as module
 from oddframe.web.app import make_app
 from oddframe.web.guard.auth import Access
 from oddframe.web.server import MOST_MESSAGE, STOP_S, Server, listening
@@ -78,6 +79,43 @@ def test_it_ends_though_somebody_stays_on_the_line():
     idle.close()
     slow.close()
     assert "oddframe-web" not in [t.name for t in threading.enumerate()]
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: "], ids=["nothing", "half"])
+def test_who_asks_for_nothing_is_hung_up_on(monkeypatch, sent):
+    """And makes room: connections that only wait count as well."""
+    monkeypatch.setattr(module, "FIRST_S", 0.1)
+    monkeypatch.setattr(module, "AT_ONCE", 4)
+    with listening(ANY) as sockets, Server(app, sockets) as server, contextlib.ExitStack() as stack:
+        where = sockets[0].getsockname()
+        idle = [stack.enter_context(socket.create_connection(where)) for _ in range(4)]
+        for link in idle:
+            link.settimeout(5)
+            link.sendall(sent)
+        assert all(link.recv(100) == b"" for link in idle)
+        assert urllib.request.urlopen(server.addresses[0], timeout=5).read() == b"here"
+
+
+def test_who_has_asked_stays(monkeypatch):
+    monkeypatch.setattr(module, "FIRST_S", 0.1)
+    with (
+        listening(ANY) as sockets,
+        Server(app, sockets),
+        socket.create_connection(sockets[0].getsockname()) as link,
+    ):
+        for _ in range(2):
+            link.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert b"200 OK" in link.recv(4096)
+            time.sleep(0.15)
+
+
+def test_it_is_asked_whether_a_silent_one_is_still_there():
+    with listening(ANY) as sockets, socket.create_connection(sockets[0].getsockname()):
+        accepted, _ = sockets[0].accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
 
 
 def test_a_port_that_is_taken_is_said_at_once():

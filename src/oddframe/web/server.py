@@ -9,6 +9,7 @@ It handles no signals: who runs it says when it is over, and then it is within t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -21,6 +22,7 @@ from typing import Self
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from oddframe.errors import ConfigError
 from oddframe.runtime.watch.site import WebConfig
@@ -35,6 +37,10 @@ GRACE_S = 1
 """For answers that are under way, at the end."""
 PING_S = 20.0
 """A WebSocket is asked so often whether somebody is there, and has as long to answer."""
+FIRST_S = 30.0
+"""A connection that has asked for nothing by then is closed."""
+ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+"""Whether a silent one is still there is asked after a minute, and four times."""
 MOST_MESSAGE = 16384
 """Bytes of what comes by a WebSocket: wishes, no pictures."""
 
@@ -78,7 +84,7 @@ class Server:
             uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", server_header=False,
                 proxy_headers=False, limit_concurrency=AT_ONCE, timeout_graceful_shutdown=GRACE_S,
-                loop="asyncio", http="h11", ws="websockets-sansio", ws_max_size=MOST_MESSAGE,
+                loop="asyncio", http=_Http, ws="websockets-sansio", ws_max_size=MOST_MESSAGE,
                 ws_ping_interval=PING_S, ws_ping_timeout=PING_S,
                 ws_per_message_deflate=False,  # pictures get no smaller
             )
@@ -117,6 +123,24 @@ class Server:
             log.exception("serving HTTP ended by an error")
 
 
+class _Http(H11Protocol):
+    """A connection that waits for its first request for `FIRST_S`; uvicorn's waits for ever, and
+    whoever opened `AT_ONCE` of them would have the server to himself.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._first = self.loop.call_later(FIRST_S, self._unasked)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._first.cancel()
+        super().connection_lost(exc)
+
+    def _unasked(self) -> None:
+        if self.scope is None:  # that of the newest request
+            self.transport.close()
+
+
 def address_of(bound: socket.socket) -> str:
     """http://HOST:PORT of a socket."""
     host, port = bound.getsockname()[:2]
@@ -143,6 +167,11 @@ def _bound(family: socket.AddressFamily, address: tuple[str, int]) -> socket.soc
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of a process just ended
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # For those that are accepted: a telephone that left the Wi-Fi says nothing.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in ALIVE:
+            if hasattr(socket, name):
+                made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         made.bind(address)
         made.listen(BACKLOG)
     except OSError:
