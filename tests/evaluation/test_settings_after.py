@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import warnings
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from stub_run import street
 
 import oddframe
 from oddframe.cli import main
 from oddframe.data import open_dataset
-from oddframe.errors import ConfigError, ProtocolError
+from oddframe.errors import ConfigError, OddframeWarning, ProtocolError
 from oddframe.evaluation import methods as module
 from oddframe.evaluation.compare import compare
 from oddframe.evaluation.evaluate import evaluate
 from oddframe.evaluation.methods import How, collect
+from oddframe.evaluation.scored import paced
 from oddframe.judging.named import parse_protocols
 from oddframe.metrics import frame_auc
 from oddframe.runs import load_run
 from oddframe.scoring.fuse import fuse
 from oddframe.scoring.settings import ScoreConfig, chosen, score_again
+from oddframe.sources import Reading, Source
+from oddframe.types import SourceInfo
 
 
 def silent(_title):
@@ -142,6 +150,46 @@ def test_scores_made_again_are_those_of_the_scorer(settings, shared_run, labelle
     if settings == ["score.streams=[motion]"]:  # the heat map is of the same stream
         for seen in oddframe.load(other).stream(video):
             assert seen.heat is None or seen.heat.max() == pytest.approx(seen.score, rel=1e-5)
+
+
+class Paused(Source):
+    """Two stretches of a street with an hour between."""
+
+    def __init__(self):
+        super().__init__(SourceInfo("paused", 64, 48, 25.0, 24))
+
+    def _frames(self):
+        for i in range(24):
+            later = 3600 * (i >= 12)
+            yield oddframe.Frame(i, i / 25 + later, street(7 * i + later), gap=i == 12)
+
+
+def test_scores_made_again_begin_anew_behind_a_gap(shared_run):
+    run = load_run(shared_run).with_settings(["score.smooth=.9"])
+    want = oddframe.load(run).score(Paused()).score
+    again = score_again(oddframe.load(shared_run).score(Paused()).terms, run.score_config, 25.0)
+    np.testing.assert_array_equal(again, want)
+
+
+def test_compare_sets_what_evaluate_sets_at_another_rate_too(shared_run, write_street, tmp_path):
+    run = Path(shutil.copytree(shared_run, tmp_path / "RUN"))
+    card = json.loads((run / "model.json").read_text())
+    (run / "model.json").write_text(json.dumps({**card, "fps": 10.0}), "utf8")
+    write_street(tmp_path / "set" / "normal" / "a", range(2))
+    write_street(tmp_path / "set" / "test" / "01", range(20), 14)
+    np.savez(tmp_path / "set" / "labels.npz", **{"01": (np.arange(20) > 13).astype(np.uint8)})
+    data = open_dataset(tmp_path / "set", reading=Reading(fps=25))
+    assert [paced(fps, data) for fps in (None, 25.0, 10.0, 60.0)] == [False, False, True, True]
+    how = How(settings=["score.smooth=.5"])
+    detector = oddframe.load(load_run(run).with_settings(how.settings))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OddframeWarning)  # of the rate
+        found = collect([run], {}, replace(data, train=()), [], tmp_path, silent, how)
+        with data.test[0].open() as source:
+            want = detector.score(source)
+    np.testing.assert_array_equal(found[0].scores["01"], want.score)
+    again = score_again(want.terms, detector.score_config, 25.0)  # smooths frames, not looks
+    assert not np.array_equal(again, want.score, equal_nan=True)
 
 
 def test_evaluate_judges_and_states_what_was_set(shared_run, labelled, tmp_path, capsys):

@@ -24,7 +24,7 @@ from oddframe.data.official import benchmark_of
 from oddframe.errors import ConfigError
 from oddframe.evaluation.evaluate import score_all
 from oddframe.evaluation.kept import ByVideo, Kept, Store
-from oddframe.evaluation.scored import available, floors_of, leading
+from oddframe.evaluation.scored import available, floors_of, leading, paced
 from oddframe.judging.floors import FLOORS, floor_scores
 from oddframe.judging.paper import PaperScore
 from oddframe.judging.protocol import Protocol
@@ -119,7 +119,8 @@ def collect(
     NAME.terms.npz (its raw terms), and taken from there where the run (but for its threshold), the
     data, how they are read and the version of oddframe are still the same: an interrupted
     comparison goes on with the next run, and other score settings (`How.settings`, see
-    `Run.with_settings`; each goes to all runs that know it) need no second pass over the videos.
+    `Run.with_settings`; each goes to all runs that know it) need no second pass over the videos,
+    but where a video has another rate than the run.
 
     Each run reads 16-bit footage by its own range (`Run.used`), the floors by the first run's.
 
@@ -193,9 +194,12 @@ class _Trained:
 
 def _trained(name: str, run: Run, changed: Run, data: str | None, footage: _Footage) -> _Trained:
     paper = PaperScore(changed.outline(), changed.name, changed.score_config, data)
+    return _Trained(name, run, changed, paper, footage, _key(run, footage))
+
+
+def _key(run: Run, footage: _Footage) -> str:
     # A threshold moves no score.
-    parts = {part: mark for part, mark in parts_of(run).items() if part != "threshold"}
-    return _Trained(name, run, changed, paper, footage, footage.key(parts))
+    return footage.key({part: x for part, x in parts_of(run).items() if part != "threshold"})
 
 
 def _of_run(one: _Trained, store: Store, shown: _Footage, tick: Tick, device: str) -> Method:
@@ -213,20 +217,31 @@ def _of_run(one: _Trained, store: Store, shown: _Footage, tick: Tick, device: st
         for floor in videos[0].floors if videos else ():
             values = {v.name: v.floors[floor] for v in videos}
             store.put(floor, shown.key(floor), Kept(values))
-    kept, config = store.given(one.name, one.key), one.changed.score_config
-    scores = kept.scores
-    if not one.run.fused_alike(config):
-        fps = {video.name: video_fps(video) for video in dataset.test if config.lag_s}
-        again = {
-            video: score_again(known, config, fps.get(video))
-            for video, known in kept.terms.items()
-            if known
-        }
-        scores = {**scores, **again}
+    kept = store.given(one.name, one.key)
+    alike = one.run.fused_alike(one.changed.score_config)
+    scores = kept.scores if alike else _again(one, kept, store, tick, device)
     store.show(one.name, scores)
     return Method(
         one.name, scores, kept.terms, one.paper, one.run.weights_text, one.changed.changed
     )
+
+
+def _again(one: _Trained, kept: Kept, store: Store, tick: Tick, device: str) -> ByVideo:
+    """The scores of a run under other settings: from the terms kept, else from the videos."""
+    dataset, config = one.footage.dataset, one.changed.score_config
+    if paced(one.run.fps, dataset):  # the terms do not tell each look
+        name, key = f"{one.name}.set", _key(one.changed, one.footage)
+        if store.get(name, key) is None:
+            videos = score_all(load(one.changed, device), dataset, tick(one.name), ())
+            store.put(name, key, Kept({v.name: v.score for v in videos}))
+        return store.given(name, key).scores
+    fps = {video.name: video_fps(video) for video in dataset.test if config.lag_s}
+    again = {
+        video: score_again(known, config, fps.get(video))
+        for video, known in kept.terms.items()
+        if known
+    }
+    return {**kept.scores, **again}
 
 
 def _opened(paths: Sequence[Path], settings: Sequence[str]) -> dict[str, tuple[Run, Run]]:

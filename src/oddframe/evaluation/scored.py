@@ -26,6 +26,7 @@ from oddframe.runtime.result import Collector
 from oddframe.scoring.ground import Ground, fit_ground
 from oddframe.scoring.lag import centred_median
 from oddframe.scoring.look import SIZE_PX
+from oddframe.sources.rate import pacer
 from oddframe.sources.stamps import DEFAULT_FPS
 
 Floats = NDArray[np.float64]
@@ -115,6 +116,18 @@ def score_video(
             for name, values in found.items()
         },
     )
+
+
+def paced(fps: float | None, dataset: Dataset) -> bool:
+    """Whether any test video is brought to the rate of a RUN (None: not known): of its frames some
+    are looked at several times or not at all."""
+    if fps is None:
+        return False
+    for video in dataset.test:
+        with video.open() as source:
+            if pacer(fps, source.info) is not None:
+                return True
+    return False
 
 
 def leave_out(names: Sequence[str], of: int) -> bool:

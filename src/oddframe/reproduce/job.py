@@ -30,10 +30,10 @@ from oddframe.data import Dataset, footage_hashes, label_source, open_dataset
 from oddframe.data.dataset import video_fps
 from oddframe.data.official import benchmark_of
 from oddframe.errors import OddframeError, RunError
-from oddframe.evaluation.evaluate import Evaluation, evaluate
+from oddframe.evaluation.evaluate import Evaluation, evaluate, score_all
 from oddframe.evaluation.judged import JudgedMethod, judge_methods
 from oddframe.evaluation.memories import watching
-from oddframe.evaluation.scored import VideoScores
+from oddframe.evaluation.scored import VideoScores, paced
 from oddframe.judging.floors import BEST
 from oddframe.judging.judge import Judged, row_of
 from oddframe.judging.named import PROTOCOLS
@@ -183,7 +183,7 @@ def _variant(
     data = benchmark_of(dataset, {name: len(y) for name, y in labels.items()})
     if any(s.partition("=")[0].strip() in CAUSAL for s in variant.settings):
         protocol, paper = "deploy", detector.paper_of(data)
-        videos = _again(videos, chosen.score, dataset)
+        videos = _again(videos, detector, variant, chosen.score, dataset)
     else:
         with torch.device("meta"):  # a score needs no weights
             net = build(job.model, chosen.model)
@@ -197,9 +197,13 @@ def _variant(
 
 
 def _again(
-    videos: Sequence[VideoScores], config: ScoreConfig, dataset: Dataset
-) -> list[VideoScores]:
+    videos: Sequence[VideoScores], detector: Detector, variant: Variant, config: ScoreConfig,
+    dataset: Dataset,
+) -> list[VideoScores]:  # fmt: skip
     """The videos with the causal score of other settings."""
+    if paced(detector.info.fps, dataset):  # the terms do not tell each look
+        run = load_run(detector.info.run).with_settings(variant.settings)
+        return score_all(load(run, detector.info.device), dataset, floors=())
     fps = {video.name: video_fps(video) for video in dataset.test if config.lag_s}
     return [
         replace(v, score=score_again(v.terms, config, fps.get(v.name))) if v.terms else v

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, cast
 
@@ -103,14 +104,17 @@ def score_again(
     """The scores (n,) of a video under other `streams`, `sharpness`, `one_voice`, `smooth` and
     `lag_s`, from the terms kept.
 
-    Bit for bit what `Scorer` would give: the terms `z_STREAM` are what it fuses.
+    Bit for bit what `Scorer` would give: the terms `z_STREAM` are what it fuses, and a frame
+    without any lies before the history is full, at the beginning or behind a gap. Only of footage
+    that is looked at once a frame: at another rate (`sources.rate`) the terms are means of several
+    looks, or those of a frame before.
     """
     known = {name.removeprefix("z_"): x for name, x in terms.items() if name.startswith("z_")}
     columns = chosen(known, config)
-    scores = np.full(len(next(iter(known.values()))), np.nan)
+    scores = np.empty(len(next(iter(known.values()))))
     before: float | None = None
     for i in range(len(scores)):
         here = {name: float(x[i]) for name, x in columns.items() if not np.isnan(x[i])}
-        if here:
-            scores[i] = before = smoothed(together(here, config), before, config)
+        before = smoothed(together(here, config), before, config) if here else None
+        scores[i] = math.nan if before is None else before
     return centred_median(scores, frames_of(config.lag_s, fps))
