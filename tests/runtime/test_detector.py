@@ -612,3 +612,17 @@ def test_a_delay_is_a_median_that_comes_later_and_keeps_frames_and_scores_togeth
     assert list(waits) == list(range(30))
     assert {waits[i] for i in range(HISTORY, 27)} == {3}
     assert [waits[i] for i in (27, 28, 29)] == [2, 1, 0]
+
+
+def test_a_source_that_was_opened_elsewhere_is_scaled_as_the_run_learned_it(run_copy, tmp_path):
+    card = json.loads((run_copy / "model.json").read_text())
+    (run_copy / "model.json").write_text(json.dumps({**card, "used": [1000, 4000]}))
+    detector = oddframe.load(run_copy)
+    (tmp_path / "warm").mkdir()
+    for i in range(HISTORY + 3):
+        grey = 1500 + 5 * street(i)[..., 0].astype(np.uint16)
+        cv2.imwrite(str(tmp_path / f"warm/{i:03d}.png"), grey)
+    by_path = detector.score(tmp_path / "warm").score
+    opened = oddframe.open_source(tmp_path / "warm")
+    np.testing.assert_array_equal(detector.score(opened).score, by_path)
+    assert np.isfinite(by_path[HISTORY:]).all()

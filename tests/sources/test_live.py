@@ -3,17 +3,19 @@
 import socket
 import threading
 import time
+import warnings
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from encoded import encode, number_of
 from oddframe.data import open_dataset
-from oddframe.errors import OddframeError, SourceError
+from oddframe.errors import OddframeError, OddframeWarning, SourceError
 from oddframe.pictures import Plain
 from oddframe.runs import load_run
-from oddframe.sources import live, open_source
+from oddframe.sources import Reading, connection, live, open_as, open_source
 from oddframe.sources.urls import safe, shown
 
 FPS = 50
@@ -322,3 +324,51 @@ def test_closing_while_somebody_waits_ends_the_iteration():
     source.taken = 10**6  # no more pictures for .3 s
     threading.Timer(0.05, source.close).start()
     assert len(list(source)) <= 2
+
+
+# ---- more than 8 bits
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory):
+    """20 pictures of a thermal camera at 10 frames/s: 30400 above 30000."""
+    path = tmp_path_factory.mktemp("deep") / "a.mkv"
+    image = np.full((48, 64), 30000, np.uint16)
+    image[:24] = 30400
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray16le"
+        for _ in range(20):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="gray16le")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_a_stream_is_scaled_by_the_range_of_a_run(deep, serve):
+    used = (29000, 31000)
+    with open_as(deep, Reading(used=used)) as source:
+        wanted = next(iter(source)).image
+    assert np.unique(wanted).tolist() == [128, 178]
+    connected = connection("tcp://127.0.0.1:9", Reading(used=used))
+    for stream in (connected, live.Stream("tcp://127.0.0.1:9", 5, used=used)):
+        stream._address = f"file:{deep}"  # as it would come
+        picture, _, _ = next(stream.pictures())
+        np.testing.assert_array_equal(picture.whole(), wanted)
+    with open_source(serve(deep.read_bytes(), 0.1, hold_s=5), used=used) as source:
+        np.testing.assert_array_equal(next(iter(source)).image, wanted)
+
+
+def test_a_range_that_is_known_later_holds_for_what_waits(deep, serve):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with open_source(serve(deep.read_bytes(), 0.1, hold_s=5), timeout_s=5) as source:
+            assert (source.info.width, source.info.height) == (64, 48)
+            source.scale_by((29000, 31000))
+            assert np.unique(next(iter(source)).image).tolist() == [128, 178]
+
+
+def test_a_stream_of_which_nobody_knows_the_range_is_said(deep, serve):
+    with open_source(serve(deep.read_bytes(), 0.1, hold_s=5), timeout_s=5) as source:
+        with pytest.warns(OddframeWarning, match=r"^tcp://.*more than 8 bits.*used=\(LOW, HIGH\)"):
+            frame = next(iter(source)).image
+        assert np.ptp(frame) < 4

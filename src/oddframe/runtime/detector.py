@@ -429,8 +429,10 @@ def load(
 
 @contextmanager
 def _opened(source: SourceLike, reading: Reading) -> Iterator[Source]:
-    """A source as it is, or one opened here and closed at the end."""
+    """A source as it is, or one opened here and closed at the end; scaled as the RUN learned it."""
     if isinstance(source, Source):
+        if reading.used is not None:
+            source.scale_by(reading.used)
         yield source
         return
     with open_as(source, reading) as opened:

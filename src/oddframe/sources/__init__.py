@@ -56,7 +56,8 @@ class Reading:
     timeout_s: float = 10.0
     """Limit for opening a network stream, and for every frame of a live source."""
     used: Range | None = None
-    """Values of 16-bit pictures that become 0 and 255; by default those in use in each source."""
+    """Values of 16-bit pictures that become 0 and 255; by default those in use in each source, and
+    of live ones, where nobody can know them, all."""
     read_s: float | None = None
     """Of a `connection`: limit for every read, by default `timeout_s`."""
     transport: Literal["tcp", "udp"] = "tcp"
@@ -88,7 +89,7 @@ def _open_camera(spec: Spec, options: Reading) -> Source:
 
 
 def _open_url(spec: Spec, options: Reading) -> Source:
-    return NetworkStream(_address(spec), options.timeout_s)
+    return NetworkStream(_address(spec), options.timeout_s, options.used)
 
 
 def _address(spec: Spec) -> str:
@@ -140,6 +141,7 @@ def open_source(
     fps: float | None = None,
     allow_short: bool = False,
     timeout_s: float = 10.0,
+    used: tuple[int, int] | None = None,
 ) -> Source:
     """Open a video file, a folder of frames, a camera index or a stream's URL.
 
@@ -148,6 +150,8 @@ def open_source(
         fps: frames per second of frame folders, which cannot say it.
         allow_short: take video files that are cut short, up to where they end.
         timeout_s: a camera or stream that says nothing for so long is an error.
+        used: values of 16-bit pictures that become 0 and 255, by default those in use in the file
+            or folder. A `Detector` goes by the range of its RUN.
 
     Raises:
         ConfigError: fps is not above 0 and at most 1000.
@@ -155,7 +159,7 @@ def open_source(
             that is cut short, for frame folders with frames of two sizes, and for live sources
             that end or fall silent.
     """
-    return open_as(spec, Reading(fps, allow_short, timeout_s))
+    return open_as(spec, Reading(fps, allow_short, timeout_s, used))
 
 
 def open_as(spec: str | Path | int, options: Reading) -> Source:
@@ -181,7 +185,7 @@ def connection(spec: Spec, options: Reading) -> Stream | Device | None:
     if not _is_url(spec):
         return None
     of_ffmpeg = {**OPTIONS, **QUICK, "rtsp_transport": options.transport}
-    return Stream(_address(spec), options.timeout_s, options.read_s, of_ffmpeg)
+    return Stream(_address(spec), options.timeout_s, options.read_s, of_ffmpeg, options.used)
 
 
 def frame_hint(source: Source) -> int | None:

@@ -47,7 +47,7 @@ class Source(ABC):
     lost: Lost = Lost()
     """What could not be decoded: of files, by the iteration that ended last."""
     used: Range | None = None
-    """How values of more than 8 bits are scaled; None where there are none."""
+    """How values of more than 8 bits are scaled; None where there are none, or nobody knows."""
     since: Since | None = None
     """Of a part of a file, what was before it."""
 
@@ -78,6 +78,10 @@ class Source(ABC):
         frames = (frame for frame in self if frame.pts_s >= start_s)
         for index, frame in enumerate(frames):
             yield replace(frame, index=index, gap=frame.gap or index == 0)
+
+    def scale_by(self, used: Range) -> None:
+        """Scale values of more than 8 bits so from the next frame on: as a RUN learned them."""
+        self.used = used
 
     def table(self) -> Table | None:
         """Where every frame lies, without decoding any; None where that cannot be said: live
@@ -121,6 +125,10 @@ class Later(Source):
     def __init__(self, source: Source, start_s: float) -> None:
         super().__init__(replace(source.info, frames=None))
         self._source, self._start_s = source, start_s
+
+    def scale_by(self, used: Range) -> None:
+        """As `Source.scale_by`."""
+        self._source.scale_by(used)
 
     def _frames(self) -> Iterator[Frame]:
         return self._source.frames_from(self._start_s)

@@ -15,7 +15,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from oddframe.pictures import Image
-from oddframe.sources.depth import Deep, Range, to_8_bits
+from oddframe.sources.depth import Deep, Range, say_unknown, to_8_bits
 
 SPACES, UNSAID = (0, 1, 2, 4, 5, 6, 7, 9), 2
 """Colour spaces (ISO/IEC 23091-2) that can be converted, and the one of frames that name none."""
@@ -27,9 +27,12 @@ THREADS = 1
 class Converter:
     """How the frames of one source become numbers; any thread may ask."""
 
-    def __init__(self, width: int, height: int, used: Range | None = None) -> None:
-        """width, height: of whole pictures. used: how values of more than 8 bits are scaled."""
-        self.width, self.height, self.used = width, height, used
+    def __init__(
+        self, width: int, height: int, used: Range | None = None, live: str | None = None
+    ) -> None:
+        """width, height: of whole pictures. used: how values of more than 8 bits are scaled. live:
+        name of a live source, of which nobody can see beforehand what values are in use."""
+        self.width, self.height, self.used, self._live = width, height, used, live
         self._local = threading.local()  # FFmpeg's scalers are not to be shared
 
     def convert(self, frame: av.VideoFrame, width: int, height: int) -> Image:
@@ -41,6 +44,9 @@ class Converter:
         if self.used is not None and is_deep(frame):
             grey = to_8_bits(self._deep(frame, width, height), self.used)
             return np.ascontiguousarray(np.broadcast_to(grey[..., None], (*grey.shape, 3)))
+        if self._live is not None and is_deep(frame):
+            say_unknown(self._live)
+            self._live = None  # once
         # A claim that nobody can follow, damaged or rare, is no reason to have no picture.
         if frame.colorspace not in SPACES:
             frame.colorspace = UNSAID

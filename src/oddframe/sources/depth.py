@@ -64,3 +64,14 @@ def say_outside(name: str, samples: Iterable[Deep], used: Range) -> None:
             OddframeWarning,
             stacklevel=2,
         )
+
+
+def say_unknown(name: str) -> None:
+    """Say so where a live source has such pictures and nothing says how they are to be scaled."""
+    warnings.warn(
+        f"{name} has pictures of more than 8 bits, and nothing says which of their values are in "
+        "use: scaled by all there are, little may be seen. Give open_source(…, used=(LOW, HIGH)), "
+        "or a RUN that learned from such pictures.",
+        OddframeWarning,
+        stacklevel=2,
+    )

@@ -20,6 +20,7 @@ from oddframe.pictures import Picture, Plain
 from oddframe.sources.base import Source, quiet_opencv
 from oddframe.sources.convert import Converter, Decoded
 from oddframe.sources.decode import Decoder, Lost
+from oddframe.sources.depth import Range
 from oddframe.sources.packets import Opened, open_stream
 from oddframe.sources.stamps import PAUSE_STEPS, Usual, valid_fps
 from oddframe.sources.urls import shown
@@ -75,7 +76,7 @@ class LiveSource(Source):
             with self._news:
                 first = self._wait()
                 self._newest = first  # it is still to be given
-            height, width = first.image.shape[:2]
+            width, height = _size(first.picture)
             super().__init__(SourceInfo(name, width, height, self._rate(), None))
         except BaseException:
             self._stopped = True  # nobody has anything to close: the connection would stay
@@ -158,10 +159,10 @@ class Stream:
 
     def __init__(
         self, address: str, timeout_s: float, read_s: float | None = None,
-        options: Mapping[str, str] = OPTIONS,
+        options: Mapping[str, str] = OPTIONS, used: Range | None = None,
     ) -> None:  # fmt: skip
         """timeout_s: limit for opening it. read_s: for every read, by default the same. options:
-        FFmpeg's."""
+        FFmpeg's. used: how values of more than 8 bits are scaled."""
         self._address, self._timeout_s = address, timeout_s
         self._read_s = read_s or timeout_s
         self._options = dict(options)
@@ -170,6 +171,14 @@ class Stream:
         """By its header, once it is open; 25 where that does not say."""
         self.lost = Lost()
         self._decoder: Decoder | None = None
+        self._used = used
+        self._by: Converter | None = None
+
+    def scale_by(self, used: Range) -> None:
+        """As `Source.scale_by`; whoever looks at a picture that has come already sees it so too."""
+        self._used = used
+        if self._by is not None:
+            self._by.used = used
 
     @property
     def packets(self) -> int:
@@ -225,7 +234,7 @@ class Stream:
             size = frame.width, frame.height
             if by is None or (by.width, by.height) != size:
                 gap = gap or by is not None
-                by = Converter(*size)
+                self._by = by = Converter(*size, self._used, self.name)
             self.lost = decoder.lost
             yield Decoded(frame, by), pts_s, gap
 
@@ -273,9 +282,15 @@ class Device:
 class NetworkStream(LiveSource):
     """A stream by its address, read by PyAV."""
 
-    def __init__(self, address: str, timeout_s: float) -> None:
-        self._stream = Stream(address, timeout_s)
+    def __init__(self, address: str, timeout_s: float, used: Range | None = None) -> None:
+        self._stream = Stream(address, timeout_s, used=used)
         super().__init__(self._stream.name, timeout_s)
+        self.used = used
+
+    def scale_by(self, used: Range) -> None:
+        """As `Source.scale_by`."""
+        super().scale_by(used)
+        self._stream.scale_by(used)
 
     def _pictures(self) -> Iterator[Seen]:
         for seen in self._stream.pictures():
@@ -298,6 +313,14 @@ class Webcam(LiveSource):
 
     def _rate(self) -> float:
         return valid_fps(self._device.fps)
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    """Width and height; nothing is converted for it before it is known how."""
+    if isinstance(picture, Decoded):
+        return picture.size
+    height, width = picture.whole().shape[:2]
+    return width, height
 
 
 def _stamped(found: Iterable[Seen]) -> Iterator[Seen]:

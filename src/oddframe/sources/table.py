@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.sources.base import Source
+from oddframe.sources.depth import Range
 from oddframe.sources.packets import Opened
 from oddframe.sources.stamps import is_pause
 from oddframe.types import Frame
@@ -78,6 +79,10 @@ class Part(Source):
         """source: left open. since: None where the part begins with the file or with a gap."""
         super().__init__(replace(source.info, frames=None))
         self._source, self._place, self.since = source, place, since
+
+    def scale_by(self, used: Range) -> None:
+        """As `Source.scale_by`."""
+        self._source.scale_by(used)
 
     def _frames(self) -> Iterator[Frame]:
         return self._source.frames_at(self._place)

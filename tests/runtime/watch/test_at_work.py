@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,20 @@ def test_one_store_is_watched_by_one(tmp_path, calm_run, odd_video):
     config = site(tmp_path, calm_run, {"gate": {"source": str(odd_video), "realtime": False}})
     with AtWork(config), pytest.raises(StoreError):
         AtWork(config)
+
+
+def test_cameras_are_read_by_the_16_bit_range_of_their_run(tmp_path, calm_run, short_video):
+    thermal = shutil.copytree(calm_run, tmp_path / "thermal")
+    card = json.loads((thermal / "model.json").read_text())
+    (thermal / "model.json").write_text(json.dumps({**card, "used": [1000, 4000]}))
+    source = str(short_video)
+    cameras = {
+        "warm": {"source": source, "detect": {"model": str(thermal)}}, "day": {"source": source},
+    }  # fmt: skip
+    with AtWork(site(tmp_path, calm_run, cameras)) as work:
+        readers = {name: camera.reader for name, camera in work.engine.cameras.items()}
+    assert readers["warm"]._reading.used == (1000, 4000)
+    assert readers["day"]._reading.used is None
 
 
 def test_a_run_without_a_threshold_is_refused(tmp_path, odd_video):

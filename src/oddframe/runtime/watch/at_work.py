@@ -81,7 +81,8 @@ class AtWork(Changes):
         self.meters = Meters({name: CameraMeters() for name in enabled})
         self.detectors = detectors_of(enabled, device)
         self._sinks = sinks_of(config)
-        readers = {name: self._reader(name, camera) for name, camera in enabled.items()}
+        detectors = {n: self.detectors.get(str(c.detect.model)) for n, c in enabled.items()}
+        readers = {n: self._reader(n, c, detectors[n]) for n, c in enabled.items()}
         with ExitStack() as stack:
             self.store = stack.enter_context(Store(config.store.path))
             self.clips = ClipWriter(config.store.path, self._filmed)
@@ -89,10 +90,7 @@ class AtWork(Changes):
             self.couriers = [self._courier(name, c) for name, c in self._sinks.items()]
             told = [Told(name, c.severity) for name, c in self._sinks.items()]
             self._office = Office(self.store, self.clips, told, self.meters, config.store.clip)
-            cameras = [
-                self._made(readers[n], c, self.detectors.get(str(c.detect.model)))
-                for n, c in enabled.items()
-            ]
+            cameras = [self._made(readers[n], c, detectors[n]) for n, c in enabled.items()]
             wanted = {c.name: self._rate(c) for c in cameras if c.fitted}
             self.engine = Engine(
                 cameras, self._bell, Pace(wanted, wanted), self.meters, self._tend, self._seen

@@ -113,7 +113,7 @@ class Changes:
             config = config.model_copy(update={"detect": detect})
             check(config.detect, config.zones)
             detector = self._detector_of(name, config.detect.model)
-            camera = self._made(self._reader(name, config), config, detector)
+            camera = self._made(self._reader(name, config, detector), config, detector)
             with self.edits.trying(name):
                 self.edits.camera(name, **values)
                 self.engine.ask(lambda: self._join(camera, config, detector))
@@ -263,9 +263,10 @@ class Changes:
         before.end("changed", MODEL)
         self._learned(before.threshold.keep)
         reader = before.reader
-        if reader.done:  # a file that is over is played again: its camera was set up meanwhile
+        # A file that is over is played again: its camera was set up meanwhile.
+        if reader.done or reader.used != _used(detector):
             reader.stop()
-            reader = self._reader(before.name, config)
+            reader = self._reader(before.name, config, detector)
         camera = self._made(reader, config, detector)
         camera.follow(before)
         self._now(camera.name, config, detector)
@@ -290,11 +291,11 @@ class Changes:
 
     # ---- helpers
 
-    def _reader(self, name: str, camera: CameraConfig) -> Reader:
+    def _reader(self, name: str, camera: CameraConfig, detector: Detector | None) -> Reader:
         # What is only shown is shown at its own speed.
         realtime = camera.realtime or camera.detect.model is None
         how = ReaderConfig(**camera.reading.model_dump(), realtime=realtime)
-        return Reader(name, camera.source, how, self._bell)
+        return Reader(name, camera.source, how, self._bell, used=_used(detector))
 
     def _made(self, reader: Reader, config: CameraConfig, detector: Detector | None) -> Camera:
         """A camera, with what the store knows of it."""
@@ -355,3 +356,8 @@ class Changes:
             there = ", ".join(self.engine.cameras) or "none"
             raise ConfigError(f"There is no camera {camera[:80]!r}: expected one of {there}.")
         return found
+
+
+def _used(detector: Detector | None) -> tuple[int, int] | None:
+    """The values of 16-bit pictures that a camera's RUN learned with."""
+    return None if detector is None else detector.reading.used

@@ -51,6 +51,7 @@ class Reader:
         self, camera: str, spec: Spec, config: ReaderConfig, bell: Bell | None = None,
         begins_utc: float | None = None,
         connecting: Callable[[Spec, Reading], Connection] = connect, feeding: type[Feed] = Feed,
+        used: tuple[int, int] | None = None,
     ) -> None:  # fmt: skip
         """Nothing is opened yet.
 
@@ -62,15 +63,17 @@ class Reader:
             begins_utc: of files that are not played in real time, when they begin; by default now.
             connecting: makes the connections.
             feeding: what its frames wait in.
+            used: values of 16-bit pictures that become 0 and 255, as its RUN learned them.
 
         Raises:
             SourceError: streams of this kind are not known.
         """
         self.camera, self._config = camera, config
         self._bell = bell or Bell()
+        self.used = used
         self._spec, self._connecting = spec, connecting
         self._reading = Reading(
-            config.fps, timeout_s=config.timeout_s, transport=config.transport,
+            config.fps, timeout_s=config.timeout_s, transport=config.transport, used=used,
             # Longer: as its time is up FFmpeg gives a picture that it held back, which looks alive.
             read_s=max(config.timeout_s, config.silent_s + HELD_S),
         )  # fmt: skip
