@@ -269,6 +269,45 @@ def test_svdgan_as_published(real_data, prefix, labels, published):
     assert round(row["auc"], 3) == published
 
 
+def test_a_threshold_of_regularity_is_one_from_above_and_events_go_by_their_labels(
+    tmp_path, capsys
+):
+    odd = np.repeat([0, 1, 0, 1, 0], 10)
+    np.savez(tmp_path / "s.npz", a=1 - 0.9 * odd)
+    np.savez(tmp_path / "y.npz", a=odd)
+    np.savez(tmp_path / "z.npz", a=np.repeat([0, 1, 0], [10, 10, 30]))
+    args = ["evaluate-scores", *(str(tmp_path / f"{f}.npz") for f in "sy"), "--protocol", "raw"]
+    args += [
+        "--regularity",
+        "--threshold",
+        "0.3",
+        "--fps",
+        "5",
+        "--json",
+        str(tmp_path / "out.json"),
+    ]
+    assert main([*args, "--also", str(tmp_path / "z.npz")]) == 0
+    events = [r["events"] for r in json.loads((tmp_path / "out.json").read_text())["rows"]]
+    assert [(e["found"], e["events"], e["alarms"]) for e in events] == [(2, 2, 2), (1, 1, 2)]
+    said = capsys.readouterr().out
+    assert "y.npz: alarms at the threshold: 2 of 2 events" in said
+    assert "z.npz: alarms at the threshold: 1 of 1 events" in said
+
+
+def test_files_of_several_sets_and_blank_last_lines(tmp_path):
+    folder = tmp_path / "s"
+    folder.mkdir()
+    for name, fps in (("ped1_01", 10), ("ped2_01", 5), ("ped2_02", 5)):
+        rows = "".join(f"{i},{i / fps},{i % 7}\n" for i in range(30))
+        (folder / f"{name}.csv").write_text("frame,time_s,score\n" + rows + "\n")
+    np.savez(tmp_path / "y.npz", **{k: np.arange(30) % 2 for k in ("01", "02")})
+    found = read_foreign(folder, tmp_path / "y.npz", RAW, Reading(only="ped2_"))
+    assert [x.size for x in found.scores.values()] == [30, 30]
+    rates = csv_rates(folder, "ped2_")
+    assert rates == {"ped2_01": pytest.approx(5), "ped2_02": pytest.approx(5)}
+    assert evaluate_events(found, 5.0, rates).alarms > 0
+
+
 def test_times_of_events_are_those_of_the_files(tmp_path):
     """A file that says when its frames were shown needs no --fps."""
     folder = tmp_path / "s"

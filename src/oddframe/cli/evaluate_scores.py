@@ -46,8 +46,9 @@ class Alarms:
     """Alarms judged by events."""
 
     threshold: float | None = typer.Option(
-        None, "--threshold", help="Also judge alarms (score at or above it) by events."
-    )
+        None, "--threshold",
+        help="Also judge alarms by events: scores at or above it, regularity at or below it.",
+    )  # fmt: skip
     fps: float | None = typer.Option(
         None, "--fps",
         help="Frames per second, for --threshold (default: by the column time_s, else 25).",
@@ -105,33 +106,32 @@ def command(
     for folder in (json.parent if json else None, pictures):
         if folder is not None:
             writable_folder(folder)
-    rows = [
-        made
-        for truth in (labels, *row.also)
-        for made in evaluate_scores_files(
-            scores,
-            truth,
-            protocols,
-            drop=row.drop,
-            method=row.method,
-            select=row.select,
-            reading=reading,
-            train=row.train,
-        )
-    ]
+    rates = alarms.fps
+    if rates is None and alarms.threshold is not None and scores.is_dir():
+        rates = csv_rates(scores, reading.only)
+    rows, said = [], []
+    for truth in (labels, *row.also):
+        made = evaluate_scores_files(
+            scores, truth, protocols, drop=row.drop, method=row.method, select=row.select,
+            reading=reading, train=row.train,
+        )  # fmt: skip
+        if alarms.threshold is not None:
+            threshold = -alarms.threshold if reading.regularity else alarms.threshold
+            found = read_foreign(scores, truth, protocols, reading)
+            events = evaluate_events(found, threshold, rates or DEFAULT_FPS, alarms.tolerance)
+            said.append(f"{truth.name}: " * bool(row.also) + events_text(events))
+            made = [{**one, "events": asdict(events)} for one in made]
+        rows += made
     print(format_table(rows))
-    shown = read_foreign(scores, labels, protocols, reading)
-    if alarms.threshold is not None:
-        rates = alarms.fps or (csv_rates(scores) if scores.is_dir() else None)
-        events = evaluate_events(shown, alarms.threshold, rates or DEFAULT_FPS, alarms.tolerance)
-        print(f"\n{events_text(events)}")
+    if said:
+        print("\n" + "\n".join(said))
         if rates is None:
             print(f"(for {DEFAULT_FPS:g} frames/s, which nothing says: --fps)")
-        rows = [{**one, "events": asdict(events)} for one in rows]
+    shown = read_foreign(scores, labels, protocols, reading)
     if places.regions is not None or places.tracks is not None:
-        found = evaluate_region_files(places.regions, places.tracks, shown.labels)
-        print(f"\nRBDC {100 * found['rbdc']:.2f}, TBDC {100 * found['tbdc']:.2f} ({found['text']})")
-        rows = [{**one, "rbdc": found["rbdc"], "tbdc": found["tbdc"]} for one in rows]
+        where = evaluate_region_files(places.regions, places.tracks, shown.labels)
+        print(f"\nRBDC {100 * where['rbdc']:.2f}, TBDC {100 * where['tbdc']:.2f} ({where['text']})")
+        rows = [{**one, "rbdc": where["rbdc"], "tbdc": where["tbdc"]} for one in rows]
     if json is not None:
         write_rows_json(json, rows)
         print(f"written to {json}")

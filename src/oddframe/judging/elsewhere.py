@@ -77,7 +77,7 @@ def evaluate_events(
 ) -> EventScore:
     """Judge the frames at or above a threshold by events, over the frames that have a score.
 
-    fps: of all videos, or by video.
+    threshold: of `found.scores`, so minus that of regularity. fps: of all videos, or by video.
 
     Raises ProtocolError and ConfigError as `metrics.events_at`.
     """

@@ -226,8 +226,10 @@ def read_csv_scores(path: Path, column: str | None = None) -> NDArray[np.float64
             f"{', '.join(table.names) or 'none'}. Its first line must name the columns; choose one "
             "with --column."
         )
-    values = []
-    for line, row in table.rows():
+    rows, values = list(table.rows()), list[float]()
+    while rows and not any(rows[-1][1].values()):  # empty lines at the end
+        rows.pop()
+    for line, row in rows:
         try:
             values.append(table.number(row[wanted]) if row[wanted] else float("nan"))
         except ValueError:
@@ -237,13 +239,18 @@ def read_csv_scores(path: Path, column: str | None = None) -> NDArray[np.float64
     return np.array(values)
 
 
-def csv_rates(folder: Path) -> dict[str, float] | None:
+def csv_rates(folder: Path, only: str = "") -> dict[str, float] | None:
     """Frames per second by video, from the column time_s of each of its CSV files; None where
     that is not there.
 
+    only: of the files whose names begin with this (`Reading.only`).
+
     Raises ProtocolError as `read_csv_scores`.
     """
-    files = [p for p in entries(folder) if p.suffix.lower() == ".csv" and not is_junk(p)]
+    files = [
+        p for p in entries(folder)
+        if p.suffix.lower() == ".csv" and not is_junk(p) and p.stem.startswith(only)
+    ]  # fmt: skip
     if not files or any("time_s" not in Table(p).names for p in files):
         return None
     steps = {p.stem: np.diff(read_csv_scores(p, "time_s")) for p in files}
