@@ -157,6 +157,30 @@ def test_models_are_drawn_by_what_they_cost(tmp_path):
         assert f"ped2-cpu-10m-{file}.svg" in page
 
 
+def test_floors_are_those_of_the_row_that_the_page_names(tmp_path):
+    asked = table("models")
+    results = [made_up(asked, x, "ped2", 0, 0.5) for x in asked.lines]
+    for i, r in enumerate(results):
+        r["run"] = f"{len(results) - i:02d}"  # the last row is the first file
+        for row in r["rows"]:
+            row["auc"] = (50 + i) / 100
+    page = render(asked, write(tmp_path / "models", results)).read_text()
+    assert f"over the frames that `{asked.lines[0].model}` has scores for" in page
+    (row,) = cells(page, "`flowspeed`")
+    assert any(cell.startswith("50.0") for cell in row)
+
+
+def test_pictures_of_other_clocks_have_other_names(tmp_path):
+    asked = table("models")
+    results = [made_up(asked, x, "ped2", 0, 0.5) for x in asked.lines]
+    walls = [{**r, "run": f"{r['run']}.clock", "budget": {"minutes": 10}} for r in results]
+    folder = write(tmp_path / "models", [*results, *walls])
+    page = render(asked, folder).read_text()
+    for file in ("ped2-cpu-10m-gmac.svg", "ped2-cpu-10m-clock-gmac.svg"):
+        assert (folder / file).exists()
+        assert f"({file})" in page
+
+
 def test_sweeps_are_drawn_with_and_without_training(tmp_path):
     asked = table("stnmamba-sweeps")
     results = [

@@ -106,7 +106,7 @@ def command(
     for folder in (json.parent if json else None, pictures):
         if folder is not None:
             writable_folder(folder)
-    rates = alarms.fps
+    rates: float | dict[str, float] | None = alarms.fps
     if rates is None and alarms.threshold is not None and scores.is_dir():
         rates = csv_rates(scores, reading.only)
     rows, said = [], []
@@ -138,5 +138,5 @@ def command(
     if pictures is not None:
         from oddframe.report.scores import draw_scores
 
-        made = draw_scores(pictures, {row.method or scores.stem: shown.scores}, shown.labels)
-        print(f"{len(made)} pictures written to {pictures}")
+        drawn = draw_scores(pictures, {row.method or scores.stem: shown.scores}, shown.labels)
+        print(f"{len(drawn)} pictures written to {pictures}")

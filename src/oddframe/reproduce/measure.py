@@ -76,7 +76,7 @@ class Group:
     recipe: str
     rows: tuple[Measured, ...]
     floors: tuple[dict[str, Any], ...]
-    """Rows of the floors, as `evaluate` gives them."""
+    """Rows of the floors, as `evaluate` gives them, on the frames of the first row."""
     several: bool = False
     """The rows are several models."""
 
@@ -111,7 +111,8 @@ def _group(table: Table, key: tuple[str, ...], results: Sequence[Result], severa
             of.sort(key=lambda r: r["seed"])
             _check_seeds(line, of)
             rows.append(Measured(line, tuple(of), _aucs(line, of), printed(line, data)))
-    floors = [row for row in results[0]["rows"] if row["floor"]]
+    first = rows[0].results if rows else results  # whose frames the page names
+    floors = [row for row in first[0]["rows"] if row["floor"]]
     return Group(data, size, budget, recipe, tuple(rows), tuple(floors), several)
 
 

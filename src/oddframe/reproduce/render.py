@@ -94,6 +94,7 @@ def _section(table: Table, group: Group, folder: Path) -> list[str]:
         out += ["### Each seed", "", *_seeds(group), ""]
     sized = ("papers" if "paper" in group.size else "cpu") if group.several else group.size
     stem = "-".join([group.data, sized, f"{group.budget.split()[0]}m"])
+    stem += "-clock" if group.budget.endswith("by the clock") else ""
     stem += "" if group.recipe == "size" else f"-{group.recipe}"
     for title, file, svg in _pictures(table, group, stem):
         _write(folder / file, svg)
