@@ -13,8 +13,10 @@ from oddframe.errors import ConfigError
 from oddframe.train.budget import Budget, Clocks
 from oddframe.train.devices import Devices, Place, find_place, leads
 from oddframe.train.drive import Job, _trainer
+from oddframe.train.follow import follow
 from oddframe.train.module import TrainConfig
 from oddframe.train.progress import Watch
+from oddframe.train.ranks import READY, Ranks
 
 TORCHRUN = {
     "RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4",
@@ -42,6 +44,13 @@ def test_a_training_is_on_the_device_that_was_asked_for(gpus, tmp_path, device, 
     watch = Watch(tmp_path, Budget(), 1, Clocks.now(), Console(quiet=True))
     assert find_place(Devices(), device, 8) == Place()
     assert str(_trainer(job, watch, Place()).strategy.root_device) == root
+
+
+def test_those_that_wait_go_where_nothing_is_left_to_train():
+    leading = Ranks(Place(0, 2, 0, 1))
+    port = leading.meet()
+    leading.end(READY)
+    follow(Place(1, 2, 0, 1, port=port))
 
 
 @pytest.mark.parametrize("device", ["mps", "meta", "xpu", "cpu:3", "gpu"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from safetensors.torch import load_file
 
 from oddframe.data.frames import to_model
 from oddframe.errors import ConfigError, DatasetError, RunError, SourceError
-from oddframe.runs import load_run, write_calibration
+from oddframe.runs import load_run, locked, write_calibration
 from oddframe.sources import open_source
+from oddframe.train import fit as fit_file
 from oddframe.train import progress
 from oddframe.train.fit import configs
 
@@ -246,9 +248,15 @@ def test_steps_make_the_same_run_again_and_what_is_finished_stays(normal, tmp_pa
     same = tiny_fit(normal, run.path, epochs=None, steps=3, resume=True, console=console)
     said = console.export_text()
     assert "nothing left to train" in said
-    assert "goes on from step 3" in said
+    assert "was calibrated" not in said
+    assert "frames to train on" not in said  # nor decoded
     assert (run.path / "model.json").read_bytes() == card
     assert same.calibrated
+    # Less than that: this shows only once it is decoded, of which nothing stays.
+    tiny_fit(normal, run.path, epochs=None, steps=2, resume=True, console=console)
+    assert "goes on from step 3" in console.export_text()
+    assert (run.path / "model.json").read_bytes() == card
+    assert not (run.path / "resume" / "frames").exists()
     # Trained on: the threshold goes, which is said before it does.
     on = tiny_fit(normal, run.path, epochs=None, steps=4, resume=True, console=console)
     assert "was calibrated, for 2 alarms a day" in console.export_text()
@@ -256,6 +264,59 @@ def test_steps_make_the_same_run_again_and_what_is_finished_stays(normal, tmp_pa
     again = tiny_fit(normal, tmp_path / "again", epochs=None, steps=4)
     a, b = (load_file(made.path / "model.safetensors") for made in (on, again))
     assert all(torch.equal(a[key], b[key]) for key in a)
+    # Its weights are not those of its card: it is written anew.
+    (tmp_path / "other").write_bytes(b"of another training")
+    (tmp_path / "other").replace(again.path / "model.safetensors")
+    whole = tiny_fit(normal, again.path, epochs=None, steps=4, resume=True)
+    a = load_file(whole.path / "model.safetensors")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_run_that_was_killed_as_it_decoded_begins_anew(normal, tmp_path):
+    out = tmp_path / "run"
+
+    def left(*more):
+        shutil.rmtree(out, ignore_errors=True)
+        (out / "resume" / "frames").mkdir(parents=True)
+        for name in ("footage.csv", "resume/plan.json", "resume/footage.json", *more):
+            (out / name).write_text("{}")
+        (out / "resume" / "frames" / "frames.u8.tmp").write_bytes(bytes(100))
+
+    left("resume/.plan.json.x1", "resume/state.tmp", "train.csv")
+    with locked(out, "another training"), pytest.raises(RunError, match="Another process"):
+        tiny_fit(normal, out)
+    assert (out / "resume" / "frames" / "frames.u8.tmp").exists()  # the other's
+    with pytest.raises(RunError, match=r"cannot be resumed.*without --resume"):
+        tiny_fit(normal, out, resume=True)
+    run = tiny_fit(normal, out, epochs=None, steps=2)
+    assert {p.name for p in out.glob("*") if p.name != "usual.safetensors"} == {
+        "model.safetensors", "model.json", "train.csv", "resume",
+    }  # fmt: skip
+    assert {p.name for p in (out / "resume").iterdir()} == {
+        "plan.json",
+        "footage.json",
+        "state.ckpt",
+    }
+    assert run.card["training"]["steps"] == 2
+    for mine in ("mine.txt", "resume/mine.txt"):
+        left(mine)
+        with pytest.raises(RunError, match=r"not empty: delete it, or choose another"):
+            tiny_fit(normal, out)
+        assert (out / mine).exists()
+
+
+def test_an_error_behind_the_choice_of_stretches_leaves_nothing(make_video, tmp_path, monkeypatch):
+    long, left = make_video(tmp_path / "long.avi", frames=600), []
+
+    def fails(*_):
+        left.extend(p.name for p in (tmp_path / "run").iterdir())
+        raise DatasetError("no")
+
+    monkeypatch.setattr(fit_file, "_still", fails)
+    with pytest.raises(DatasetError):
+        tiny_fit(long, tmp_path / "run", cache_gb=64 * 64 * 3 * 400 / 0.98e9)
+    assert set(left) == {"footage.csv", "resume"}
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

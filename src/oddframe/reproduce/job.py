@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -76,8 +75,6 @@ def perform(job: Job, work: Path, console: Console | None = None) -> Result:
         _check_run(job, run, open_dataset(job.path))
     else:
         resume = (work / RESUME / STATE).exists()
-        if not resume:
-            shutil.rmtree(work, ignore_errors=True)  # killed before its first state
         wanted = Wanted(job.model, job.settings, job.seed, job.ablation, job.recipe)
         cpu = job.device == "cpu"
         budget = Budget(core_minutes=job.minutes) if cpu else Budget(minutes=job.minutes)

@@ -141,8 +141,6 @@ def _fit(task: Task, progress: Progress) -> Outcome:
     minutes = float(task.settings["minutes"])
     if not (out / CARD).exists():
         resume = (out / RESUME / STATE).exists()
-        if not resume:
-            shutil.rmtree(out, ignore_errors=True)  # ended before its first state
         wanted = Wanted(task.settings["model"], list(task.settings["settings"]))
         data = linked(footage, names, Path(task.folder) / task.camera)
         with fitting(out, minutes, progress) as console:

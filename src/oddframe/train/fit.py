@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from oddframe.train.follow import follow, lead, led
 from oddframe.train.module import Batches
 from oddframe.train.ranks import Ranks
 from oddframe.train.split import Span, Split, hold_out
-from oddframe.train.started import check_out, started
+from oddframe.train.started import FRAMES, check_out, started
 from oddframe.train.take import Footage, Speed, Taken
 from oddframe.train.wanted import Configs, Wanted, configs, outlined
 
@@ -158,43 +158,45 @@ class _Work:
         }  # fmt: skip
         if self.chosen.train.schedule == "cosine":
             plan["epochs"] = self.budget.epochs  # the rate falls over them
-        before = self._finished()
         with started(self.out, plan, self.resume):
-            learned = self.learn(dataset, flows, before)
+            before = self._finished()
+            over = before is not None and before.card.get("budget") == asdict(self.budget)
+            learned = None if over else self.learn(dataset, flows, before)
             if learned is None:
-                return load_run(self.out)
-            card = {
-                "seed": wanted.seed, "ablation": wanted.row, "recipe": wanted.recipe,
-                "fps": learned.taken.fps, "used": learned.taken.used,
-                "training": {**learned.facts, **learned.split.frames(), **learned.end.learned()},
-                "data": {"name": dataset.name, "layout": dataset.layout, **hashes,
-                         "videos": len(dataset.train), "taken": learned.taken.text, **origin},
-                "versions": _versions(),
-            }  # fmt: skip
-            save_run(
-                self.out, wanted.model, learned.net, self.chosen.plain(), learned.end.scene,
-                learned.end.calibration, card, learned.end.usual,
-            )  # fmt: skip
-            tested = learned.end.selftest
-            if tested is not None:
-                write_atomic(self.out / SELFTEST, lambda p: p.write_bytes(png(tested)))
+                self.console.print(
+                    f"{self.out} was finished: nothing left to train, it stays as it is"
+                )
+            else:
+                about = {"name": dataset.name, "layout": dataset.layout, **hashes,
+                         "videos": len(dataset.train), **origin}  # fmt: skip
+                self._save(learned, about)
             # Large, and quick to make again.
-            shutil.rmtree(self.out / RESUME / "frames", ignore_errors=True)
+            shutil.rmtree(self.out / RESUME / FRAMES, ignore_errors=True)
         return load_run(self.out)
 
+    def _save(self, learned: _Learned, data: Mapping[str, Any]) -> None:
+        """Write the RUN; data: what its card says of the footage."""
+        wanted, end = self.wanted, learned.end
+        card = {
+            "seed": wanted.seed, "ablation": wanted.row, "recipe": wanted.recipe,
+            "budget": asdict(self.budget), "fps": learned.taken.fps, "used": learned.taken.used,
+            "training": {**learned.facts, **learned.split.frames(), **end.learned()},
+            "data": {**data, "taken": learned.taken.text}, "versions": _versions(),
+        }  # fmt: skip
+        save_run(
+            self.out, wanted.model, learned.net, self.chosen.plain(), end.scene, end.calibration,
+            card, end.usual,
+        )  # fmt: skip
+        if end.selftest is not None:
+            picture = png(end.selftest)
+            write_atomic(self.out / SELFTEST, lambda p: p.write_bytes(picture))
+
     def _finished(self) -> Run | None:
-        """The RUN that is gone on with, where it is one already; what that costs it is said."""
+        """The RUN that is gone on with, where it is one already, and whole."""
         if not self.resume or not (self.out / CARD).exists():
             return None
         run = load_run(self.out)
-        if run.calibrated:
-            rate = run.card["calibration"]["alarms_per_day"]
-            self.console.print(
-                f"{self.out} was calibrated, for {rate:g} alarms a day. If it is trained on now, "
-                "that threshold goes with the weights that it was found for: calibrate it again.",
-                highlight=False,
-            )
-        return run
+        return run if run.whole else None
 
     def learn(
         self, dataset: Dataset, flows: Mapping[str, VideoFlow] | None, before: Run | None
@@ -203,6 +205,13 @@ class _Work:
 
         None: there was nothing left to train of a RUN that was finished before.
         """
+        if before is not None and before.calibrated:
+            rate = before.card["calibration"]["alarms_per_day"]
+            self.console.print(
+                f"{self.out} was calibrated, for {rate:g} alarms a day. If it is trained on now, "
+                "that threshold goes with the weights that it was found for: calibrate it again.",
+                highlight=False,
+            )
         train = self.chosen.train
         torch.manual_seed(self.wanted.seed)
         net = build(self.wanted.model, self.chosen.model)
@@ -228,7 +237,6 @@ class _Work:
         )  # fmt: skip
         facts = lead(job, net, self.ranks, self.began, self.console)
         if before is not None and facts["steps"] == before.card["training"]["steps"]:
-            self.console.print(f"{self.out} was finished: nothing left to train, it stays as it is")
             return None
         score = self.chosen.score
         end = finish(net, score, batches, split, self.device, self.console, spent)
@@ -258,13 +266,14 @@ class _Work:
         return taken
 
     def _store(self, dataset: Dataset, taken: Taken) -> FrameStore:
-        console = self.console
+        console, footage = self.console, self.footage
+        most = int(take.FOR_FRAMES * footage.cache_gb * take.GB) if footage.flow is None else None
         with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
             task = bar.add_task("decoding", total=None)
             return FrameStore.obtain(
-                dataset.train, self.out / RESUME / "frames",
+                dataset.train, self.out / RESUME / FRAMES,
                 self.chosen.model.size,  # type: ignore[attr-defined]
-                lambda done, total: bar.update(task, completed=done, total=total), taken.take,
+                lambda done, total: bar.update(task, completed=done, total=total), taken.take, most,
             )  # fmt: skip
 
     def _say(self, taken: Taken, split: Split, store: FrameStore) -> None:

@@ -79,6 +79,8 @@ def follow(place: Place, until_over: bool = True) -> None:
         told = ranks.hear(START)
         if told == FAILED:
             raise SystemExit(1)
+        if told == READY:
+            return  # nothing was left to train
         if place.local == 0:  # of another machine: it starts its own
             crew = Crew.start(place)
         ranks.say(f"here/{place.rank}", READY)

@@ -11,42 +11,65 @@ from typing import Any
 
 from oddframe.errors import RunError
 from oddframe.runs import CURVE, RESUME, locked, write_json
+from oddframe.train import take
 from oddframe.train.progress import STATE
 
-PLAN = "plan.json"
+PLAN, FRAMES = "plan.json", "frames"
+BEFORE_A_STATE = {
+    RESUME, CURVE, take.TABLE, PLAN, take.PLAN, FRAMES, Path(STATE).with_suffix(".tmp").name
+}  # fmt: skip
+"""What a run that is killed before its first state may have left."""
 NAMED = 8
 """Differences of a resumed run that its error names."""
 
 
 def check_out(out: Path, resume: bool) -> None:
-    """A new run needs an empty folder, a resumed one its state."""
+    """A new run needs an empty folder, or what one left that never began; a resumed one its state.
+
+    Raises:
+        RunError: another one; nothing was touched.
+    """
     state = out / RESUME / STATE
     if resume and not state.exists():
         raise RunError(
             f"{out} cannot be resumed: expected {state}, found none. "
             "Start it without --resume, or give the folder of an interrupted run."
         )
-    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        todo = "add --resume to go on with it, or " if state.exists() else ""
+    if not resume and out.exists() and not _never_began(out):
+        todo = "add --resume to go on with it, or " if state.exists() else "delete it, or "
         raise RunError(f"{out} exists and is not empty: {todo}choose another --out folder.")
+
+
+def _never_began(out: Path) -> bool:
+    """Whether there is nothing in a folder, or what a run left that was killed as it decoded."""
+    left = [*out.iterdir(), *(out / RESUME).glob("*")] if out.is_dir() else [out]
+    return all(p.name in BEFORE_A_STATE or p.name.startswith(f".{PLAN}.") for p in left)
+
+
+def _clear(out: Path) -> None:
+    shutil.rmtree(out / RESUME, ignore_errors=True)
+    for name in (CURVE, take.TABLE):
+        (out / name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def started(out: Path, plan: dict[str, Any], resume: bool) -> Iterator[None]:
     """The folder of a run that begins; an error before the first state leaves nothing of it."""
     existed = out.exists()
-    try:
-        with locked(out, "this training"):
+    with locked(out, "this training"):
+        check_out(out, resume)  # anew: another one may have ended since
+        if not resume:
+            _clear(out)
+        try:
             _check_plan(out, plan, resume)
             yield
-    except BaseException:
-        if not resume and not (out / RESUME / STATE).exists():
-            shutil.rmtree(out / RESUME, ignore_errors=True)
-            (out / CURVE).unlink(missing_ok=True)
-            if not existed:
-                with contextlib.suppress(OSError):
-                    out.rmdir()
-        raise
+        except BaseException:
+            if not resume and not (out / RESUME / STATE).exists():
+                _clear(out)
+                if not existed:
+                    with contextlib.suppress(OSError):
+                        out.rmdir()
+            raise
 
 
 def _check_plan(out: Path, plan: dict[str, Any], resume: bool) -> None:
