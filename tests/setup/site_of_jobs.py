@@ -58,7 +58,7 @@ class JobSite:
         return folder
 
     def script(self, **does: dict[str, Any]) -> None:
-        """What children do, by kind: seconds, text, exit, problem, run (to copy), done."""
+        """What children do, by kind: seconds, text, exit, problem, run (to copy), ends_s."""
         (self.store.folder / "script.json").write_text(json.dumps(does))
 
     @property

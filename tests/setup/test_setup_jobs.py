@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -222,13 +223,26 @@ def test_a_job_whose_camera_went_away_fails(site, jobs):
 
 
 def test_a_camera_that_is_removed_has_no_jobs(site, jobs):
-    site.script(record=LONG)
-    jobs.start("record", "gate", {"minutes": 5.0})
+    site.script(record={**LONG, "ends_s": 0.1})
+    running(jobs, jobs.start("record", "gate", {"minutes": 5.0}))
+    number = pid(site)
     other = jobs.start("record", "yard", {"minutes": 5.0})
     jobs.start("fit", "gate", {"minutes": 5.0})
     jobs.forget("gate")
+    assert not is_alive(number)  # it would finish a file of what is to be deleted
     assert [j.camera for j in jobs.list() if j.open] == ["yard"]
     assert jobs.get(other.id).open
+
+
+def test_a_camera_is_busy_until_the_process_of_a_cancelled_job_ended(site, jobs):
+    site.script(record={**LONG, "ends_s": 0.1})
+    job = running(jobs, jobs.start("record", "gate", {"minutes": 5.0}))
+    number = pid(site)
+    jobs.cancel(job.id)
+    assert jobs.busy("gate")
+    assert not jobs.busy("yard")
+    until(lambda: not jobs.busy("gate"))
+    assert not is_alive(number)
 
 
 # ---- the camera gets its RUN
@@ -297,6 +311,19 @@ def test_what_a_server_leaves_the_next_one_goes_on_with(site):
         assert state(jobs, paused) == "paused"
         jobs.resume(paused.id)
         assert ended(jobs, paused).state == "done"
+
+
+def test_what_a_cancelled_fit_left_as_the_server_ended_is_cleared_up(site):
+    runs = site.store.folder / "runs"
+    for camera in ("gate", "yard"):
+        job = Job.made("fit", camera, {"minutes": 5.0})
+        job = replace(job, state="cancelled", run=f"{camera}-20260101-1200")
+        job.write(site.store.folder / "setup" / job.id)
+        (runs / job.run / "resume" / "frames").mkdir(parents=True)
+    again = replace(Job.made("fit", "yard", {"minutes": 5.0}), state="failed", run=job.run)
+    again.write(site.store.folder / "setup" / again.id)  # in the same minute: of the same name
+    with Jobs(site, WORKER):
+        assert [path.name for path in runs.iterdir()] == ["yard-20260101-1200"]
 
 
 def test_a_server_that_is_killed_takes_its_children_with_it(site):

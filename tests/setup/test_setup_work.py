@@ -17,10 +17,11 @@ import torch
 from site_of_jobs import until
 
 from encoded import encode
-from oddframe.errors import DatasetError, RunError
+from oddframe.errors import ConfigError, DatasetError, RunError
 from oddframe.pictures import Plain
 from oddframe.runs import CARD, load_run
 from oddframe.runtime.record import RecordConfig, record, recordings
+from oddframe.runtime.tape import UNFINISHED
 from oddframe.runtime.watch.feed import LiveFrame
 from oddframe.setup import footage
 from oddframe.setup.footage import Lengths, footage_folder, linked, to_calibrate, to_train
@@ -190,6 +191,7 @@ def test_lengths_are_measured_once(site, monkeypatch):
 def test_recordings_are_deleted_and_nothing_else(site):
     folder = site.recorded(files=2, frames=2)
     (folder / "mine.mp4").write_bytes(b"x")
+    (folder / f"{UNFINISHED}2026-01-31T18-02-00Z.mp4").write_bytes(b"half")
     footage.forget(folder)
     assert [p.name for p in folder.iterdir()] == ["mine.mp4"]
 
@@ -266,6 +268,19 @@ def test_a_webcam_is_recorded_through_the_server(tmp_path):
     with open_source(recordings(tmp_path)[0]) as source:
         assert source.info.width == 640
         assert source.info.fps == pytest.approx(50, rel=0.15)
+
+
+def test_the_pipe_of_a_camera_that_is_no_more_is_closed(caplog):
+    caplog.set_level("INFO", "oddframe.setup")
+
+    def view():
+        raise ConfigError("There is no camera 'door'.")
+
+    out, into = os.pipe()
+    Tap(view, os.fdopen(into, "wb"))
+    with pytest.raises(Exception, match="gives no more pictures"):
+        list(Piped(out).pictures())
+    assert "no camera 'door'" in caplog.text
 
 
 def test_the_end_of_the_pipe_is_told(tmp_path):

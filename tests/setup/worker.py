@@ -26,6 +26,7 @@ def put(name, values):
 
 def watch():
     os.read(0, 1)
+    time.sleep(does.get("ends_s", 0.0))
     note("stopped")
     os._exit(130)
 

@@ -36,7 +36,7 @@ class StubJobs:
     """Jobs of which none is done."""
 
     def __init__(self):
-        self.known, self.refuses, self.forgotten = {}, "", []
+        self.known, self.refuses, self.forgotten, self.ending = {}, "", [], set()
 
     def list(self):
         return list(reversed(self.known.values()))
@@ -68,6 +68,9 @@ class StubJobs:
 
     def forget(self, camera):
         self.forgotten.append(camera)
+
+    def busy(self, camera):
+        return camera in self.ending
 
 
 class SetupSite(StubSite):
@@ -296,6 +299,9 @@ def test_what_is_recorded_is_told_and_deleted(ask, site):
     job = site.jobs.start("record", "yard", {"minutes": 1.0})
     assert ask.delete("/api/cameras/yard/footage").status_code == 409
     site.jobs.cancel(job.id)
+    site.jobs.ending.add("yard")  # it would write its last file behind
+    assert "still writes" in ask.delete("/api/cameras/yard/footage").json()["detail"]
+    site.jobs.ending.clear()
     assert ask.delete("/api/cameras/yard/footage").json()["files"] == 0
     assert not folder.exists()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from oddframe.errors import DatasetError
 from oddframe.runtime.record import recordings, seconds_of
+from oddframe.runtime.tape import UNFINISHED
 from oddframe.setup.job import read_json, write_private
 
 KEPT = 0.25
@@ -132,8 +133,10 @@ def linked(folder: Path, names: Sequence[str], into: Path) -> Path:
 
 
 def forget(folder: Path) -> None:
-    """Delete the recordings of a camera, and nothing else that lies there."""
-    for path in recordings(folder):
+    """Delete the recordings of a camera, those that were never finished too, and nothing else that
+    lies there. None may be under way: it would finish its file.
+    """
+    for path in [*recordings(folder), *folder.glob(f"{UNFINISHED}*")]:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()

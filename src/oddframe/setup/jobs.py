@@ -123,10 +123,18 @@ class Jobs:
         return self._change(job, ("waiting", "running", "paused"), "cancelled", LEAVE_S)
 
     def forget(self, camera: str) -> None:
-        """Cancel all jobs of a camera that is no more."""
+        """Cancel all jobs of a camera that is no more, and wait until none works with its files."""
         with self._news:
             for job in [j for j in self._jobs.values() if j.camera == camera and j.open]:
                 self.cancel(job.id)
+            children = self._of(camera)
+        for child in children:
+            child.wait(LEAVE_S + 1)
+
+    def busy(self, camera: str) -> bool:
+        """Whether a process works with a camera's files, be it that of a job that was cancelled."""
+        with self._news:
+            return bool(self._of(camera))
 
     # ---- opened and closed
 
@@ -138,6 +146,9 @@ class Jobs:
             if job.state == "running":
                 job = replace(job, state="waiting", text="goes on after a restart")
             self._jobs[job.id] = job
+        for job in self._jobs.values():
+            if job.state == "cancelled":  # its process ended when nobody was there to see it
+                self._left(job)
         self._thread.start()
         self._work.jobs = self
         return self
@@ -254,7 +265,9 @@ class Jobs:
         """What a cancelled job leaves: no RUN that it made."""
         if job.run is not None and (job.kind == "fit" or job.copied):
             path = self.runs.folder / job.run
-            if not self.runs.cameras(path):
+            # One that was asked for in the same minute may have the name that was free again.
+            others = [j for j in self._jobs.values() if j.run == job.run and j.state != "cancelled"]
+            if not self.runs.cameras(path) and all(j.id == job.id for j in others):
                 shutil.rmtree(path, ignore_errors=True)
         self._unlinked(job)
 
@@ -291,6 +304,9 @@ class Jobs:
         return self._plan.waits(job, [*self._jobs.values()], at_work)
 
     # ---- under the lock
+
+    def _of(self, camera: str) -> Sequence[Child]:
+        return [child for id, child in self._children.items() if self._jobs[id].camera == camera]
 
     def _change(self, id: str, of: Sequence[State], to: State, within_s: float) -> Job:
         with self._news:

@@ -12,6 +12,7 @@ A record is the stamp, width, height, whether a gap is before it, and rows of BG
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import struct
 import threading
@@ -26,6 +27,8 @@ from oddframe.runtime.record import RecordConfig
 from oddframe.runtime.watch.feed import LiveFrame
 from oddframe.sources.live import Seen
 from oddframe.sources.why import Trouble
+
+log = logging.getLogger("oddframe.setup")
 
 HEAD = struct.Struct("<dHH?")
 LOOK_S = 0.008
@@ -48,21 +51,28 @@ class Tap:
         self._over.set()
 
     def _run(self) -> None:
+        try:
+            self._send()
+        except (OSError, ValueError):
+            pass  # a reader that is gone is a broken pipe
+        except Exception as error:  # a camera that is no more
+            log.info("a recording gets no more frames: %s", error)
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                self._pipe.close()
+
+    def _send(self) -> None:
         before: LiveFrame | None = None
-        # A reader that is gone is a broken pipe.
-        with contextlib.suppress(OSError, ValueError):
-            while not self._over.wait(LOOK_S):
-                frame = self._view()
-                if frame is None or frame is before:
-                    continue
-                image = _small(frame.image)
-                height, width = image.shape[:2]
-                self._pipe.write(HEAD.pack(frame.pts_s, width, height, frame.gap))
-                self._pipe.write(image.tobytes())
-                self._pipe.flush()
-                before = frame
-        with contextlib.suppress(OSError, ValueError):
-            self._pipe.close()
+        while not self._over.wait(LOOK_S):
+            frame = self._view()
+            if frame is None or frame is before:
+                continue
+            image = _small(frame.image)
+            height, width = image.shape[:2]
+            self._pipe.write(HEAD.pack(frame.pts_s, width, height, frame.gap))
+            self._pipe.write(image.tobytes())
+            self._pipe.flush()
+            before = frame
 
 
 def _small(image: Image) -> Image:

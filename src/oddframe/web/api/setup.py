@@ -157,6 +157,11 @@ class Setup:
             raise HTTPException(
                 409, f"A {at_work[0]} of {camera} works with its recordings: cancel it first."
             )
+        jobs: Jobs | None = self._work.jobs
+        if jobs is not None and jobs.busy(camera):
+            raise HTTPException(
+                409, f"A job of {camera} that was ended still writes: try again in some seconds."
+            )
         forget(self._folder(camera))
         return self.footage(camera)
 
