@@ -106,6 +106,39 @@ def test_colour_after_grey_frames_starts_anew(grey, make_frames, tmp_path):
     np.testing.assert_array_equal(from_store(store.read(1, 2))[0], expected)
 
 
+def dusk(folder, frames, colour):
+    """A camera that is grey by night, and shows colours in some of its frames."""
+    folder.mkdir()
+    for i in range(frames):
+        bgr = (60, 90, 160) if i in colour else (90, 90, 90)
+        cv2.imwrite(str(folder / f"{i:03d}.png"), np.full((24, 32, 3), bgr, np.uint8))
+    return Video(folder.name, folder)
+
+
+def test_colour_behind_a_grey_beginning_is_seen_before_decoding(tmp_path):
+    clips = [dusk(tmp_path / "a", 100, range(60, 90)), dusk(tmp_path / "b", 50, ())]
+    assert [s.grey for s in survey(clips, 16, lambda done: None)] == [False, True]
+    calls = []
+    store = FrameStore.build(clips, tmp_path / "s", 16, lambda done, total: calls.append(done))
+    assert (store.channels, len(calls)) == (3, 150)  # decoded once
+
+
+def test_colour_that_nobody_saw_takes_no_more_space_than_was_planned(tmp_path):
+    clips = [dusk(tmp_path / "a", 200, range(110, 120))]
+    assert survey(clips, 16, lambda done: None)[0].grey
+    parts = tuple(Stretch(0, i * 0.8, 20, i % 5 == 2) for i in range(10))
+    store = FrameStore.build(
+        clips, tmp_path / "s", 16, take=Take(stretches=parts), most_bytes=200 * 16 * 16
+    )
+    assert (tmp_path / "s" / "frames.u8").stat().st_size <= 200 * 16 * 16
+    assert (store.channels, [v.held for v in store.videos]) == (3, [True, False, False])
+    again = FrameStore.obtain(clips, tmp_path / "s", 16, take=Take(stretches=parts))
+    assert again.videos == store.videos
+    with pytest.raises(RunError, match="looked grey and have colours in between: their 200 frames"):
+        FrameStore.build(clips, tmp_path / "t", 16, most_bytes=200 * 16 * 16)
+    assert list((tmp_path / "t").iterdir()) == []
+
+
 def test_a_damaged_video_leaves_nothing(videos, make_video, tmp_path):
     path = make_video(videos[0].path, frames=60)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

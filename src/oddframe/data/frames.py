@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.data.dataset import Video
-from oddframe.data.footage import Stretch, is_grey
+from oddframe.data.footage import Stretch, is_grey, looks_grey
 from oddframe.data.manifest import videos_hash
 from oddframe.errors import RunError
 from oddframe.pictures import resize_bgr
@@ -135,6 +135,7 @@ class FrameStore:
         size: int,
         progress: Progress | None = None,
         take: Take = ALL,
+        most_bytes: int | None = None,
     ) -> FrameStore:
         """Decode and resize all videos once, and write them to `folder`.
 
@@ -144,14 +145,17 @@ class FrameStore:
             size: rows and columns of the stored frames.
             progress: called after each frame.
             take: what of them, where not all as it is.
+            most_bytes: limit where the videos looked grey and have colours after all, which takes
+                three times the space: of stretches some are left out then.
 
         Raises:
             SourceError: a video cannot be read to its end.
-            RunError: the disk is full or the folder cannot be written; nothing is left behind.
+            RunError: the disk is full or the folder cannot be written, or all of the videos is
+                more than `most_bytes` with its colours; nothing is left behind.
         """
         if not videos:
             raise RunError(f"No videos to store in {folder}: the data set's split is empty.")
-        writer = _Writer(videos, folder, size, progress, take)
+        writer = _Writer(videos, folder, size, progress, take, most_bytes)
         temporary = folder / (DATA + ".tmp")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -202,15 +206,16 @@ class FrameStore:
         size: int,
         progress: Progress | None = None,
         take: Take = ALL,
+        most_bytes: int | None = None,
     ) -> FrameStore:
         """The store in `folder` if it was made of the same at this size, else a new one."""
         try:
             store = cls.open(folder)
         except RunError:
-            return cls.build(videos, folder, size, progress, take)
+            return cls.build(videos, folder, size, progress, take, most_bytes)
         if store.size == size and store.content == _content(videos, take):
             return store
-        return cls.build(videos, folder, size, progress, take)
+        return cls.build(videos, folder, size, progress, take, most_bytes)
 
 
 def _content(videos: Sequence[Video], take: Take) -> str:
@@ -231,6 +236,7 @@ class _Writer:
     size: int
     progress: Progress | None
     take: Take
+    most_bytes: int | None
 
     def write(self, path: Path) -> tuple[int, tuple[StoredVideo, ...]]:
         """Write all frames to `path`; gives the channels and where each video lies."""
@@ -238,17 +244,32 @@ class _Writer:
         if grey:
             try:
                 return 1, self._write(path, 1, hint)
-            except _NotGreyError:
-                pass  # rare: colour after grey first frames; decode again with three channels
+            except _NotGreyError:  # colour that `looks_grey` did not see: decode again
+                hint = self._within(hint)
         return 3, self._write(path, 3, hint)
 
+    def _within(self, hint: int | None) -> int | None:
+        """Leave stretches out where colours take more than there is room for; gives the frames."""
+        needed = 3 * self.size**2 * (hint or 0)
+        if self.most_bytes is None or needed <= self.most_bytes:
+            return hint
+        if self.take.stretches is None:
+            raise RunError(
+                f"The videos looked grey and have colours in between: their {hint} frames need "
+                f"{needed / 1e9:.1f} GB, and not the {needed / 3e9:.1f} GB that were planned. Give "
+                f"--cache {1.03 * needed / 1e9:.1f}."
+            )
+        kept = _thinned(self.take.stretches, -(-needed // self.most_bytes))
+        self.take = replace(self.take, stretches=kept)
+        return sum(stretch.frames for stretch in kept)
+
     def _survey(self) -> tuple[bool, int | None]:
-        """Whether the first frame of every video is grey, and how many frames to expect."""
+        """Whether every video looks grey, and how many frames to expect."""
         grey, hints = True, []
         for video in self.videos:
             with video.open() as source:
                 hints.append(source.frame_hint)
-                grey = grey and is_grey(next(iter(source)).at(self.size))
+                grey = grey and looks_grey(source, self.size)
         if self.take.stretches is not None:
             return grey, sum(stretch.frames for stretch in self.take.stretches)
         known = [hint for hint in hints if hint is not None]
@@ -319,6 +340,15 @@ class _Writer:
         if not is_grey(resized):
             raise _NotGreyError
         return resized[..., 0].tobytes()
+
+
+def _thinned(stretches: Sequence[Stretch], every: int) -> tuple[Stretch, ...]:
+    """Every so many of those to train on, and of those kept aside, in order."""
+    kept: list[Stretch] = []
+    for held in (False, True):
+        group = [s for s in stretches if s.held is held]
+        kept += group[every - 1 :: every] or group[:1]
+    return tuple(s for s in stretches if s in kept)
 
 
 def _create(path: Path) -> IO[bytes]:

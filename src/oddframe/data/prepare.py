@@ -34,7 +34,7 @@ from oddframe.data.compact import (
     read_prepared,
 )
 from oddframe.data.dataset import Dataset, Video
-from oddframe.data.footage import is_grey
+from oddframe.data.footage import is_grey, looks_grey
 from oddframe.data.label_readers import Labels
 from oddframe.data.labels import check_lengths, frame_labels, has_labels, known_set, label_source
 from oddframe.data.manifest import manifest, manifest_hash
@@ -72,7 +72,7 @@ class _Surveyed:
 
 
 class _NotGreyError(Exception):
-    """A frame with colour came after the first ones were grey."""
+    """A frame with colour came in a video that looked grey."""
 
 
 def prepare(
@@ -159,7 +159,7 @@ class _Writer:
         whole = {(row.split, row.name): row for row in plan.videos if is_whole(self.out, row)}
         videos = [("train", v) for v in self.dataset.train]
         videos += [("test", v) for v in self.dataset.test]
-        todo = {(s, v.name): _survey(v) for s, v in videos if (s, v.name) not in whole}
+        todo = {(s, v.name): _survey(v, self.size) for s, v in videos if (s, v.name) not in whole}
         self._check_space(todo)
         lengths = [one.frames for one in todo.values()]
         kept = sum(row.frames for row in whole.values())
@@ -207,7 +207,7 @@ class _Writer:
             try:
                 channels = 1 if known.grey else 3
                 frames, fps = self._frames(video, partial, channels)
-            except _NotGreyError:  # rare: colour after a grey first frame
+            except _NotGreyError:  # colour that `looks_grey` did not see
                 self.done, channels = done, 3
                 frames, fps = self._frames(video, partial, channels)
             if split == "test" and video.name in self.labels:
@@ -302,11 +302,10 @@ def _archive(path: Path, arrays: Mapping[str, NDArray[np.uint8]]) -> str:
     return digest
 
 
-def _survey(video: Video) -> _Surveyed:
+def _survey(video: Video, size: int) -> _Surveyed:
     with video.open() as source:
-        first = next(iter(source)).image
         info = source.info
-        return _Surveyed(source.frame_hint, is_grey(first), info.width, info.height)
+        return _Surveyed(source.frame_hint, looks_grey(source, size), info.width, info.height)
 
 
 def _write_error(out: Path, error: OSError) -> DatasetError:
