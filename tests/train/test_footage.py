@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+import torch
 from fitting import fit_with
 from rich.console import Console
 from test_fit import QUIET, TINY, curve, tiny_fit
@@ -203,15 +204,31 @@ def test_pauses_are_not_learned_across(tmp_path):
 def test_a_loss_that_is_no_number_stops_at_the_last_good_state(long, tmp_path):
     out = tmp_path / "run"
     settings = [*TINY, "train.lr=1e6", "train.clip_gradient=1e30", "train.batch=16"]
-    with pytest.raises(RunError, match=r"broke off at step \d+: the loss is not finite") as error:
+    with pytest.raises(
+        RunError, match=r"broke off at step \d+: the loss, or a weight, is not finite"
+    ) as error:
         tiny_fit(long, out, settings=settings, epochs=40)
     assert "train.lr=1e+06" in str(error.value)
     assert not (out / "model.json").exists()
-    import torch
-
     state = torch.load(out / "resume" / "state.ckpt", weights_only=False)
     values = [v for v in state["state_dict"].values() if v.is_floating_point()]
     assert all(bool(torch.isfinite(v).all()) for v in values)
+
+
+def test_weights_that_the_last_step_spoils_are_not_saved(long, tmp_path, monkeypatch):
+    from oddframe.models.m2s2l import M2S2L
+
+    real = M2S2L.losses
+
+    def steep(self, prediction, clip):
+        found = real(self, prediction, clip)
+        return {**found, "steep": (0 * sum(found.values())).sqrt()}  # 0, and its gradient is none
+
+    monkeypatch.setattr(M2S2L, "losses", steep)
+    with pytest.raises(RunError, match=r"broke off at step 0: .*a weight, is not finite"):
+        tiny_fit(long, tmp_path / "run", settings=TINY, epochs=None, steps=1)
+    state = torch.load(tmp_path / "run" / "resume" / "state.ckpt", weights_only=False)
+    assert state["global_step"] == 0
 
 
 HOLDS = """

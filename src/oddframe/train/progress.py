@@ -19,6 +19,7 @@ import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from oddframe.atomic import flush
 from oddframe.errors import RunError
 from oddframe.train.budget import Budget, Clocks
 from oddframe.train.curve import Curve
@@ -120,8 +121,6 @@ class Watch(L.Callback):
                 self._curve.write(step, step / module.epoch_steps, elapsed, lr, module.parts)
         if self.ranks.alone:
             self._decide()
-        if self._save_now and not module.finite():
-            raise self._diverged(module, step)  # the next loss would show it, and this be saved
         loss = module.parts["loss"]
         self._loss = loss if self._loss != self._loss else 0.98 * self._loss + 0.02 * loss
         if self.ranks.leads:
@@ -129,6 +128,8 @@ class Watch(L.Callback):
         if self._over or self.interrupted or self._by_step(step + 1) >= 1:
             trainer.should_stop = True
         if trainer.should_stop or self._save_now:
+            if not module.finite():
+                raise self._diverged(module, step)  # the next loss would show it, and this be saved
             self.save(trainer)
 
     def on_before_backward(self, trainer: L.Trainer, module: Any, loss: Any) -> None:
@@ -160,11 +161,11 @@ class Watch(L.Callback):
         parts = ", ".join(f"{name} {value:.3g}" for name, value in module.parts.items())
         config = module.config
         return RunError(
-            f"Training broke off at step {step}: the loss is not finite ({parts}). The state saved "
-            f"before, in {self.out / 'resume'}, is whole, and model.safetensors was not written. "
-            f"Most often the learning rate is too high (train.lr={config.lr:g}) or gradients are "
-            f"not limited (train.clip_gradient={config.clip_gradient:g}): start a new run with "
-            "smaller ones."
+            f"Training broke off at step {step}: the loss, or a weight, is not finite ({parts}). "
+            f"The state saved before, in {self.out / 'resume'}, is whole, and model.safetensors "
+            f"was not written. Most often the learning rate is too high (train.lr={config.lr:g}) "
+            f"or gradients are not limited (train.clip_gradient={config.clip_gradient:g}): start a new "
+            "run with smaller ones."
         )
 
     def _done(self, steps: int) -> float:
@@ -200,6 +201,7 @@ class Watch(L.Callback):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 trainer.save_checkpoint(temporary)
+                flush(temporary)
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
