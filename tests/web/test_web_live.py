@@ -33,6 +33,7 @@ from oddframe.web.app import make_app
 from oddframe.web.guard.auth import Access
 from oddframe.web.live import hub as hub_module
 from oddframe.web.live.encode import Encoder, grey_of, width_of
+from oddframe.web.live.hub import Hub
 from oddframe.web.live.viewer import Subscription, Viewer, read
 from oddframe.web.server import Server, listening
 
@@ -168,6 +169,8 @@ def test_pictures_are_never_larger_than_the_cameras_and_widths_are_few():
     assert width_of(view(), 321) == 480
     assert width_of(view(), 3000) == 640
     assert width_of(view(size=(50, 71)), 640) == 71
+    assert width_of(view(size=(2160, 3840)), 3840) == 3840
+    assert width_of(view(size=(2160, 4096)), 1921) == 2560
     encoder = Encoder()
     for width, shape in ((640, (480, 640, 3)), (160, (120, 160, 3)), (33, (120, 160, 3))):
         assert image_of(encoder.picture("a", view(), width).result().data).shape == shape
@@ -326,6 +329,27 @@ def test_words_that_wait_are_bounded():
     assert "1999" in viewer._texts.values()
 
 
+def test_all_viewers_together_get_no_more_than_is_stated(site, client):
+    async def scene():
+        hub = Hub(site)
+        viewers = [Viewer() for _ in range(64)]
+        hub._viewers.update(viewers)
+        assert hub.fps == hub_module.SENT_PER_S
+        for viewer in viewers:
+            viewer.subscribe(Subscription(cameras=NAMES, heat=True))
+        assert 64 * 2 * len(NAMES) * hub.fps == pytest.approx(hub_module.SENT_PER_S)
+
+    asyncio.run(scene())
+
+
+def test_cameras_that_are_named_twice_or_not_there_take_nothing_from_others(site, client):
+    greedy, hub = Viewer(), Hub(site)
+    greedy.subscribe(read(json.dumps({"cameras": ["gate"] * 60 + ["attic"]})))
+    hub._viewers.add(greedy)
+    assert greedy.wants.cameras == ("gate", "attic")
+    assert hub.fps == hub_module.SENT_PER_S
+
+
 def test_no_more_look_than_there_is_room_for(site, looks, client, monkeypatch):
     monkeypatch.setattr(hub_module, "MOST_VIEWERS", 1)
     with looks(cameras=["gate"]) as first, client.websocket_connect(LIVE) as second:
@@ -353,6 +377,37 @@ def test_events_are_told_as_they_come(site, looks):
         received(opened, "cameras")
         with pytest.raises(AssertionError):
             received(opened, "event", most=1)
+
+
+def test_what_was_read_of_an_event_later_is_told_later(site, client, monkeypatch):
+    """Many events are read at once, and one of them ends meanwhile."""
+
+    async def scene():
+        hub, viewer, reads = Hub(site), Viewer(), []
+        hub._viewers.add(viewer)
+        hub._number, real = site.told.number, hub._read
+
+        def slow(ids):
+            found = real(ids)
+            reads.append(found)
+            if len(reads) == 1:
+                time.sleep(0.2)
+            return found
+
+        monkeypatch.setattr(hub, "_read", slow)
+        for state in ("start", "end"):
+            told = started if state == "start" else event(1)
+            site.store.put(told)
+            site.told.add(told)
+            hub._news()
+            await asyncio.sleep(0.05)
+        while hub._tasks:
+            await asyncio.sleep(0.01)
+        [text] = viewer._texts.values()
+        return json.loads(text)["event"]["state"]
+
+    started = event(1, state="start", end_utc=None, ended=None)
+    assert asyncio.run(scene()) == "end"
 
 
 def test_cameras_are_told_every_second(site, looks, monkeypatch):
@@ -543,3 +598,18 @@ def test_mjpeg_is_what_players_take(site, served):
         assert b"no-store" in head
         start = data.index(b"\xff\xd8")
         assert image_of(data[start : data.index(b"\xff\xd9", start) + 2]).shape == (120, 160, 3)
+
+
+def test_one_broken_frame_ends_no_stream(site, served, caplog):
+    site.engine.cameras["gate"].view = view(1, size=(0, 0))
+    with socket.create_connection(("127.0.0.1", served), 5) as opened:
+        path = "/api/cameras/gate/mjpeg?width=160&fps=30"
+        opened.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{served}\r\n\r\n".encode())
+        until = time.monotonic() + 5
+        while "a picture of gate cannot be shown" not in caplog.text:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        site.engine.cameras["gate"].view = view(2)
+        data = b""
+        while b"\xff\xd9" not in data:
+            data += opened.recv(65536)

@@ -31,7 +31,6 @@ from starlette.websockets import WebSocketDisconnect
 from oddframe.events.store.timeline import MINUTE_S
 from oddframe.web.api.answers import Answer, Problem, utc
 from oddframe.web.api.cameras import known
-from oddframe.web.live.encode import made
 from oddframe.web.live.hub import STALLED_S, Hub, text_of
 from oddframe.web.live.mjpeg import NEWEST, Mjpeg
 from oddframe.web.live.viewer import Viewer, read
@@ -174,11 +173,7 @@ class Live:
         futures = [encoder.picture(camera, view, wants.width)]
         heat = encoder.heat(camera, view) if wants.heat else None
         futures += [heat] if heat is not None else []
-        try:
-            return [(await made(future)).message for future in futures]
-        except Exception as error:  # one broken frame ends nobody's looking
-            log.warning("a picture of %s cannot be shown: %s", camera, error)
-            return []
+        return [one.message for one in await self.hub.encoded(camera, *futures)]
 
     def snapshot(self, camera: str, heat: Heat = False, width: Width = 640) -> Response:
         """The newest picture of a camera; 404 while it has none. A frame that was scored, where it

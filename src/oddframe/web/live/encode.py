@@ -34,7 +34,7 @@ from oddframe.runtime.watch.view import View
 from oddframe.sources.convert import Decoded
 from oddframe.types import Map
 
-WIDTHS = (160, 240, 320, 480, 640, 960, 1280, 1920)
+WIDTHS = (160, 240, 320, 480, 640, 960, 1280, 1920, 2560, 3840)
 """Pixels across that pictures are made at: who asks for one between gets the next larger one, so
 that many viewers share few of them."""
 QUALITY = 75

@@ -15,6 +15,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Collection, Coroutine, Iterator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
@@ -24,7 +25,7 @@ from oddframe.runtime.watch.status import State
 from oddframe.runtime.watch.view import View
 from oddframe.web.api.answers import camera_answer, event_answer
 from oddframe.web.api.setup_answers import job_answer
-from oddframe.web.live.encode import Encoder
+from oddframe.web.live.encode import Encoded, Encoder, made
 from oddframe.web.live.viewer import Viewer
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ nothing else of Python runs."""
 STALLED_S = 20.0
 """A viewer that takes nothing for so long is closed."""
 MOST_VIEWERS = 64
-SLOWEST_FPS = 0.5
-"""However many look."""
 MOST_JOBS = 50
 """The newest; older ones are told of by /api/jobs."""
 
@@ -63,6 +62,9 @@ class Hub:
         self._seen: dict[str, View] = {}
         self._number = 0
         """Of the last news of events."""
+        self._events: set[str] = set()
+        """Ids of those that are to be told of."""
+        self._telling = False
         self._jobs: dict[str, str] = {}
         self._status_s = 0.0
         """When the cameras are told of next."""
@@ -132,10 +134,21 @@ class Hub:
     @property
     def fps(self) -> float:
         """Pictures a second that each viewer may have of a camera."""
+        known = self.known
         streams = self._others + sum(
-            len(v.wants.cameras) * (1 + v.wants.heat) for v in self._viewers
+            sum(name in known for name in v.wants.cameras) * (1 + v.wants.heat)
+            for v in self._viewers
         )
-        return max(SENT_PER_S / streams, SLOWEST_FPS) if streams else SENT_PER_S
+        return SENT_PER_S / max(streams, 1)
+
+    async def encoded(self, camera: str, *pictures: Future[Encoded]) -> list[Encoded]:
+        """What is made of a frame; nothing where that fails: one broken frame ends nobody's
+        looking."""
+        try:
+            return [await made(picture) for picture in pictures]
+        except Exception as error:
+            log.warning("a picture of %s cannot be shown: %s", camera, error)
+            return []
 
     # ---- while somebody looks
 
@@ -171,13 +184,22 @@ class Hub:
         news = self._work.told.since(self._number)
         if news.events:
             self._number = news.number
-            self._start(self._tell({event.id for event in news.events}))
+            self._events |= {event.id for event in news.events}
+        if self._events and not self._telling:
+            self._start(self._tell())
 
-    async def _tell(self, ids: set[str]) -> None:
-        for text in await asyncio.to_thread(self._events, sorted(ids)):
-            self._all(*text)
+    async def _tell(self) -> None:
+        """Of events, one reading after the other: of two at once the older could be told last."""
+        self._telling = True
+        try:
+            while self._events:
+                ids, self._events = sorted(self._events), set()
+                for text in await asyncio.to_thread(self._read, ids):
+                    self._all(*text)
+        finally:
+            self._telling = False
 
-    def _events(self, ids: list[str]) -> list[tuple[str, str]]:
+    def _read(self, ids: list[str]) -> list[tuple[str, str]]:
         """Events as they are now; in a thread, since the store is a file."""
         with contextlib.suppress(OddframeError):
             records = [self._work.store.record(number) for number in ids]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
 from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from oddframe.web.live.encode import made
 from oddframe.web.live.hub import STALLED_S, TICK_S, Hub
 
 if TYPE_CHECKING:
     from oddframe.runtime.watch.view import View
+
+log = logging.getLogger("oddframe.web")
 
 BOUNDARY = "oddframe-picture"
 NEWEST = {"Cache-Control": "private, no-store"}
@@ -41,6 +44,11 @@ class Mjpeg(Response):
             for task in (sending, gone):
                 task.cancel()
             await asyncio.wait((sending, gone))
+        error = None if sending.cancelled() else sending.exception()
+        if isinstance(error, TimeoutError):
+            log.info("a viewer that took nothing for %g s was closed", STALLED_S)
+        elif error is not None and not isinstance(error, ClientDisconnect):
+            raise error
 
     async def _pictures(self, send: Send) -> None:
         shown: View | None = None
@@ -52,16 +60,18 @@ class Mjpeg(Response):
                 continue
             began_s, shown = time.monotonic(), view
             make = hub.encoder.both if self._heat else hub.encoder.picture
-            jpeg = (await made(make(self._camera, view, self._width))).data
-            head = (
-                f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            )
-            body = b"".join((head.encode(), jpeg, b"\r\n"))
-            async with asyncio.timeout(STALLED_S):
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+            for one in await hub.encoded(self._camera, make(self._camera, view, self._width)):
+                body = _part(one.data)
+                async with asyncio.timeout(STALLED_S):
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
             left_s = 1 / min(self._fps, hub.fps) - (time.monotonic() - began_s)
             await asyncio.sleep(max(left_s, 0.0))
         await send({"type": "http.response.body", "body": f"--{BOUNDARY}--\r\n".encode()})
+
+
+def _part(jpeg: bytes) -> bytes:
+    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+    return b"".join((head.encode(), jpeg, b"\r\n"))
 
 
 async def _gone(receive: Receive) -> None:

@@ -10,7 +10,15 @@ import asyncio
 from collections import OrderedDict
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from oddframe.runtime.watch.view import View
 
@@ -35,6 +43,11 @@ class Subscription(BaseModel):
     """Pictures a second of each camera, at most."""
     heat: StrictBool = False
     """Also send where it is unusual."""
+
+    @field_validator("cameras")
+    @classmethod
+    def _each_once(cls, value: tuple[Name, ...]) -> tuple[Name, ...]:
+        return tuple(dict.fromkeys(value))
 
 
 NOTHING = Subscription()
