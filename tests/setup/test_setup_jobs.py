@@ -203,6 +203,17 @@ def test_a_failing_job_says_why_and_can_be_tried_again(site, jobs):
     assert (found.state, found.problem) == ("done", None)
 
 
+def test_what_failed_is_not_gone_on_with_beside_another_of_its_kind(site, jobs):
+    site.script(record={"exit": 1, "text": "no disk"})
+    failed = ended(jobs, jobs.start("record", "gate", {"minutes": 5.0}))
+    site.script(record=LONG)
+    other = jobs.start("record", "gate", {"minutes": 5.0})
+    with pytest.raises(ConfigError, match="a recording of gate already"):
+        jobs.resume(failed.id)
+    jobs.cancel(other.id)
+    assert jobs.resume(failed.id).state == "waiting"
+
+
 def test_a_process_that_ends_without_a_word_is_tried_again_some_times(site, jobs):
     site.script(record={"exit": 9})
     job = jobs.start("record", "gate", {"minutes": 5.0})

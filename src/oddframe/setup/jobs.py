@@ -110,9 +110,13 @@ class Jobs:
         """Go on with one that is paused, or failed.
 
         Raises:
-            ConfigError: as `pause`.
+            ConfigError: as `pause`; or it failed, and there is another of its kind by now.
         """
-        return self._change(job, ("paused", "failed"), "waiting", SAVE_S)
+        with self._news:
+            known = self._jobs.get(job)
+            if known is not None and known.state == "failed":
+                self._plan.room(known, [*self._jobs.values()])
+            return self._change(job, ("paused", "failed"), "waiting", SAVE_S)
 
     def cancel(self, job: str) -> Job:
         """End it for good; of a fit nothing is left, what was recorded stays.

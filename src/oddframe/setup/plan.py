@@ -43,15 +43,8 @@ class Plan:
             ConfigError: no such camera; there is such a job of it; it has nothing to work with.
         """
         self._camera(job.camera)
-        open = [j for j in known if j.open]
-        own = {j.kind: j for j in open if j.camera == job.camera}
-        if job.kind in own:
-            raise ConfigError(
-                f"There is a {NOUNS[job.kind]} of {job.camera} already, which is "
-                f"{own[job.kind].state}: let it end, or cancel it."
-            )
-        if len(open) >= MOST_OPEN:
-            raise ConfigError("No more jobs are taken: let some of them end, or cancel them.")
+        self.room(job, known)
+        own = {j.kind for j in known if j.open and j.camera == job.camera}
         folder = footage_folder(self._work.store.folder, job.camera)
         if job.kind != "record" and "record" not in own and not recordings(folder):
             raise ConfigError(
@@ -60,6 +53,22 @@ class Plan:
         if job.kind == "calibrate" and "fit" not in own and self._runs.of(job.camera) is None:
             raise ConfigError(f"{job.camera} has no RUN yet: fit one first.")
         return replace(job, run=self._new_run(job)) if job.kind == "fit" else job
+
+    def room(self, job: Job, known: Sequence[Job]) -> None:
+        """Whether a job that is not open may be, beside those that there are.
+
+        Raises:
+            ConfigError: one of its kind is open for its camera, or too many are.
+        """
+        open = [j for j in known if j.open]
+        for other in open:
+            if (other.camera, other.kind) == (job.camera, job.kind):
+                raise ConfigError(
+                    f"There is a {NOUNS[job.kind]} of {job.camera} already, which is "
+                    f"{other.state}: let it end, or cancel it."
+                )
+        if len(open) >= MOST_OPEN:
+            raise ConfigError("No more jobs are taken: let some of them end, or cancel them.")
 
     def waits(self, job: Job, known: Sequence[Job], at_work: Sequence[Kind]) -> str | None:
         """What a job waits for; None where it may run.
