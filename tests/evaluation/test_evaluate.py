@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +16,7 @@ import oddframe
 from oddframe.data import frame_labels, open_dataset, pixel_masks
 from oddframe.errors import DatasetError, OddframeError, OddframeWarning
 from oddframe.evaluation.evaluate import evaluate
-from oddframe.evaluation.places import hottest
+from oddframe.evaluation.places import Heats, hottest
 from oddframe.judging.floors import FLOORS, PLAIN, floor_scores
 from oddframe.judging.named import PROTOCOLS, parse_protocols
 from oddframe.metrics import frame_auc, pixel_auc, pixel_criterion_auc
@@ -180,6 +182,32 @@ def test_regions_and_pixels_are_those_of_the_maps(found, shared_run, labelled):
     assert found.regions.pixel_criterion_auc == pixel_criterion_auc(maps, truth)
     assert (found.regions.regions, found.regions.tracks) == (14 + 20, 2)
     assert 0.5 < found.regions.rbdc <= 1
+
+
+def test_heat_maps_wait_on_the_disk():
+    heats, kept, rng = Heats(), {"01": [], "02": []}, np.random.default_rng(0)
+    tracemalloc.start()
+    for name in kept:
+        for frame in range(3, 43):
+            heats.add(name, frame, rng.normal(size=(128, 128)).astype(np.float32))
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 20 * 128 * 128 * 2  # of 80 maps
+    rng = np.random.default_rng(0)
+    for name, maps in heats.maps().items():
+        kept = [rng.normal(size=(128, 128)).astype(np.float32) for _ in range(40)]
+        np.testing.assert_array_equal(maps, np.float16(kept))
+        assert heats.frames[name] == list(range(3, 43))
+
+
+def test_a_full_disk_costs_the_regions_alone(monkeypatch):
+    heats, heat = Heats(), np.zeros((128, 128), np.float32)
+    with open("/dev/full", "r+b", 0) as full:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
+        with pytest.warns(OddframeWarning, match="left out: regions, tracks and pixels.*No space"):
+            heats.add("01", 3, heat)
+    heats.add("01", 4, heat)
+    assert heats.judge({"01": np.ones((44, 48, 64), bool)}) is None
 
 
 def test_events_are_judged_at_the_runs_own_threshold(found):

@@ -104,7 +104,8 @@ def evaluate(
         progress: called after each frame with frames done and frames in all.
         floors: which of them, of `FLOORS`. Those of the scene look at its training footage first,
             and are left out where the data set has none.
-        regions: also judge regions, tracks and pixels (5 ms a frame), where there are masks.
+        regions: also judge regions, tracks and pixels (5 ms a frame), where there are masks; the
+            heat maps wait for that in a temporary file, 131 kB a frame at 256 px.
 
     Where all frames are of one class there are no rows, but `events` counts the alarms. Videos
     without any score, too short for the history, are left out with a warning.
