@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import math
 import shutil
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -217,6 +219,67 @@ def test_slower_footage_has_the_mean_of_its_looks(at_25):
     level = np.maximum(slow.score, 0) / at_25.info.threshold
     np.testing.assert_allclose(slow.level, level)
     np.testing.assert_array_equal(slow.alarm, level >= 1)
+
+
+class Camera(Source):
+    """The street as a camera sends it, to somebody who is so many seconds further each time."""
+
+    live = True
+
+    def __init__(self, fps):
+        super().__init__(SourceInfo("camera", 64, 48, fps, None))
+        self.now_s = 0.0
+
+    def _frames(self):
+        index = 0
+        while True:
+            index = max(index + 1, int(self.now_s * self.info.fps))
+            self.now_s = max(self.now_s, index / self.info.fps)
+            yield oddframe.Frame(index, index / self.info.fps, street(index), index == 1)
+
+
+def slowly(detector, monkeypatch, camera, look_s, frames=30):
+    """(looks, steps of each, gap) of frames of a camera where a look takes so long."""
+    preprocess, steps, out = detector.scorer.preprocess, [], []
+
+    def slow(picture, past=None, carried=None, passed=1.0):
+        camera.now_s += look_s
+        steps.append(passed)
+        return preprocess(picture, past, carried, passed)
+
+    monkeypatch.setattr(detector.scorer, "preprocess", slow)
+    for frame, looks in itertools.islice(detector.looks(camera), frames):
+        out.append((len(looks), *set(steps), frame.gap))
+        steps.clear()
+    return out
+
+
+@pytest.mark.filterwarnings("ignore::oddframe.errors.OddframeWarning")
+@pytest.mark.parametrize(
+    ("fps", "look_s", "step"), [(25, 0.1, 2.5), (60, 0.2, 5), (10, 0.2, 6), (25, 0.04, 1)]
+)
+def test_a_camera_that_is_faster_than_the_box_has_longer_steps_not_more_looks(
+    at_25, monkeypatch, fps, look_s, step
+):
+    found = slowly(at_25, monkeypatch, Camera(fps), look_s)
+    assert {times for times, *_ in found} <= set(range(1, math.ceil(25 / fps) + 1))
+    assert np.mean([steps for _, steps, _ in found[5:]]) == pytest.approx(step, rel=0.25)
+    assert [gap for *_, gap in found] == [True] + 29 * [False]
+
+
+def test_what_a_box_left_out_for_seconds_is_a_gap(at_25, monkeypatch):
+    assert all(gap for *_, gap in slowly(at_25, monkeypatch, Camera(25), 1.2, frames=5))
+
+
+@pytest.mark.filterwarnings("ignore::oddframe.errors.OddframeWarning")
+def test_a_camera_is_looked_at_as_often_as_its_frames_come_and_not_as_its_driver_says(
+    at_25, monkeypatch
+):
+    camera = Camera(12.5)
+    camera.info = replace(camera.info, fps=25.0)
+    camera._frames = lambda: (oddframe.Frame(i, i / 12.5, street(i), i == 0) for i in range(10**6))
+    found = slowly(at_25, monkeypatch, camera, 0.0, frames=60)
+    assert np.mean([times for times, *_ in found[20:]]) == pytest.approx(2, abs=0.1)
 
 
 def test_it_is_said_once(at_25):

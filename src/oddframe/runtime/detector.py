@@ -324,13 +324,14 @@ class Detector:
         self, source: Source, flow: VideoFlow | None = None
     ) -> Generator[tuple[Frame, list[Preprocessed]], None, None]:
         """Every frame of a source with what the model is to look at: once, or as often as the
-        RUN's rate asks for; nothing where the frame keeps the score before it.
+        RUN's rate asks for; nothing where the frame keeps the score before it. Of a camera that is
+        faster than the model the time that passed counts, and more than a second is a gap.
         """
         files = flow or self.flow_of(source)
         pace = self.pacer(source.info)
         if pace is not None and source.since is not None:
             pace.resume(source.since)
-        return looks(self.scorer, source, files, pace)
+        return looks(self.scorer, source, files, pace, self.info.fps)
 
     def pacer(self, source: SourceInfo) -> Pacer | None:
         """What brings a source to the rate of the RUN, None where nothing has to; says so once."""

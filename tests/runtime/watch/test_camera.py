@@ -1,6 +1,11 @@
 """One camera by hand: frames and scores go in, and what it makes of them is looked at."""
 
+import json
 import math
+import shutil
+import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +17,8 @@ from oddframe.runs import load_run, write_calibration
 from oddframe.runtime.watch.at_work import AtWork
 from oddframe.runtime.watch.feed import LiveFrame
 from oddframe.runtime.watch.site import SiteConfig
+from oddframe.runtime.watch.status import State
+from oddframe.sources.why import Trouble
 from oddframe.types import Score
 
 T0 = 1_789_000_000.0
@@ -29,13 +36,18 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def camera(tmp_path, run):
-    """`camera(**detect)`: of a site that nobody runs."""
+    """`camera(fps=None, lag_s=0, **detect)`: of a site that nobody runs; what its RUN says."""
     opened = []
 
-    def make(**detect):
+    def make(fps=None, lag_s=0.0, **detect):
+        known = shutil.copytree(run, tmp_path / "RUN")
+        card = json.loads((known / "model.json").read_text())
+        card["fps"], card["config"]["score"]["lag_s"] = fps, lag_s
+        (known / "model.json").write_text(json.dumps(card))
+        still = {"frozen_s": 0, "upheaval": False}
         config = SiteConfig.read({
-            "store": {"path": tmp_path / "store"}, "detect": {"model": str(run), **detect},
-            "cameras": {"gate": {"source": "rtsp://gate.local/1"}},
+            "store": {"path": tmp_path / "store"}, "detect": {"model": str(known), **detect},
+            "cameras": {"gate": {"source": "rtsp://gate.local/1", "reading": still}},
         })  # fmt: skip
         opened.append(AtWork(config))
         return opened[-1].engine.cameras["gate"]
@@ -49,9 +61,9 @@ def frame(pts_s, why=None):
     return LiveFrame(round(pts_s * 100), pts_s, PICTURE, why is not None, None, T0 + pts_s, why)
 
 
-def scored(camera, pts_s, value):
+def scored(camera, pts_s, value, t_utc=None):
     """A frame with a score that was made elsewhere."""
-    seen = frame(pts_s)
+    seen = frame(pts_s) if t_utc is None else replace(frame(pts_s), t_utc=t_utc)
     assert camera.begins(seen)
     camera.scored(seen, [Score(0, pts_s, value, math.nan, False)])
 
@@ -61,6 +73,104 @@ def learned(camera):
     known = camera.threshold.running.plain()
     peaks = [p for part in known["live"].values() for p in part["peaks"]]
     return peaks, known["seen_h"]
+
+
+def looked(camera, monkeypatch, times_s, taken=lambda i: True):
+    """(looks, steps of each) of the frames that a camera sends at these times and are taken."""
+    scorer, out = camera.detector.scorer, []
+
+    def preprocess(picture, past, steps):
+        found.append(steps)
+        return SimpleNamespace(past=past)
+
+    monkeypatch.setattr(scorer, "preprocess", preprocess)
+    for i, at_s in enumerate(times_s):
+        seen = camera.reader._intake.take((PICTURE, at_s, False), at_s, T0 + at_s)
+        camera.reader.feed.put(seen)
+        if taken(i):
+            seen = camera.reader.feed.take()
+            assert camera.begins(seen)
+            found = []
+            camera.ready(seen)
+            out.append((len(found), *set(found)))
+    return out
+
+
+@pytest.mark.parametrize(("learned", "fps"), [(25, 20), (30, 24), (15, 12), (12.5, 10)])
+def test_a_rate_at_the_edge_of_near_is_no_burst_of_looks(camera, monkeypatch, learned, fps):
+    noise = np.random.default_rng(0).uniform(-5e-4, 5e-4, 1000)
+    found = looked(camera(fps=learned), monkeypatch, np.arange(1000) / fps + noise)
+    assert max(times for times, *_ in found[20:]) <= 2
+
+
+def test_a_rate_that_changes_every_night_is_no_burst_of_looks(camera, monkeypatch):
+    steps = np.concatenate([np.full(200, 1 / fps) for fps in (25, 12, 25, 12, 25)])
+    found = looked(camera(fps=25.0), monkeypatch, np.cumsum(steps))
+    assert max(times for times, *_ in found) <= 3
+    assert np.mean([times for times, *_ in found[250:380]]) == pytest.approx(25 / 12, abs=0.1)
+
+
+def test_time_that_there_was_none_to_look_in_is_no_more_looks_but_longer_steps(camera, monkeypatch):
+    times_s = np.arange(400) / 8
+    found = looked(camera(fps=15.0), monkeypatch, times_s, lambda i: i < 100 or i % 4 == 0)
+    assert {times for times, *_ in found[20:]} <= {1, 2}
+    assert [steps for _, steps in found[20:100]] == [1.0] * 80
+    assert [steps for _, steps in found[110:]] == pytest.approx([4.0] * len(found[110:]))
+
+
+@pytest.mark.parametrize(("learned", "fps"), [(0.5, 25), (25, 0.5), (1, 1)])
+def test_low_rates_are_no_row_of_gaps(camera, monkeypatch, learned, fps):
+    gate, rate = camera(fps=learned), min(learned, fps)
+    times_s, whys = np.arange(60 / rate * fps) / fps, []
+    begins = gate.begins
+    monkeypatch.setattr(gate, "begins", lambda seen: whys.append(seen.why) or begins(seen))
+
+    def taken(i):  # as the engine does: news first, then who is due
+        gate.reader._is_news() and gate.reader._tell()
+        gate.listen()
+        return i % round(fps / rate) == 0
+
+    looked(gate, monkeypatch, times_s, taken)
+    assert len(whys) == 60
+    assert not any(whys[20:])
+    seen = gate.reader._intake.take((PICTURE, times_s[-1] + 7 / rate, False), 0.0, T0)
+    gate.reader.feed.put(seen)
+    assert gate.reader.feed.take().gap, "so long a pause is one"
+
+
+# ---- a delay
+
+
+def test_what_waits_for_its_score_gets_it_as_the_camera_goes_away(camera):
+    gate = camera(fps=10.0, lag_s=0.8)
+    began = time.time() - 100
+    for i in range(30):  # alarm from the last half second on
+        scored(gate, i / 10, 1e3 if i >= 24 else 1.0, began + i / 10)
+    assert gate.desk.tracker.open is None
+    gate.reader._to(State.RUNNING)
+    gate.reader._to(State.DOWN, Trouble("silent", "It sends nothing."))
+    gate.listen()
+    store = gate.desk._office.store
+    (event,) = store.events()
+    assert (event.state, event.ended) == ("end", "lost")
+    back = replace(frame(4000.0, "lost"), t_utc=began + 7200)
+    gate.begins(back)
+    gate.scored(back, [Score(30, 4000.0, math.nan, math.nan, False)])
+    scored(gate, 4000.1, 1.0, began + 7200.1)
+    scored(gate, 4001.0, 1.0, began + 7201)
+    gate.end("stopped")
+    away = [g for g in store.gaps("gate") if g.why == "silent"]
+    assert [round(g.end_utc - g.start_utc, -2) for g in away] == [7100]
+
+
+def test_a_delay_is_of_the_frames_that_come(camera):
+    gate = camera(fps=25.0, lag_s=0.8)
+    assert gate._lag.frames == 20
+    for i in range(40):
+        gate.reader._intake.take((PICTURE, i / 5, False), i / 5, T0)
+    gate.reader._tell()
+    gate.listen()
+    assert gate._lag.frames == 4
 
 
 @pytest.mark.parametrize("how", ["switched off", "outside the schedule", "on"])

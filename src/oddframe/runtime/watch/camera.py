@@ -28,6 +28,7 @@ from oddframe.events.zones import Mask, Zone, check_picture, hidden
 from oddframe.runtime.alarms import spread_of
 from oddframe.runtime.detector import Detector
 from oddframe.runtime.familiar import Familiar
+from oddframe.runtime.looks import Rhythm
 from oddframe.runtime.watch.desk import FAILED, ZONES, Desk, Look
 from oddframe.runtime.watch.feed import Break, LiveFrame
 from oddframe.runtime.watch.intake import size_of
@@ -42,7 +43,6 @@ from oddframe.scoring.scorer import Preprocessed, ScorerState
 from oddframe.scoring.spots import Spots
 from oddframe.scoring.usual import Past
 from oddframe.scoring.ways import GRID
-from oddframe.sources.rate import NEAR, Pacer
 from oddframe.types import Score
 
 log = logging.getLogger("oddframe.runtime.watch")
@@ -96,16 +96,11 @@ class Camera:
         self.recent = Recent()
         self._config = config
         self._heard: deque[Status] = deque()
-        self._past = Past()
-        self._looked_at: float | None = None
-        """Stream clock of the look before."""
-        self._pacer: Pacer | None = None
+        self._past, self._rhythm = Past(), self._anew()
         self._size = (0, 0)
-        self._lag: Lag[tuple[LiveFrame, Score, Spots]] = Lag(
-            0 if detector is None else frames_of(detector.score_config.lag_s, detector.info.fps)
-        )
-        self._live = reader.feed.live
+        self._lag: Lag[tuple[LiveFrame, Score, Spots]] = Lag(0)
         self._place = Familiar.of(None if detector is None else detector.scorer.usual)
+        self._rated(reader.fps)
 
     @property
     def fitted(self) -> bool:
@@ -162,10 +157,13 @@ class Camera:
             self._silent(ended, str(frame.why), frame.t_utc)
 
     def _forget(self) -> None:
-        """What comes cannot be compared with what was; what waits for its score gets it by what
-        there is."""
+        """What comes cannot be compared with what was."""
         self.state = self.detector.scorer.restart(self.state)
-        self._past, self._looked_at, self._pacer = Past(), None, None
+        self._past, self._rhythm = Past(), self._anew()
+        self._late()
+
+    def _late(self) -> None:
+        """What waits for its score gets it by what there is."""
         for known, value in self._lag.flush():
             self._to_desk(*known, value)
 
@@ -176,13 +174,10 @@ class Camera:
     def ready(self, frame: LiveFrame) -> Ready:
         """All about a frame that needs no model; one thread at a time for each camera."""
         scorer, found = self.detector.scorer, list[Preprocessed]()
-        times = self._times(frame)
-        steps = self._steps(frame) if times == 1 else 1.0
+        times, steps = self._rhythm.next(frame, self.reader.fps)
         for _ in range(times):
             found.append(scorer.preprocess(frame.picture, self._past, steps=steps))
             self._past = found[-1].past
-        if found:
-            self._looked_at = frame.pts_s
         return Ready(frame, tuple(found))
 
     def scored(self, frame: LiveFrame, scores: Sequence[Score]) -> None:
@@ -216,6 +211,7 @@ class Camera:
 
     def _hear(self, status: Status) -> None:
         up = status.state is State.RUNNING
+        self._rated(status.fps)
         if status.state in OVER:
             why = status.why or status.state.value
             self._silent("lost", why, time.time())
@@ -278,26 +274,25 @@ class Camera:
             return
         self.fault, self.mask = "", mask
 
-    def _times(self, frame: LiveFrame) -> int:
-        """Looks at a frame: more than one where the camera is slower than the RUN learned at, none
-        where a file that is not played in real time is faster."""
-        learned, fps = self.detector.info.fps, self.reader.status().fps
-        if learned is None or not fps or 1 / NEAR <= fps / learned <= NEAR:
-            return 1
-        if self._live and fps > learned:  # it is taken when it is due (`pace`)
-            return 1
-        if self._pacer is None:
-            self._pacer = Pacer(learned, fps)
-        return self._pacer.looks(frame)
+    def _anew(self) -> Rhythm:
+        """Frames of cameras are taken when they are due (`pace`), and each of those is looked at;
+        of files that are not played in real time each frame comes."""
+        learned = None if self._detector is None else self._detector.info.fps
+        live = self.reader.feed.live
+        return Rhythm(learned, live, least=int(live))
 
-    def _steps(self, frame: LiveFrame) -> float:
-        """Frames of the RUN's rate since the look before: more than one where the machine is too
-        slow for all. Rates that are near count as that rate, as in files."""
-        learned, before = self.detector.info.fps, self._looked_at
-        if learned is None or before is None:
-            return 1.0
-        steps = (frame.pts_s - before) * learned
-        return 1.0 if steps <= NEAR else steps
+    def _rated(self, fps: float) -> None:
+        """So many frames come in a second, 0: not known. How long a delay and a pause are goes by
+        those that are scored."""
+        if self._detector is None:
+            return
+        scored_fps = min((f for f in (self._detector.info.fps, fps) if f), default=None)
+        if scored_fps is not None:
+            self.reader.feed.expect(scored_fps)
+        frames = frames_of(self._detector.score_config.lag_s, scored_fps)
+        if frames != self._lag.frames:
+            self._late()
+            self._lag = Lag(frames)
 
     def _to_desk(self, frame: LiveFrame, score: Score, spots: Spots, value: float) -> None:
         value = score.score if math.isnan(value) else value

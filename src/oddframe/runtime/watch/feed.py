@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from oddframe.sources.stamps import PAUSE_STEPS
 from oddframe.types import Frame
 
 Break = Literal["start", "lost", "damage", "size", "changed", "skipped"]
@@ -68,7 +69,7 @@ class Feed:
         which on there is a gap. live: frames come in their own time, and may be dropped."""
         self.live = live
         self._bell = bell or Bell()
-        self._pause_s = pause_s
+        self._least_pause_s = self._pause_s = pause_s
         self._changed = threading.Condition()
         self._newest: LiveFrame | None = None
         self._break: Break | None = None
@@ -77,6 +78,11 @@ class Feed:
         self._dropped: Counter[Dropped] = Counter()
         self._taken = 0
         self._closed = False
+
+    def expect(self, fps: float) -> None:
+        """So many frames a second are to be taken: where they are few, a gap is `PAUSE_STEPS` of
+        them."""
+        self._pause_s = max(self._least_pause_s, PAUSE_STEPS / fps)
 
     def put(self, frame: LiveFrame) -> None:
         """Hand a frame on; one that was not taken is dropped."""

@@ -133,6 +133,11 @@ class Reader:
         with self._changed:
             return self._now()
 
+    @property
+    def fps(self) -> float:
+        """Frames per second of late, by their stamps; 0 before the first."""
+        return self._intake.fps
+
     def news(self) -> list[Status]:
         """All changes of state, of `unsettled` and of the rate since the last call, in order.
 

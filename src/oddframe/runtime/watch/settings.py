@@ -30,7 +30,8 @@ class ReadConfig(Config):
     """Seconds between two tries, at most; ten times as long where the password was refused three
     times, since many cameras lock out who tries again and again."""
     pause_s: float = Field(1.0, gt=0)
-    """Seconds between two frames that are scored, above which the history is given up."""
+    """Seconds between two frames that are scored, above which the history is given up; at low rates
+    five frames' time."""
     fps: float | None = Field(None, gt=0, le=1000)
     """Rate of a folder of frames, which cannot say it itself."""
 
