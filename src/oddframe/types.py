@@ -5,7 +5,8 @@ Letters in shapes: h, w rows and columns; n frames of one video.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,3 +92,12 @@ class Score:
     """The frame lies between two of the RUN's rate and was not looked at: the score before it."""
     age_s: float | None = None
     """Of live sources, seconds from the arrival of the frame to its score; None of files."""
+    threshold: float | None = None
+    """What the score is held against: that of the alarm, in the light of the frame where each has
+    its own. None before the run is calibrated, and where there is no score."""
+
+    def against(self, threshold: float | None, value: float | None = None) -> Score:
+        """Held against a threshold, None: there is none. value: in place of its score."""
+        value = self.score if value is None else value
+        level = math.nan if threshold is None else max(value, 0.0) / threshold  # NaN stays NaN
+        return replace(self, score=value, level=level, alarm=level >= 1, threshold=threshold)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from oddframe.errors import RunError
 from oddframe.events.event import Box
 from oddframe.events.rules import Rules
 from oddframe.events.tracker import events_of
-from oddframe.report.archive import clock, names_of
+from oddframe.report.archive import PAGE, clock, names_of, write_archive_page
 from oddframe.runs import load_run
 
 # Two bursts that are more than 10 s apart, in a recording that pauses between.
@@ -80,7 +81,7 @@ def test_frames_of_an_event_are_found_whatever_its_stamps_round_to():
     for start in range(0, 1500, 7):
         score = np.where(np.arange(1500) >= start, 2.0, 0.0)
         score[-2] = 3.0
-        assert list(_peaks(score, time_s, 1.0, Rules())) == [(start, 1499, 1498)]
+        assert list(_peaks(score, time_s, True, Rules())) == [(start, 1499, 1498)]
 
 
 def test_the_peak_is_its_frame_with_its_place_and_reasons(made, clips):
@@ -125,6 +126,21 @@ def test_without_a_threshold_separate_peaks_are_ranked(archived, clips, tmp_path
     peaks = peak_frames(result.score, result.time_s, 10.0)
     assert [e.peak_frame for e in events] == peaks.tolist()
     assert all(e.level is None for e in events)
+
+
+def test_events_are_of_the_threshold_of_their_light(archived, light, clips, tmp_path):
+    run = Path(shutil.copytree(light, tmp_path / "RUN"))
+    card = json.loads((run / "model.json").read_text())
+    lights = {"colour": {"threshold": 100.0}, "infrared": {"threshold": 2.0}}
+    card["calibration"] |= {"threshold": 100.0, "modes": lights}
+    (run / "model.json").write_text(json.dumps(card))
+    archived(run, [clips / "late.mp4"])
+    manifest = read_manifest(archived.out)
+    [event, *_], entries = find_events(archived.out, manifest, Rules(), lambda *_: None)
+    assert event.level == event.score / 2 > 1
+    assert manifest.run["parts"] != manifest_of(load_run(light), archived.job(run), []).run["parts"]
+    write_archive_page(archived.out, manifest, [event], [None], entries)
+    assert "threshold 100 in colour, 2 in infrared" in (archived.out / PAGE).read_text("utf8")
 
 
 def test_nothing_scored_yet_and_no_archive_are_errors(archived, light, tmp_path):

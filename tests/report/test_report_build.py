@@ -63,6 +63,18 @@ def test_every_video_has_the_papers_curve_beside_its_score(built):
     ]
 
 
+def test_where_each_light_has_a_threshold_curves_are_levels(built, shared_run, labelled):
+    _, found, detector = built()
+    lights = dict.fromkeys(("colour", "infrared"), {"threshold": 4.0})
+    run = load_run(shared_run)
+    run = dataclasses.replace(run, calibration={**run.calibration, "modes": lights, "text": ""})
+    data = build_report(run, detector, open_dataset(labelled), found, Said("t"))
+    for shown, video in zip(data.timelines, found.videos, strict=True):
+        assert shown.threshold == 1
+        np.testing.assert_array_equal(shown.score, video.level)
+    assert any("threshold for each light" in note for note in data.notes)
+
+
 def test_captions_say_what_is_there_where_that_is_known(built):
     plain, found, _ = built()
     shown = {v.name: ["wrong way" if y else "" for y in v.labels] for v in found.videos}

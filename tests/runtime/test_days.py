@@ -230,6 +230,29 @@ def test_an_error_in_a_process_is_the_users(shared_run, videos, monkeypatch, tmp
         score_days(load_run(shared_run), [*videos, Video("cut", cut)], 2, lambda *_: None)
 
 
+def test_in_one_pass_lights_are_apart_too_and_what_is_ignored_is_said(
+    shared_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("oddframe.calibration.calibrate.MODE_H", 0.0)
+    encode(tmp_path / "day.mp4", 30)
+    encode(tmp_path / "night.mp4", 30, pictures=lambda i: np.full((96, 160, 3), 90 + i, np.uint8))
+    footage, bars = calibrate.held_out(shared_run, tmp_path), calibrate.Bars()
+    own = (footage.run, footage.dataset, 1.0)
+    _, wanted = calibrate._in_days(*own, calibrate.Effort(), bars)
+    with pytest.warns(OddframeWarning, match="--processes are of footage that is scored on the C"):
+        found = calibrate._in_one_pass(*own, calibrate.Effort(processes=2), bars)
+    assert list(found["modes"]) == ["colour", "infrared"]
+    for name, mode in found["modes"].items():
+        assert mode["threshold"] == pytest.approx(wanted["modes"][name]["threshold"], rel=1e-3)
+
+
+def test_a_device_is_chosen_before_it_is_asked_how(shared_run, videos, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(calibrate, "write_calibration", lambda *_: None)
+    footage = calibrate.held_out(shared_run, videos[0].path.parent)
+    assert calibrate.calibrate_run(footage, 1, calibrate.Effort(device="auto")).days is not None
+
+
 def test_every_frame_says_how_much_colour_there_is(shared_run, tmp_path):
     from oddframe.calibration.light import COLOURED, GREY
 

@@ -19,6 +19,7 @@ import oddframe
 from oddframe.data import to_model
 from oddframe.errors import ConfigError, RunError, SourceError
 from oddframe.metrics import psnr
+from oddframe.runtime.alarms import Alarms
 from oddframe.runtime.detector import AHEAD
 from oddframe.runtime.result import write_csv
 from oddframe.scoring.lag import centred_median
@@ -345,6 +346,42 @@ def test_heat_that_was_not_kept_is_an_error(detector, write_street, tmp_path):
     result = detector.score(write_street(tmp_path / "clip", range(8)), heat=False)
     with pytest.raises(ConfigError, match="heat=True"):
         result.heat(0)
+
+
+def test_each_light_has_its_threshold_as_when_it_is_watched(run_copy, shared_run, tmp_path):
+    """By day 3, by infrared 9; of all light together 5."""
+    card = json.loads((run_copy / "model.json").read_text())
+    lights = {"colour": {"threshold": 3.0}, "infrared": {"threshold": 9.0}}
+    card["calibration"] |= {"threshold": 5.0, "modes": lights}
+    (run_copy / "model.json").write_text(json.dumps(card))
+    detector, plain = oddframe.load(run_copy), oddframe.load(shared_run)
+    grey = [np.repeat(street(i, odd_from=7)[..., :1], 3, 2) for i in range(12)]
+    bright = [image.copy() for image in grey]
+    for image in bright:
+        image[:, :30] = (200, 60, 40)
+    for name, images, limit in (("night", grey, 9.0), ("day", bright, 3.0)):
+        (tmp_path / name).mkdir()
+        for i, image in enumerate(images):
+            cv2.imwrite(str(tmp_path / name / f"{i:03d}.png"), image)
+        found, alarms = detector.score(tmp_path / name), Alarms({})
+        assert np.nanmax(found.score) > limit
+        np.testing.assert_array_equal(found.level, np.maximum(found.score, 0) / limit)
+        np.testing.assert_array_equal(found.score, plain.score(tmp_path / name).score)
+        for score in detector.stream(tmp_path / name):
+            assert score.threshold == limit
+            alarms.take(score, oddframe.open_source(tmp_path / name).info)
+        assert alarms.finish()[0].level == pytest.approx(np.nanmax(found.level))
+    states, dusk = [detector.init_state()] * 2, []
+    for i, (night, day) in enumerate(zip(grey, bright, strict=True)):
+        before = states
+        states, scores = detector.step_batch(states, [night, day], [float(i)] * 2)
+        assert [s.threshold for s in scores] == [9.0, 3.0]
+        _, again = detector.step(before[0], night, float(i))
+        assert again.level == pytest.approx(scores[0].level, nan_ok=True)
+    for i in range(12, 18):  # a lamp goes on
+        states[0], score = detector.step(states[0], bright[0], float(i))
+        dusk.append(score.threshold)
+    assert dusk == [9.0] * 3 + [3.0] * 3
 
 
 def test_a_run_without_calibration_has_no_levels_and_no_alarms(write_street, tmp_path):

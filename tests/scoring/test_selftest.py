@@ -97,6 +97,15 @@ def test_seen_counts_clips_that_are_quiet_by_themselves(found):
     assert found.seen("running") >= found.seen("standing")
 
 
+def test_what_is_seen_goes_by_the_threshold_of_the_light(pieces):
+    scene = {"frame": StreamScene(1.0, 1.0, math.log(0.01), 0.3, 1e-6)}
+    scorer, cuts = Scorer(Still(), ScoreConfig(flow=False), scene), cut_out(pieces)
+    same = selftest(scorer, pieces, cuts, clips=3, threshold=lambda _: 5.0)
+    assert any(one.seen for one in same.tried)
+    none = selftest(scorer, pieces, cuts, clips=3, threshold=lambda image: 5.0 * image.max())
+    assert not any(one.seen for one in none.tried)
+
+
 def test_it_is_told_in_words_in_figures_and_in_a_picture(found):
     assert "somebody running: " in found.text
     assert "somebody put back where and as they went: " in found.text

@@ -142,11 +142,12 @@ def _of_file(out: Path, entry: Entry, manifest: Manifest, rules: Rules) -> Itera
         return
     names = [s.name for s in entry.plan.segments if s.name in entry.facts]
     paths = [folder_of(out, entry.file) / f"{name}.parquet" for name in names]
-    curves = [_columns(path, ("frame", "time_s", "score")) for path in paths]
-    frame, time_s, score = (np.concatenate([c[i] for c in curves]) for i in range(3))
+    curves = [_columns(path, ("frame", "time_s", "score", "level")) for path in paths]
+    frame, time_s, score, level = (np.concatenate([c[i] for c in curves]) for i in range(4))
+    curve = score if threshold is None else level  # held against the threshold of each frame
     stops = np.cumsum([len(c[0]) for c in curves])
     rows = lru_cache(maxsize=1)(_read)  # events come in order, often several of one segment
-    for first, last, peak in _peaks(score, time_s, threshold, rules):
+    for first, last, peak in _peaks(curve, time_s, threshold is not None, rules):
         piece = int(np.searchsorted(stops, peak, "right"))
         row = peak - (int(stops[piece - 1]) if piece else 0)
         facts = entry.facts[names[piece]]
@@ -155,24 +156,25 @@ def _of_file(out: Path, entry: Entry, manifest: Manifest, rules: Rules) -> Itera
         yield Found(
             0, entry.file.shown, entry.file.id, float(time_s[first]), float(time_s[last]),
             float(time_s[peak]), int(frame[peak]),
-            None if threshold is None else max(float(score[peak]), 0.0) / threshold,
-            float(score[peak]), *about,
+            None if threshold is None else float(level[peak]), float(score[peak]), *about,
         )  # fmt: skip
 
 
 def _peaks(
-    score: Floats, time_s: Floats, threshold: float | None, rules: Rules
+    curve: Floats, time_s: Floats, levels: bool, rules: Rules
 ) -> Iterator[tuple[int, int, int]]:
-    """First, last and hottest frame of each event, as places in (n,)."""
-    if threshold is None:
-        for i in sorted(peak_frames(score, time_s, GAP_S)[:PEAKS].tolist()):
+    """First, last and hottest frame of each event, as places in (n,).
+
+    levels: the curve is of levels; else of scores, whose separate peaks stand for events."""
+    if not levels:
+        for i in sorted(peak_frames(curve, time_s, GAP_S)[:PEAKS].tolist()):
             yield i, i, i
         return
-    for start_s, end_s, _ in events_of(score, time_s, threshold, rules):
+    for start_s, end_s, _ in events_of(curve, time_s, 1.0, rules):
         # The end of an event is a sum, which may lie a rounding above its frame's own stamp.
         first = np.searchsorted(time_s, start_s - STAMP_S)
         last = np.searchsorted(time_s, end_s + STAMP_S, "right") - 1
-        own = np.nan_to_num(score[first : last + 1], nan=-math.inf)
+        own = np.nan_to_num(curve[first : last + 1], nan=-math.inf)
         yield int(first), int(last), int(first + own.argmax())
 
 

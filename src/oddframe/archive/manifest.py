@@ -18,6 +18,7 @@ from typing import Any
 from oddframe import __version__
 from oddframe.archive.files import File
 from oddframe.archive.tasks import Job
+from oddframe.calibration.light import modes_of
 from oddframe.errors import RunError
 from oddframe.runs import USUAL, WEIGHTS, Run, write_json
 from oddframe.runtime.alarms import spread_of
@@ -42,7 +43,8 @@ class Manifest:
     """All of it."""
 
     run: dict[str, Any]
-    """path, model, threshold, spread, `parts`: hashes by the names in `WORDS`."""
+    """path, model, threshold (of all light) and `lights`, that of each where they have their own,
+    spread, `parts`: hashes by the names in `WORDS`."""
     settings: dict[str, Any]
     """By the names in `OPTIONS`, which decide what the scores are; and `allow_short`, by which
     files that are cut short have scores or none."""
@@ -91,16 +93,22 @@ def parts_of(run: Run) -> dict[str, str]:
         }
     except OSError as error:
         raise RunError(f"{error.filename} cannot be read: {error.strerror}.") from None
+    lights = _lights(run)
     plain = {
         "model": [run.name, run.model_config.model_dump(mode="json")],
         "scene": run.card["scene"],
         "score": run.score_config.model_dump(mode="json"),
-        "threshold": run.threshold,
+        "threshold": [run.threshold, lights] if lights else run.threshold,
         "fps": run.fps,
         "used": run.used,
     }
     texts = {name: json.dumps(value, sort_keys=True).encode() for name, value in plain.items()}
     return {name: _hash(data) for name, data in {**known, **texts}.items()}
+
+
+def _lights(run: Run) -> dict[str, float]:
+    """The threshold of each light; {} where one holds for all."""
+    return {n: float(m["threshold"]) for n, m in modes_of(run.calibration or {}).items()}
 
 
 def manifest_of(run: Run, job: Job, files: Sequence[File]) -> Manifest:
@@ -111,7 +119,7 @@ def manifest_of(run: Run, job: Job, files: Sequence[File]) -> Manifest:
     }  # fmt: skip
     about = {
         "path": str(run.path), "model": run.name, "threshold": run.threshold,
-        "spread": spread_of(run.scene), "parts": parts_of(run),
+        "lights": _lights(run), "spread": spread_of(run.scene), "parts": parts_of(run),
     }  # fmt: skip
     return Manifest(about, settings, _versions(), tuple(files))
 

@@ -93,8 +93,6 @@ class _Taker:
         self._segment, self._size = segment, detector.info.size
         self._info = info = source.info
         self._collector = Collector(info.name, (info.height, info.width), heat=False)
-        threshold = detector.info.threshold
-        self._floor = math.inf if threshold is None else Rules().keep_level * threshold
         self._heat: Map | None = None
         self._box = NOWHERE
         self._boxes = list[tuple[int, int, int, int]]()
@@ -127,8 +125,9 @@ class _Taker:
         if score.heat is None or math.isnan(score.score):
             return NOWHERE
         if score.heat is not self._heat:
-            self._heat = score.heat
-            found = places(score.heat, self._floor, self._info.width, self._info.height, most=1)
+            self._heat, limit = score.heat, score.threshold
+            floor = math.inf if limit is None else Rules().keep_level * limit
+            found = places(score.heat, floor, self._info.width, self._info.height, most=1)
             box = found[0].box if found else None
             self._box = NOWHERE if box is None else (box.x, box.y, box.w, box.h)
         return self._box

@@ -1,7 +1,7 @@
 """Which light a picture is in: colour, or infrared, which is grey.
 
     colourfulness(image)               # 0: grey, whatever its tint
-    light = Light(); light.take(colourfulness(image), pts_s)   # "colour" or "infrared"
+    light = Light(); light.of(frame)   # "colour" or "infrared"
     lights_of(values, times)           # the same of a whole clip
     modes_of(calibration)              # the lights that have a threshold of their own
 
@@ -22,9 +22,10 @@ Letters: n frames, h, w rows and columns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -40,6 +41,19 @@ GREY, COLOURED = 3.0, 6.0
 HOLD_S = 3.0
 """So long a picture must be in the other light before that holds: longer than a flash, a lamp that
 starts, or the grey second in which a camera changes its filter."""
+LOOK_S = 1.0
+"""How often a stream's picture is looked at."""
+
+
+class Shown(Protocol):
+    """A frame, of files or live."""
+
+    @property
+    def pts_s(self) -> float:
+        """When it was shown, on the stream's clock."""
+
+    def at(self, size: int) -> Image:
+        """(size, size, 3) BGR uint8."""
 
 
 def colourfulness(image: Image) -> float:
@@ -63,6 +77,14 @@ class Light:
     mode: Mode | None = None
     """None before the first frame."""
     _since_s: float | None = field(default=None, repr=False)
+    _looked_s: float = field(default=-math.inf, repr=False)
+
+    def of(self, frame: Shown) -> Mode:
+        """The light of the next frame, by a look a second."""
+        if self.mode is None or not 0 <= frame.pts_s - self._looked_s < LOOK_S:
+            self._looked_s = frame.pts_s
+            return self.take(colourfulness(frame.at(SMALL_PX)), frame.pts_s)
+        return self.mode
 
     def take(self, colour: float, pts_s: float) -> Mode:
         """The light after one more frame.

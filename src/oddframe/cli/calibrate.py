@@ -36,7 +36,8 @@ def command(
     """Set the alarm threshold for a rate of false alarms, and store it in the RUN.
 
     Days of footage are worked off in several processes; killed and started again, it goes on. What
-    was scored before the time was up is kept: again with more --minutes goes on from there.
+    was scored before the time was up is kept: again with more --minutes goes on from there. On a
+    GPU, and with --flow, all of it is scored in one pass, however long that takes.
     """
     from oddframe.cli.console import check_order, frame_bar, say_assumed, stretch_bar
     from oddframe.runtime.calibrate import Bars, Effort, calibrate_run, check, held_out

@@ -46,7 +46,7 @@ def score_video(
             maps = _maps(out, stem, info, wanted)
             stack.enter_context(maps)
         collector = Collector(stem, (info.height, info.width), heat=False)
-        alarms = Alarms(detector.info.threshold, detector.scorer.scene or {})
+        alarms = Alarms(detector.scorer.scene or {})
         place = Familiar.of(detector.scorer.usual)
         for frame, score, seen in stack.enter_context(closing(detector.observe(source))):
             collector.add(score)

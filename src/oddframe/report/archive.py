@@ -63,6 +63,8 @@ def write_archive_page(
     """
     run, known = manifest.run, manifest.threshold
     limit = "not calibrated" if known is None else f"threshold {known:.3g}"
+    if lights := run.get("lights"):  # none in archives of before
+        limit = "threshold " + ", ".join(f"{t:.3g} in {name}" for name, t in lights.items())
     shown = Shown(
         f"Archive {out.resolve().name}", f"{run['model']} of {run['path']}, {limit}",
         found[: len(names)],

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from oddframe.calibration.light import modes_of
 from oddframe.data import Dataset, pixel_masks
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.official import benchmark_of
@@ -50,6 +51,7 @@ def build_report(
     inside = None if found.localisation is None else found.localisation.plain()["flagged"]["share"]
     threshold = run.threshold
     limit = threshold if found.causal else None  # it is one of the causal score
+    levels = limit is not None and bool(modes_of(run.calibration or {}))
     known = benchmark_of(dataset, {v.name: len(v.score) for v in found.videos})
     return ReportData(
         title=said.title,
@@ -61,9 +63,9 @@ def build_report(
             VideoTimeline(
                 v.name,
                 v.time_s,
-                found.curves[v.name],
+                v.level if levels else found.curves[v.name],
                 v.labels,
-                limit,
+                1.0 if levels else limit,
                 v.terms,
                 detector.paper_curve(v.terms, data=known) if v.terms else None,
             )
@@ -73,7 +75,7 @@ def build_report(
         rocs=found.rocs,
         moments=_moments(detector, dataset, found.videos, said.shown),
         rows=found.rows,
-        notes=[*said.notes, *_notes(run, found)],
+        notes=[*said.notes, *_notes(run, found), *([LEVELS] if levels else [])],
         localisation=inside,
         frames_per_s=said.frames_per_s,
         speed_note=f"{detector.info.device}, {torch.get_num_threads()} threads, from file to "
@@ -126,6 +128,12 @@ def _facts(run: Run, detector: Detector) -> dict[str, object]:
     if run.calibration is not None:
         facts["threshold"] = run.calibration.get("text", f"{run.threshold:.3g}")
     return facts
+
+
+LEVELS = (
+    "The RUN has a threshold for each light: curves are levels, each score over the threshold of "
+    "its frame's light."
+)
 
 
 def _notes(run: Run, found: Evaluation) -> list[str]:

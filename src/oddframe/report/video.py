@@ -187,15 +187,16 @@ class OverlayWriter(VideoFile):
     def write(self, frame: Frame, score: Score) -> None:
         """Draw and append the next frame."""
         image = frame.image
+        limit = self._threshold if score.threshold is None else score.threshold
         if score.heat is not None:
             image = overlay(image, score.heat, low=self._low, high=self._high, alpha=ALPHA)
-            if score.alarm and self._threshold is not None:
+            if score.alarm and limit is not None:
                 h, w = image.shape[:2]
-                image = outlined(image, boxes(score.heat, self._threshold, w, h), w, h)
+                image = outlined(image, boxes(score.heat, limit, w, h), w, h)
         self._history.append(score.score)
         image = with_status(
             image, score.score, score.level, score.alarm, score.pts_s,
-            history=self._history, threshold=self._threshold,
+            history=self._history, threshold=limit,
         )  # fmt: skip
         self.append(image)
 

@@ -1,6 +1,6 @@
 """The alarms of a recording, as `oddframe watch` would have told them.
 
-    alarms = Alarms(detector.info.threshold, detector.scorer.scene or {})
+    alarms = Alarms(detector.scorer.scene or {})
     for frame, score, _ in detector.observe(source): alarms.take(score, info)
     for alarm in alarms.finish(): ...
 
@@ -46,23 +46,22 @@ class Alarms:
     """Takes scores one by one and gives the alarms.
 
     Args:
-        threshold: of the score, above 0; None: there are no alarms.
         scene: ranges of the streams, for the words.
     """
 
-    def __init__(self, threshold: float | None, scene: Mapping[str, StreamScene]) -> None:
-        self._threshold, self._spread = threshold, spread_of(scene)
+    def __init__(self, scene: Mapping[str, StreamScene]) -> None:
+        self._spread = spread_of(scene)
         self._tracker = Tracker("", Rules())
         self._frames = dict[float, int]()
         """Frames that may be an alarm's peak, by when they were shown."""
         self._found = list[Alarm]()
 
     def take(self, score: Score, info: SourceInfo) -> None:
-        """The score of the next frame."""
-        if self._threshold is None:
+        """The score of the next frame; without a threshold there are no alarms."""
+        if score.threshold is None:
             return
         told = self._tracker.take(Moment(
-            score.pts_s, score.pts_s, score.level, score.score, self._threshold,
+            score.pts_s, score.pts_s, score.level, score.score, score.threshold,
             streams_of(score.terms), score.heat, info.width, info.height,
             factors_of(score.terms, self._spread),
         ))  # fmt: skip

@@ -12,19 +12,23 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from oddframe.calibration.calibrate import calibrate
 from oddframe.calibration.light import lights_of
 from oddframe.data import Dataset, footage_hashes, open_dataset
+from oddframe.device import pick_device
 from oddframe.errors import ConfigError, DatasetError, OddframeWarning
 from oddframe.process import cores
 from oddframe.runs import Run, check_own, load_run, locked, write_calibration
 from oddframe.runtime.days import Days, score_days
 from oddframe.runtime.detector import load
+from oddframe.runtime.lanes import Hue
 from oddframe.sources import Reading
 
 
@@ -33,9 +37,9 @@ class Effort:
     """What a calibration may take, and where it is computed."""
 
     minutes: float = 30.0
-    """Time for it, about; of what runs on the CPU."""
+    """Time for it, about; of `days`: elsewhere all of it is scored."""
     processes: int | None = None
-    """At a time; by default one per core."""
+    """At a time, of `days`; by default one per core."""
     device: str = "cpu"
     flow: Path | None = None
     """Flow files, for a model that reads them."""
@@ -138,7 +142,7 @@ def calibrate_run(
     check(alarms_per_day, effort.minutes)
     run, dataset = footage.run, footage.dataset
     with locked(run.path, "calibrating"):
-        if effort.device == "cpu" and effort.flow is None:
+        if pick_device(effort.device).type == "cpu" and effort.flow is None:
             days, found = _in_days(run, dataset, alarms_per_day, effort, bars)
         else:
             days, found = None, _in_one_pass(run, dataset, alarms_per_day, effort, bars)
@@ -167,13 +171,25 @@ def _in_days(
 def _in_one_pass(
     run: Run, dataset: Dataset, alarms_per_day: float, effort: Effort, bars: Bars
 ) -> dict[str, Any]:
+    if effort.processes is not None or effort.minutes != Effort().minutes:
+        warnings.warn(
+            "--minutes and --processes are of footage that is scored on the CPU, without flow "
+            f"files: all of it is scored now, in one pass on {effort.device}.",
+            OddframeWarning,
+            stacklevel=2,
+        )
     detector = load(run, effort.device, flow=effort.flow)
     flows = detector.flows_of(dataset, "train")
-    scores, times = [], []
+    scores, times, lights = [], [], []
     for video in dataset.train:
         with video.open() as source, bars.frames(video.name) as tick:
-            own = flows.get(video.name)
-            result = detector.score(source, heat=False, progress=tick, flow=own)
-        scores.append(result.score)
-        times.append(result.time_s)
-    return calibrate(scores, times, alarms_per_day)
+            shown, hue, hint = list[tuple[float, float, float]](), Hue(), source.frame_hint
+            with closing(detector.follow(source, flows.get(video.name))) as followed:
+                for frame, score in followed:
+                    shown.append((score.score, frame.pts_s, hue.of(frame)))
+                    tick(len(shown), hint)
+        score_n, time_n, colour_n = np.array(shown).reshape(-1, 3).T
+        scores.append(score_n)
+        times.append(time_n)
+        lights.append(lights_of(colour_n, time_n))
+    return calibrate(scores, times, alarms_per_day, modes=lights)

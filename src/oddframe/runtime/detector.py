@@ -8,6 +8,9 @@ for the model, 8 s for what stays (`scoring.stay`), so
 - a file cut into segments gives the same scores if every segment starts `info.overlap` frames
   early: so many that all of this is contained. With `score.smooth` above 0 every score depends on
   all before it, and no overlap is exact.
+
+Where a RUN has a threshold for each light, levels go by the light of the frame, looked at once a
+second (`calibration.light`), in `step` as well: give it times.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.calibration.calibrate import threshold_of
+from oddframe.calibration.light import Light, modes_of
 from oddframe.data.dataset import Dataset
 from oddframe.data.flow_folder import FlowFolder, VideoFlow, flow_folder, needs_flow
 from oddframe.device import pick_device
@@ -77,7 +83,8 @@ class DetectorInfo:
     """Frames that a segment must start early to give the same scores; None: with smoothing or a
     delay no segment does."""
     threshold: float | None
-    """Score of the alarm, None before calibration."""
+    """Score of the alarm, None before calibration. Where each light has its own, the one of all
+    together: scores are held against that of their frame's (`Score.threshold`)."""
     calibration: dict[str, Any] | None
     """How the threshold was found, as stored in model.json."""
     device: str
@@ -137,6 +144,7 @@ class Detector:
             changed=run.changed,
             fps=run.fps,
         )
+        self._by_light = bool(modes_of(run.calibration or {}))
         self.reading = Reading(used=run.used)
         """How sources are opened that are given by their path."""
         self._said: set[str] = set()
@@ -230,7 +238,7 @@ class Detector:
         if frame.gap:
             state = self.scorer.restart(state)
         ready = self.scorer.preprocess(frame.picture, state.past, flow)
-        return self.scorer.step(state, ready, frame.pts_s)
+        return self._held(*self.scorer.step(state, ready, frame.pts_s), frame)
 
     def step_batch(
         self,
@@ -255,7 +263,10 @@ class Detector:
             )
         if not states:
             return [], []
-        return self.scorer.step_batch(states, [as_image(i) for i in images], times)
+        frames = [Frame(0, t, Plain(as_image(i))) for i, t in zip(images, times, strict=True)]
+        found = self.scorer.step_batch(states, [f.image for f in frames], times)
+        held = [self._held(*one) for one in zip(*found, frames, strict=True)]
+        return [state for state, _ in held], [score for _, score in held]
 
     def follow(
         self, source: SourceLike, flow: VideoFlow | None = None
@@ -289,12 +300,22 @@ class Detector:
                     scores.append(one)
                     compared = None if seen is None else seen.compared
                 if scores:
-                    score = self.scorer.mean(scores)
+                    state, score = self._held(state, self.scorer.mean(scores), frame)
                 score = replace(score, index=frame.index, pts_s=frame.pts_s, held=not scores)
                 for known, value in lag.push((frame, score, compared), score.score):
                     yield self._late(*known, value)
             for known, value in lag.flush():
                 yield self._late(*known, value)
+
+    def _held(
+        self, state: ScorerState, score: Score, frame: Frame
+    ) -> tuple[ScorerState, Score]:  # fmt: skip
+        """A score held against the threshold of its frame's light, where each has its own."""
+        if not self._by_light or self.info.calibration is None:
+            return state, score
+        light = Light() if state.light is None else copy(state.light)  # the old state stays
+        threshold = threshold_of(self.info.calibration, light.of(frame))
+        return replace(state, light=light), score.against(threshold)
 
     def lag(self, source: SourceInfo) -> Lag[tuple[Frame, Score, Compared | None]]:
         """What holds scores of a source back by the RUN's delay (`score.lag_s`)."""
@@ -306,7 +327,7 @@ class Detector:
         """A frame with its score once that is known."""
         age_s = None if frame.arrived_s is None else time.monotonic() - frame.arrived_s
         if value != score.score and not math.isnan(value):
-            score = self.scorer.rescored(score, value)
+            score = score.against(score.threshold, value)
         return frame, replace(score, age_s=age_s), compared
 
     def _preprocessed(
@@ -331,7 +352,7 @@ class Detector:
         pace = self.pacer(source.info)
         if pace is not None and source.since is not None:
             pace.resume(source.since)
-        return looks(self.scorer, source, files, pace, self.info.fps)
+        return looks(self.scorer, source, files, pace)
 
     def pacer(self, source: SourceInfo) -> Pacer | None:
         """What brings a source to the rate of the RUN, None where nothing has to; says so once."""

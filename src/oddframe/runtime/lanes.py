@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oddframe.calibration.light import SMALL_PX, colourfulness
+from oddframe.calibration.light import LOOK_S, SMALL_PX, colourfulness
 from oddframe.data.dataset import Video
 from oddframe.runtime.detector import Detector
 from oddframe.scoring.lag import centred_median
@@ -30,8 +30,6 @@ from oddframe.types import Frame, Score
 Floats = NDArray[np.float64]
 LANES = 8
 """Stretches at a time: twice as many bring nothing more and take twice the memory."""
-LOOK_S = 1.0
-"""Between two looks at how much colour there is."""
 FEWEST = 64
 """Frames that every lane goes on for when it is stopped: of none at all nothing follows."""
 

@@ -164,8 +164,9 @@ class OnnxScorer(Scorer):
             inputs["flow"] = flow
         known, out = self.run(state.model, inputs)
         new = ScorerState(
-            known, state.index + 1, frame, None, None, ready.past, state.smooth, state.pardon
-        )
+            known, state.index + 1, frame, None, None, ready.past, state.smooth, state.pardon,
+            state.light,
+        )  # fmt: skip
         # Behind a gap the index goes on, and the graph's own count starts anew.
         if np.isnan(out["score"]):
             return new, None

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from oddframe.calibration.calibrate import threshold_of
+from oddframe.calibration.light import Light, colourfulness
 from oddframe.data.dataset import Video
 from oddframe.data.made.cuts import cut_out
 from oddframe.errors import ConfigError, DatasetError
@@ -60,7 +62,16 @@ def selftest_of(
             "Nothing in the footage can be followed from frame to frame (nothing moves, or all at "
             "once), so no anomalies can be made of it. Give livelier footage of the camera."
         )
-    found = selftest(detector.scorer, kept, cuts, clips=clips, seed=seed, tick=tick)
+    known = detector.info.calibration
+
+    def threshold(image: Image) -> float | None:
+        if known is None:
+            return None
+        return threshold_of(known, Light().take(colourfulness(image), 0.0))
+
+    found = selftest(
+        detector.scorer, kept, cuts, clips=clips, seed=seed, tick=tick, threshold=threshold
+    )
     return found, aspect
 
 

@@ -113,6 +113,9 @@ class ScorerState:
     smooth: float | None = field(default=None)
     pardon: Pardon | None = None
     """What is normal to this stream although it scores; it outlives gaps."""
+    light: Any = None
+    """Which light it is in, of whoever holds scores against one threshold for each; it outlives
+    gaps."""
 
 
 class Scorer:
@@ -146,7 +149,7 @@ class Scorer:
 
     def restart(self, state: ScorerState) -> ScorerState:
         """The state of a stream behind a gap: its frames are counted on, its past is forgotten."""
-        return replace(self.init_state(), index=state.index, pardon=state.pardon)
+        return replace(self.init_state(), index=state.index, pardon=state.pardon, light=state.light)
 
     def preprocess(
         self,
@@ -234,7 +237,7 @@ class Scorer:
         new = [
             ScorerState(
                 model, s.index + 1, frame, prediction, self._moved(s.last, frame, prediction),
-                r.past, s.smooth, s.pardon,
+                r.past, s.smooth, s.pardon, s.light,
             )
             for s, model, frame, prediction, r in zip(
                 states, known, frames, expected, ready, strict=True
@@ -346,7 +349,7 @@ class Scorer:
         state = replace(state, smooth=value)
         shown = self._heat(fused, hidden) if heat else None
         found = Score(index, pts_s, value, float("nan"), False, terms, shown)
-        return state, self.rescored(found, value)
+        return state, found.against(self.threshold)
 
     def _fused(
         self, seen: Observation, hidden: Mask | None
@@ -363,11 +366,6 @@ class Scorer:
         maps = {name: lowered(m, hidden) for name, m in fused.items()}
         return blanked(fuse_maps(maps, self.model.size, self.config), hidden)
 
-    def rescored(self, score: Score, value: float) -> Score:
-        """A score with another value, its level and alarm with it."""
-        level = math.nan if self.threshold is None else max(value, 0.0) / self.threshold
-        return replace(score, score=value, level=level, alarm=level >= 1)
-
     def mean(self, scores: Sequence[Score]) -> Score:
         """One score of several looks at a frame; NaN where one of them has none yet."""
         if len(scores) == 1:
@@ -380,7 +378,7 @@ class Scorer:
         heats = [s.heat for s in scores if s.heat is not None]
         heat = np.asarray(np.mean(heats, axis=0), np.float32) if heats else None
         found = Score(last.index, last.pts_s, value, math.nan, False, terms, heat)
-        return self.rescored(found, value)
+        return found.against(self.threshold)
 
     def unusual(
         self, seen: Observation, hidden: Mask | None = None

@@ -149,6 +149,7 @@ def selftest(
     clips: int = CLIPS,
     seed: int = 0,
     tick: Tick | None = None,
+    threshold: Callable[[Image], float | None] | None = None,
 ) -> SelfTest:
     """Show a detector made anomalies.
 
@@ -159,6 +160,7 @@ def selftest(
         cuts: what is put in.
         clips: how many clips, each with every kind.
         tick: called with frames done and frames in all.
+        threshold: of the alarm, in the light of a picture; None: the scorer's.
 
     Raises:
         RunError: no piece is long enough.
@@ -182,7 +184,9 @@ def selftest(
             Planting(kind, clip % 3, cuts, LEAD + FRAMES, np.random.default_rng([seed, clip, j]))
             for j, kind in enumerate(KINDS)
         ]
-        scores, alarms = _shown(scorer, images, warm, plans)
+        scores = _shown(scorer, images, warm, plans)
+        least = scorer.threshold if threshold is None else threshold(images[0])
+        alarms = scores >= (math.inf if least is None else least)
         for j, kind in enumerate(KINDS, 1):
             at = LEAD + FRAMES // 2
             shown = plans[j - 1].shown(images[warm - LEAD + at], at) if clip < SHOWN else None
@@ -215,8 +219,8 @@ def _known(share: float) -> float | None:
 
 def _shown(
     scorer: Scorer, images: Sequence[Image], warm: int, plans: Sequence[Planting]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Scores and alarms (1 + plans, FRAMES): of the clip as it is, then with each thing.
+) -> NDArray[np.float64]:
+    """Scores (1 + plans, FRAMES): of the clip as it is, then with each thing.
 
     The frames before are the same for all, so they are looked at once; then all clips go side by
     side."""
@@ -225,10 +229,9 @@ def _shown(
         state, _ = scorer.observe(state, image)
     first = images[warm - LEAD]
     states = [state, *(_stood(state, first, plan) for plan in plans)]
-    scores, alarms = [], []
+    scores = []
     for k, image in enumerate(images[warm - LEAD :]):
         shown = [image, *(plan.into(image, k) for plan in plans)]
         states, found = scorer.step_batch(states, shown, [0.0] * len(shown), heat=False)
         scores.append([s.score for s in found])
-        alarms.append([s.alarm for s in found])
-    return np.array(scores[LEAD:]).T, np.array(alarms[LEAD:]).T
+    return np.array(scores[LEAD:]).T

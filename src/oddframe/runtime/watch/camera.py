@@ -297,9 +297,7 @@ class Camera:
     def _to_desk(self, frame: LiveFrame, score: Score, spots: Spots, value: float) -> None:
         value = score.score if math.isnan(value) else value
         threshold = self.threshold.of(frame)
-        level = max(value, 0.0) / threshold  # NaN stays NaN: comparisons with it are false
-        level = math.nan if math.isnan(value) else level
-        score = replace(score, score=value, level=level, alarm=level >= 1)
+        score = score.against(threshold, value)
         width, height = self._size
         self.desk.take(
             Look(frame.picture, frame.t_utc, frame.pts_s, score, threshold, width, height,
@@ -311,7 +309,8 @@ class Camera:
         self.threshold.take(
             learned, frame.pts_s, alarmed=opened is not None, since_s=tracker.since_s
         )
-        self.recent.add(frame.t_utc, level, score.score)  # first: who sees the view finds its row
+        # First: who sees the view finds its row.
+        self.recent.add(frame.t_utc, score.level, score.score)
         self.view = View(frame, score, threshold, None if opened is None else opened.id)
 
 

@@ -22,7 +22,7 @@ from typing import Any, get_args
 from oddframe.calibration.calibrate import LOWEST, threshold_of
 from oddframe.calibration.changes import BOUNDS, DAILY, since_hand
 from oddframe.calibration.fixed import Fixed
-from oddframe.calibration.light import SMALL_PX, Light, Mode, colourfulness, modes_of
+from oddframe.calibration.light import Light, Mode, modes_of
 from oddframe.calibration.rate import side_of_light
 from oddframe.calibration.running import Running
 from oddframe.calibration.seen import MOST_PER_DAY
@@ -33,8 +33,6 @@ from oddframe.runtime.watch.feed import LiveFrame
 
 log = logging.getLogger("oddframe.runtime.watch")
 
-LIGHT_S = 1.0
-"""How often it is looked whether it is infrared."""
 KEEP_S = 600.0
 """What was learned is written so often: a kill costs as much of it."""
 DRIFT_S = 3600.0
@@ -67,7 +65,7 @@ class Threshold:
         self._fixed = Fixed.read(calibration, store.recall(camera, BY_HAND) or {})
         """What was set by hand, for when nothing goes on learning."""
         self._lights = bool(modes_of(calibration))
-        self._light, self._looked_s = Light(), -math.inf
+        self._light = Light()
         self.running: Running | None = None
         """What goes on learning; None where nothing does."""
         rare = float(calibration.get("alarms_per_day") or 0.0) <= MOST_PER_DAY
@@ -95,9 +93,8 @@ class Threshold:
 
     def of(self, frame: LiveFrame) -> float:
         """The threshold of a frame: of its light, where the calibration knows several."""
-        if self._lights and not 0 <= frame.pts_s - self._looked_s < LIGHT_S:
-            self._looked_s = frame.pts_s
-            self._light.take(colourfulness(frame.at(SMALL_PX)), frame.pts_s)
+        if self._lights:
+            self._light.of(frame)
         return self.now
 
     def take(
