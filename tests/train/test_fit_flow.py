@@ -12,6 +12,7 @@ from fitting import fit_with
 from rich.console import Console
 from safetensors.torch import load_file
 
+from encoded import encode
 from oddframe.cli import main
 from oddframe.data import FrameStore, from_store, open_dataset
 from oddframe.data.flow_files import read_flow, write_flows
@@ -100,6 +101,49 @@ def test_the_footage_kept_aside_is_seen_with_its_own_flow(normal, tmp_path, monk
         assert any(np.array_equal(flow.read(i, i + 1)[0], carried) for i in places)
         matched += bool(carried.any())
     assert matched > len(seen) // 2
+
+
+@pytest.fixture
+def paused(tmp_path):
+    """A clip of 60 frames/s with a pause behind frame 24, and its flow files."""
+    stamps = [i / 60 + 20 * (i > 24) for i in range(70)]
+    path = encode(tmp_path / "paused.mp4", stamps=stamps, rate=60)
+    data = open_dataset(path)
+    write_flows(data, tmp_path / "flows", SIZE)
+    return data, tmp_path / "flows"
+
+
+def test_frames_behind_a_pause_have_their_own_flow(paused, tmp_path):
+    data, folder = paused
+    store = FrameStore.build(data.train, tmp_path / "store", SIZE)
+    assert [(v.start, v.stop, v.first) for v in FrameStore.open(store.folder).videos] == [
+        (0, 25, 0), (25, 70, 25)
+    ]  # fmt: skip
+    flow = StoredFlow(store, FlowFolder(folder).videos(data, "train"))
+    files = sorted((folder / "training" / "paused").iterdir())
+    assert len(files) == 69
+    for i in (10, 24, 25, 26, 69):
+        np.testing.assert_array_equal(flow.read(i, i + 1)[0], read_flow(files[i - 1]))
+    assert not flow.read(25, 26).any()  # not of two moments 20 s apart
+    assert flow.read(24, 25).any()
+    files[-1].unlink()
+    with pytest.raises(DatasetError, match="holds 68 flow files; a video of 70 frames has 69"):
+        StoredFlow(store, FlowFolder(folder).videos(data, "train"))
+
+
+def test_footage_with_flow_is_taken_as_it_is_or_refused(paused, tmp_path):
+    data, flow = paused
+    options = {"flow": flow, "settings": TINY, "epochs": 1, "console": Console(quiet=True)}
+    for more, said in (
+        ({"fps": 30.0}, r"--fps 30 does not go with --flow: paused has 60 frames/s"),
+        ({"cache_gb": 1e-4}, r"all 70 frames are taken, which need 0\.00022 GB.*Give --cache 0\.1"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            fit_with("msti-net-128", data.root, tmp_path / "run", **options, **more)
+        assert not (tmp_path / "run").exists()
+    run = fit_with("msti-net-128", data.root, tmp_path / "run", **options)
+    facts = run.card["training"]
+    assert (run.fps, facts["frames"] + facts["held_out"]) == (pytest.approx(60), 70)
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.data.dataset import Dataset, Video
+from oddframe.data.footage import scaled_alike
 from oddframe.data.manifest import manifest, manifest_hash
 from oddframe.errors import DatasetError
 from oddframe.sources import frame_hint
@@ -113,8 +114,8 @@ def write_flows(
     """Write DIS flow of all neighbouring frames: OUT/{training,testing}/VIDEO/000001.npy and on.
 
     File i holds the flow from frame i to frame i - 1, of frames resized to `size` x `size`; there
-    is no 000000. Can be stopped at any time and run again: a video has its own name only once it
-    is whole, and is then left alone.
+    is no 000000, and behind a pause it is 0. Can be stopped at any time and run again: a video has
+    its own name only once it is whole, and is then left alone.
 
     Args:
         dataset: what `open_dataset` gives.
@@ -128,8 +129,9 @@ def write_flows(
     """
     if size not in SIZES:
         raise DatasetError(f"--size must be {SIZES[0]} to {SIZES[-1]}, found {size}.")
-    videos = [(out / "training" / v.name, v) for v in dataset.train]
-    videos += [(out / "testing" / v.name, v) for v in dataset.test]
+    alike = scaled_alike(dataset)
+    videos = [(out / "training" / v.name, v) for v in alike.train]
+    videos += [(out / "testing" / v.name, v) for v in alike.test]
     try:
         _claim(dataset, out, size)
         todo = [(folder, video) for folder, video in videos if not folder.is_dir()]
@@ -203,6 +205,7 @@ def _video(video: Video, folder: Path, size: int, done: int) -> Iterator[int]:
         for index, frame in enumerate(source):
             grey = np.asarray(cv2.cvtColor(frame.at(size), cv2.COLOR_BGR2GRAY), np.uint8)
             if past is not None:
-                write_flow(folder / f"{index:06d}.npy", np.moveaxis(dis_flow(grey, past), -1, 0))
+                flow = np.zeros((size, size, 2)) if frame.gap else dis_flow(grey, past)
+                write_flow(folder / f"{index:06d}.npy", np.moveaxis(flow, -1, 0))
             past = grey
             yield done + index + 1

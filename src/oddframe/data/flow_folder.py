@@ -223,18 +223,22 @@ class StoredFlow:
     """The flows of a store's frames, counted over all videos as these are."""
 
     def __init__(self, store: FrameStore, flows: Mapping[str, VideoFlow]) -> None:
-        """Put files beside frames; every video must have as many as it needs (DatasetError)."""
+        """Put files beside frames; every video must have as many as it needs (DatasetError).
+
+        store: of all frames of its videos, which pauses may have cut into pieces.
+        """
         self.size = store.size
-        self._starts = [video.start for video in store.videos]
-        self._flows = [flows[video.name] for video in store.videos]
-        for video, flow in zip(store.videos, self._flows, strict=True):
-            flow.expect(video.stop - video.start)
+        self._starts = [piece.start for piece in store.videos]
+        self._pieces = [(flows[piece.name], piece.first) for piece in store.videos]
+        ends = {piece.name: piece.first + piece.stop - piece.start for piece in store.videos}
+        for name, frames in ends.items():
+            flows[name].expect(frames)
 
     def read(self, i: int, j: int) -> NDArray[np.float32]:
         """The flows of frames i to j (excluded) of one video: (j - i, 2, size, size) in pixels."""
         at = bisect_right(self._starts, i) - 1
-        flow, start = self._flows[at], self._starts[at]
-        return np.stack([flow.read(n - start, self.size) for n in range(i, j)])
+        (flow, first), start = self._pieces[at], self._starts[at]
+        return np.stack([flow.read(first + n - start, self.size) for n in range(i, j)])
 
 
 def flow_folder(carried: int, flow: str | Path | None, what: str) -> FlowFolder | None:

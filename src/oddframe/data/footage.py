@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 
-from oddframe.data.dataset import Video
+from oddframe.data.dataset import Dataset, Video
 from oddframe.errors import DatasetError
 from oddframe.pictures import Image
 from oddframe.sources import Source
+from oddframe.sources.depth import Range
 from oddframe.types import Frame
 
 FASTEST = 30.0
@@ -107,7 +108,9 @@ def survey(videos: Sequence[Video], size: int, tick: Callable[[int], None]) -> l
     return found
 
 
-def learned_rate(surveyed: Sequence[Surveyed], asked: float | None) -> float | None:
+def learned_rate(
+    surveyed: Sequence[Surveyed], asked: float | None, fastest: float = FASTEST
+) -> float | None:
     """The rate to learn at: what was asked for, or the footage's own; None where nothing says it.
 
     Of footage of several rates the one that most of the time has.
@@ -120,12 +123,32 @@ def learned_rate(surveyed: Sequence[Surveyed], asked: float | None) -> float | N
     order = sorted(known, key=lambda s: s.fps)
     passed = np.cumsum([s.length_s for s in order])
     middle = int(np.searchsorted(passed, passed[-1] / 2))
-    return min(FASTEST, order[middle].fps)
+    return min(fastest, order[middle].fps)
 
 
 def range_in_use(surveyed: Sequence[Surveyed]) -> tuple[int, int] | None:
     """The values in use over all 16-bit footage; None where there is none."""
-    known = [s.used for s in surveyed if s.used is not None]
+    return _joined(s.used for s in surveyed)
+
+
+def scaled_alike(dataset: Dataset) -> Dataset:
+    """A data set whose 16-bit pictures are scaled as `fit` does: by the values in use over all
+    normal videos. A video by itself would be darker with something hot in it, from its beginning.
+    """
+    videos = dataset.train or dataset.test
+    if not videos or videos[0].reading.used is not None:
+        return dataset
+    used = _joined(_used(video) for video in videos)
+    return dataset if used is None else dataset.read_as(replace(videos[0].reading, used=used))
+
+
+def _used(video: Video) -> Range | None:
+    with video.open() as source:
+        return source.used
+
+
+def _joined(ranges: Iterable[Range | None]) -> Range | None:
+    known = [used for used in ranges if used is not None]
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 

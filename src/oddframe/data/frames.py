@@ -70,6 +70,8 @@ class StoredVideo:
     """When the first of them is shown in the video."""
     held: bool | None = None
     """Whether the plan keeps them aside; None where there is no plan."""
+    first: int = 0
+    """Number of the first of them in the video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +291,8 @@ class _Writer:
                     at = stored[-1].stop if stored else 0
                     if begins:
                         start_s = round(frame.pts_s, 6)
-                        stored.append(StoredVideo(video.name, at, at + 1, fps, start_s, held))
+                        piece = StoredVideo(video.name, at, at + 1, fps, start_s, held, frame.index)
+                        stored.append(piece)
                     else:
                         stored[-1] = replace(stored[-1], stop=at + 1)
                     if self.progress is not None:

@@ -266,8 +266,7 @@ class _Work:
         return taken
 
     def _store(self, dataset: Dataset, taken: Taken) -> FrameStore:
-        console, footage = self.console, self.footage
-        most = int(take.FOR_FRAMES * footage.cache_gb * take.GB) if footage.flow is None else None
+        console, most = self.console, int(take.FOR_FRAMES * self.footage.cache_gb * take.GB)
         with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
             task = bar.add_task("decoding", total=None)
             return FrameStore.obtain(

@@ -164,8 +164,8 @@ class Watch(L.Callback):
             f"Training broke off at step {step}: the loss, or a weight, is not finite ({parts}). "
             f"The state saved before, in {self.out / 'resume'}, is whole, and model.safetensors "
             f"was not written. Most often the learning rate is too high (train.lr={config.lr:g}) "
-            f"or gradients are not limited (train.clip_gradient={config.clip_gradient:g}): start a new "
-            "run with smaller ones."
+            f"or gradients are not limited (train.clip_gradient={config.clip_gradient:g}): start a "
+            "new run with smaller ones."
         )
 
     def _done(self, steps: int) -> float:

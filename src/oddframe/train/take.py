@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.progress import Progress
 from oddframe.data.dataset import Video
 from oddframe.data.footage import (
     EASY,
+    FASTEST,
     STRETCH,
     Stretch,
     Surveyed,
@@ -133,23 +135,30 @@ def plan(
 ) -> Taken:  # fmt: skip
     """Look at all videos and decide.
 
+    With flow from files it is all of them as they are: each file is of one frame and the next.
+
     Raises:
         SourceError: one cannot be opened.
         DatasetError: they are too short.
+        ConfigError: they cannot be taken as they are.
     """
+    whole = footage.flow is not None
     bar = Progress(console=console, disable=not console.is_terminal, transient=True)
     with bar:
         task = bar.add_task("looking at the footage", total=len(videos))
         seen = survey(videos, speed.size, lambda done: bar.update(task, completed=done))
-        fps = learned_rate(seen, footage.fps)
+        fps = learned_rate(seen, footage.fps, math.inf if whole else FASTEST)
+        rate_taken = None if whole else fps
         most_held = _most_held(budget, speed)
-        total, room = frames_of(seen, fps), _room(seen, footage, budget, speed)
+        total, room = frames_of(seen, rate_taken), _room(seen, footage, budget, speed)
+        if whole:
+            _check_whole(seen, footage, total, speed)
         hours = sum(s.length_s for s in seen) / 3600
         assumed = f"{DEFAULT_FPS:g} frames/s: nothing says so, give --fps"
-        if total <= room or footage.flow is not None:
+        if total <= room or whole:
             rate = f" at {fps:.3g} frames/s" if fps is not None else f", if it has {assumed}"
             text = f"all {total} frames ({hours:.2g} h{rate})"
-            return Taken(Take(fps), fps, text, most_held, range_in_use(seen))
+            return Taken(Take(rate_taken), fps, text, most_held, range_in_use(seen))
         rate_s = fps or seen[0].fps
         length = max(STRETCH, 4 * speed.shortest)
         aside = max(most_held, FEWEST_ASIDE * speed.aside)
@@ -170,10 +179,31 @@ def plan(
     return Taken(Take(fps, tuple(parts)), fps, text, most_held, range_in_use(seen))
 
 
+def _check_whole(seen: Sequence[Surveyed], footage: Footage, frames: int, speed: Speed) -> None:
+    """Refuse a rate, or a cache, that would leave frames out which have a flow file."""
+    asked = footage.fps
+    for s in seen:
+        if asked is not None and not math.isclose(s.fps, asked, rel_tol=0.01):
+            raise ConfigError(
+                f"--fps {asked:g} does not go with --flow: {s.video.name} has {s.fps:.4g} "
+                "frames/s, and each flow file is of one frame and the next. Leave --fps out."
+            )
+    needed = frames * _frame_bytes(seen, speed) / GB
+    if needed > FOR_FRAMES * footage.cache_gb:
+        raise ConfigError(
+            f"With --flow all {frames} frames are taken, which need {needed:.2g} GB; the cache is "
+            f"--cache {footage.cache_gb:g}. Give --cache {needed / FOR_FRAMES + 0.05:.1f}, or less "
+            "footage."
+        )
+
+
+def _frame_bytes(seen: Sequence[Surveyed], speed: Speed) -> int:
+    return speed.size**2 * (1 if all(s.grey for s in seen) else 3)
+
+
 def _room(seen: Sequence[Surveyed], footage: Footage, budget: Budget, speed: Speed) -> int:
     """Frames that there are disk and time for."""
-    channels = 1 if all(s.grey for s in seen) else 3
-    room = int(FOR_FRAMES * footage.cache_gb * GB / (speed.size**2 * channels))
+    room = int(FOR_FRAMES * footage.cache_gb * GB / _frame_bytes(seen, speed))
     if budget.minutes is None:
         return room
     each_s = sum(s.frame_s * s.length_s for s in seen) / sum(s.length_s for s in seen)
