@@ -98,6 +98,7 @@ def test_04_all_frames_can_be_judged_with_the_missing_ones_filled():
         np.testing.assert_array_equal(values[5:58], scores[name][5:58])
         np.testing.assert_array_equal(values[58:], scores[name][57])
     assert "first 5 frames and last 2 frames of every video filled" in filled.text
+    assert "looks ahead (not causal)" in filled.text  # frame 0 has the score of frame 5
 
 
 def test_04_frames_without_a_score_inside_a_video_are_filled_with_the_nearest_too():

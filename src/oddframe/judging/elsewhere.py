@@ -39,7 +39,7 @@ def evaluate_scores_files(
     drop: frames to leave out at the start of every video instead of the protocols' own number.
     A method that has no score for more frames than a protocol drops loses these as well.
     method: defaults to the name of the file of scores.
-    select: how weights were chosen; default: not stated, or what the protocol says of its peer.
+    select: how weights were chosen; default: not stated.
     train: .npy or .npz of scores on training video, for protocols that scale by them.
 
     Raises ProtocolError and DatasetError for files, names, lengths or values that do not fit.

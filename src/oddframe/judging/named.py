@@ -31,7 +31,8 @@ _PEERS = (
     Protocol("astnet", "per_video", 4, score="paper", select=_LAST),
     Protocol(
         "vadmamba", "per_video", 16, "gaussian:10", score="paper", select=_TEST, smooth_last=True,
-        note="VADMamba takes the best of 19 fusion weights and the best epochs",
+        note="VADMamba takes the best of 19 fusion weights and the best epochs, and mirrors the "
+        "ends without the edge frame",
     ),
     Protocol("std", "per_video", 4, score="paper", select=_LAST),
     Protocol(
@@ -42,7 +43,8 @@ _PEERS = (
     Protocol("clnet", "per_video", 4, average="macro", score="paper", select=_TEST),
     Protocol(
         "hf2vad", "none", 4, "median:17", select=_TEST,
-        note="HF2-VAD scales its terms by training mean and deviation before it adds them",
+        note="HF2-VAD scales its terms by training mean and deviation before it adds them, and "
+        "pads the ends with zeros, which are mirrored here",
     ),
     Protocol("aed-mae", "none", 0, "gaussian:11:37:zeros", select=_TEST),
     Protocol(

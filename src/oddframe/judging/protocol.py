@@ -9,7 +9,7 @@ cut, padded or shifted; (2) the dropped frames are taken off both, whatever they
 with the nearest score; (3) every frame that is left needs a finite score, but for those behind a
 gap of the footage, which are left out (`holes`); (4) smoothing, afresh in each video; (5)
 normalisation; (6) the frames of all videos are pooled (micro), or their AUCs averaged (macro).
-`judge.evaluate_arrays` follows it; `protocols` names the ones in use.
+`judge.evaluate_arrays` follows it; `judging.named` has the ones in use.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Protocol:
     """Everything between raw scores and an AUC. Raises ConfigError for a value out of range."""
 
     name: str
-    """A key of `protocols.PROTOCOLS`, or one's own."""
+    """A key of `named.PROTOCOLS`, or one's own."""
     normalise: Literal["none", "per_video", "global", "train"] = "none"
     drop: int | None = 16
     """Frames left out at the start of every video; None: the leading NaN frames of each."""
@@ -93,7 +93,8 @@ class Protocol:
     @property
     def looks_ahead(self) -> bool:
         """Whether a frame's number depends on later frames or on other test videos."""
-        return self.normalise in ("per_video", "global") or smoothing(self.smooth).looks_ahead
+        scaled = self.normalise in ("per_video", "global")
+        return scaled or self.fill or smoothing(self.smooth).looks_ahead
 
     @property
     def text(self) -> str:
@@ -131,7 +132,7 @@ class Protocol:
 
     @property
     def code(self) -> str:
-        """The short printed form, `NAME+field=value+…`, which `parse_protocol` reads back."""
+        """The short printed form, `NAME+field=value+…`, which `parse_protocols` reads back."""
         values = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name in _FIELDS)
         return "+".join([self.name, *(f"{k}={_plain(v)}" for k, v in values)])
 
