@@ -225,6 +225,8 @@ def test_the_last_row_of_a_curve_that_is_being_written(tmp_path):
     assert last_row(tmp_path)[0] is None
     curve.write_text("step,epoch,elapsed_s,lr,loss\n7,1.0,3.5,0.1,0.25\n8,1.0,4")
     assert last_row(tmp_path) == (7, 3.5, 0.25)
+    curve.write_text("step,elapsed_s,loss\n7,")  # what follows the head, and no part of it
+    assert last_row(tmp_path)[0] is None
 
 
 def test_the_last_line_of_a_console_is_kept(capsys):

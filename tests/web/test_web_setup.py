@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -23,6 +24,7 @@ from oddframe.runs import load_run
 from oddframe.setup import probe
 from oddframe.setup.footage import footage_folder
 from oddframe.setup.job import Job
+from oddframe.setup.known import Runs
 from oddframe.web.api import setup
 from oddframe.web.app import make_app
 from oddframe.web.guard.auth import Access
@@ -472,6 +474,21 @@ def test_a_run_is_given_to_a_camera(ask, site, made, run):
     found = ask.put("/api/cameras/yard/model", json={"run": "gate-1"})
     assert (found.status_code, found.json()["detail"]) == (409, "It has no threshold.")
     assert len(site.given) == 2
+
+
+def test_the_name_of_a_run_is_the_same_whichever_others_there_are(site, made, run, tmp_path):
+    """Two folders of one name, and one in the store: a page that is open gives the one it shows."""
+    for place in ("a", "b"):
+        shutil.copytree(run, tmp_path / place / "RUN")
+    names = dict[str, set[str]]()
+    for order in (("a", "b"), ("b", "a"), ("b", None)):
+        for camera, place in zip(site.engine.cameras.values(), order, strict=True):
+            info = SimpleNamespace(run=tmp_path / str(place) / "RUN")
+            camera.fitted, camera.detector = place is not None, SimpleNamespace(info=info)
+        for name, path in Runs(site).all().items():
+            names.setdefault(name, set()).add(str(path))
+    assert len([name for name in names if re.fullmatch("RUN-[0-9a-f]{4}", name)]) == 2
+    assert all(len(paths) == 1 for paths in names.values())
 
 
 def test_a_damaged_run_is_not_told(ask, made):

@@ -1,13 +1,19 @@
 """The RUNs of a site: those that its jobs made, and those that its cameras are scored by.
 
 A name is that of a folder. It is looked up among those that are there, and never made a path of.
+Where several folders have one name, those outside the store have a mark of their path behind it:
+`gate-3fa2` is the same RUN whichever others come and go.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Container
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,11 +47,14 @@ class Runs:
             for path in sorted(self.folder.iterdir()):
                 if NAME.fullmatch(path.name) and (path / CARD).is_file():
                     found[path.name] = path
-        known = {path.resolve() for path in found.values()}
-        for other in [*map(self.of, self._work.engine.cameras), *_shipped()]:
-            if other is not None and other.resolve() not in known:
-                known.add(other.resolve())
-                found[_apart(other.name, found)] = other
+        own = {path.resolve() for path in found.values()}
+        others = [*filter(None, map(self.of, self._work.engine.cameras)), *_shipped()]
+        outside = {whole: path for path in others if (whole := path.resolve()) not in own}
+        names = Counter([*found, *(_plain(path.name) for path in outside.values())])
+        for whole, path in outside.items():
+            name = _plain(path.name)
+            mark = f"-{_mark(whole)}" if names[name] > 1 else ""
+            found[_apart(name + mark, found)] = path
         return found
 
     def of(self, camera: str) -> Path | None:
@@ -93,13 +102,23 @@ class Runs:
         return _apart(f"{camera}-{moment}", taken)
 
 
+@cache
 def _shipped() -> list[Path]:
     return [load_run(name).path for name in shipped()]
 
 
+def _plain(name: str) -> str:
+    """A folder's name, of letters that a name may have."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-")[:100] or "run"
+
+
+def _mark(path: Path) -> str:
+    return blake2b(os.fsencode(path), digest_size=2).hexdigest()
+
+
 def _apart(name: str, taken: Container[str]) -> str:
     """A name that is not taken: with a number behind where it is."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-")[:100] or "run"
+    name = _plain(name)
     found, number = name, 1
     while found in taken:
         number += 1

@@ -120,7 +120,8 @@ def last_row(out: Path) -> tuple[int | None, float, float]:
     try:
         with (out / CURVE).open("rb") as file:
             head = file.readline().decode().strip().split(",")
-            file.seek(max(file.seek(0, 2) - TAIL, len(head)))
+            first = file.tell()
+            file.seek(max(file.seek(0, 2) - TAIL, first))
             whole = file.read().decode().rpartition("\n")[0]
         row = dict(zip(head, next(csv.reader([whole.rsplit("\n", 1)[-1]])), strict=True))
         return int(row["step"]), float(row["elapsed_s"]), float(row["loss"])
