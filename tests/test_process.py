@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 
 import pytest
+
+from oddframe import process
 
 LATE = """
 import os, torch
@@ -49,6 +52,25 @@ for i in range(40):
     state, _ = scorer.observe(state, scorer.preprocess(np.roll(image, i), state.past))
 print((time.perf_counter() - began) / 30)
 """
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
+@pytest.mark.parametrize(("most", "threshold"), [(2**31 - 1, 2**31 - 1), (1 << 25, 1 << 25)])
+def test_tensors_are_not_mapped_one_by_one_by_an_older_glibc_either(monkeypatch, most, threshold):
+    kept = {"threshold": 128 << 10}
+
+    class Libc:
+        def __init__(self, _):
+            pass
+
+        def mallopt(self, what, value):
+            if what == -3 and value <= most:
+                kept["threshold"] = value
+            return int(what != -3 or value <= most)
+
+    monkeypatch.setattr(ctypes, "CDLL", Libc)
+    process.keep_freed_memory()
+    assert kept["threshold"] == threshold
 
 
 def said(code, *args, **variables):

@@ -14,6 +14,7 @@ from pathlib import Path
 # From <malloc.h>: numbers of glibc's mallopt parameters.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _NEVER = 2**31 - 1
+_MOST_ONCE = 1 << 25
 
 
 def tune() -> None:
@@ -84,7 +85,10 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # musl
         return
-    mallopt(_MMAP_THRESHOLD, _NEVER)
+    if not mallopt(_MMAP_THRESHOLD, _NEVER):
+        # Older glibc takes no more than it would come to by itself, which it does not any more once
+        # the other two are set.
+        mallopt(_MMAP_THRESHOLD, _MOST_ONCE)
     mallopt(_TRIM_THRESHOLD, _NEVER)
     mallopt(_TOP_PAD, 1 << 28)
 
