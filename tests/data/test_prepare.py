@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from layout_trees import FORMS, LABELS, LENGTHS, clips, ffp, own, video
 
+from encoded import encode
 from oddframe.cli import main
 from oddframe.data import (
     FrameStore,
@@ -29,9 +30,10 @@ from oddframe.data import (
     prepare,
     source_hash,
 )
+from oddframe.data.footage import range_in_use, scaled_alike, survey
 from oddframe.data.prepare import resize_mask
-from oddframe.errors import DatasetError, SourceError
-from oddframe.sources import count_frames, open_source
+from oddframe.errors import DatasetError, OddframeWarning, SourceError
+from oddframe.sources import Reading, count_frames, frame_times, open_as, open_source
 
 SIZE = 32
 
@@ -266,6 +268,75 @@ def test_names_that_no_archive_can_hold_are_refused_before_decoding(tmp_path):
     assert not (tmp_path / "out").exists()
     (root / "labels.csv").unlink()
     assert prepare(open_dataset(root), tmp_path / "out", SIZE).written == 5
+
+
+PAUSED = [i / 10 + 3600 * (i >= 25) for i in range(50)]
+
+
+def stamps(path):
+    """What a source says of its frames: all, from a time on, from a place on."""
+    with open_source(path) as source:
+        table = source.table()
+        found = [[(f.index, round(f.pts_s, 3), f.gap) for f in frames]
+                 for frames in (source, source.frames_from(2.35))]  # fmt: skip
+        at = [(f.index, f.gap) for f in source.frames_at(table.place(25))][:2]
+        return found, at, source.info.fps, source.info.steady, round(source.length_s, 1)
+
+
+def test_pauses_and_uneven_times_are_kept(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    encode(tmp_path / "in" / "paused.mp4", stamps=PAUSED, rate=10)
+    uneven = np.cumsum([0.2 + 0.15 * (i % 3 == 1) for i in range(30)])
+    encode(tmp_path / "in" / "uneven.mp4", stamps=[0.0, *uneven], rate=5)
+    root, out = str(tmp_path / "in"), str(tmp_path / "out")
+    assert main(["data", "prepare", root, "--out", out, "--size", str(SIZE)]) == 0
+    said = capsys.readouterr().out
+    assert "note: paused: one pause of 60 min in all" in said
+    assert "note: uneven" not in said
+    for name in ("paused", "uneven"):
+        source, prepared = tmp_path / f"in/{name}.mp4", tmp_path / f"out/training/{name}.npy"
+        assert stamps(prepared) == stamps(source)
+        np.testing.assert_allclose(frame_times(prepared), frame_times(source), atol=1e-6)
+    assert stamps(prepared)[3] is False  # uneven, as its source
+    whole, later = stamps(tmp_path / "out/training/paused.npy")[0]
+    assert [i for i, _, gap in whole if gap] == [25]
+    assert [i for i, _, gap in later if gap] == [0, 1]  # its first, and behind the pause
+
+
+def test_16_bit_footage_is_scaled_as_one(tmp_path):
+    """A wall of the same 1,000 counts, with and without something hot; and a hotter test clip."""
+    root = tmp_path / "in"
+    for name, hot in (("normal/a", 1500), ("normal/b", 30000), ("test/c", 60000)):
+        (root / name).mkdir(parents=True)
+        image = np.full((48, 64), 1000, np.uint16)
+        image[8:24, 8:24] = hot
+        for i in range(3):
+            image[40, i] = 1100
+            cv2.imwrite(str(root / f"{name}/{i}.png"), image)
+    with pytest.warns(OddframeWarning, match="c has values from 1000 to 60000"):
+        prepare(open_dataset(root), tmp_path / "out", SIZE)
+    small = open_dataset(tmp_path / "out")
+    sources = [video.open() for video in small.train + small.test]
+    assert len({int(next(iter(source)).image[20, 28, 0]) for source in sources}) == 1  # the wall
+    (used,) = {source.used for source in sources}
+    assert used[1] > 30000
+    assert range_in_use(survey(small.train, SIZE, lambda done: None)) == used
+    assert scaled_alike(open_dataset(root)).test[0].reading.used == used
+    with pytest.warns(OddframeWarning, match=r"prepared from 16-bit .*learned with 0 to 9000"):
+        open_as(small.test[0].path, Reading(used=(0, 9000))).scale_by((0, 9000))
+
+
+def test_facts_that_are_damaged_or_of_someone_else(tmp_path):
+    path = tmp_path / "a.npy"
+    for line, fps, gaps in (
+        (b"", 25.0, []), (b"{", 25.0, []), (b'{"fps": 10}', 10.0, []),
+        (b'{"fps": 10, "gaps": [1, 99]}', 10.0, [1]),
+        (b'{"fps": 10, "times": [0, 1]}', 25.0, []), (b"[1]", 25.0, []),
+    ):  # fmt: skip
+        np.save(path, np.zeros((3, 16, 16, 1), np.uint8))
+        path.write_bytes(path.read_bytes() + line)
+        source = open_source(path)
+        assert (source.info.fps, [f.index for f in source if f.gap]) == (fps, gaps)
 
 
 def test_the_command(tmp_path, capsys):

@@ -126,6 +126,8 @@ def prepare(
         f"{out}: {done.written} videos written, {done.kept} were there; {done.frames} frames of "
         f"{size}x{size}, {done.bytes / 1e6:.0f} MB"
     )
+    for lost in done.lost:
+        print(f"  note: {lost}")
     print(f"next: oddframe fit --model m2s2l-edge --data {out} --out RUN --minutes 25")
 
 

@@ -18,7 +18,7 @@ from oddframe.errors import DatasetError
 
 MANIFEST, LABELS, MASKS = "manifest.json", "labels.npz", "pixel_masks.npz"
 FOLDERS = {"train": "training", "test": "testing"}
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 """A data set in a compact form that is read without decoding: `oddframe data prepare`.
 
-Every frame is kept, lossless, as `Frame.at` makes it, so that training and scores are those of
-the source at that size. Plain numbers and no codec: at 256 x 256 a frame takes 66 kB grey or 197 kB
-in colour and 0.03 ms to read; FFV1 takes 25 and 61 kB, but 1.5 and 4.8 ms, no less than H.264 with
-its resize (1.2 and 1.7 ms on the same core, Ped2 at 360 x 240 and Avenue at 640 x 360).
+Every frame is kept, lossless, as `Frame.at` makes it, with its time and the gaps between, so that
+training and scores are those of the source at that size. 16-bit pictures are scaled as `fit` does,
+by the values in use over all normal videos. Plain numbers and no codec: at 256 x 256 a frame takes
+66 kB grey or 197 kB in colour and 0.03 ms to read; FFV1 takes 25 and 61 kB, but 1.5 and 4.8 ms, no
+less than H.264 with its resize (1.2 and 1.7 ms on the same core, Ped2 at 360 x 240 and Avenue at
+640 x 360).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -34,13 +36,13 @@ from oddframe.data.compact import (
     read_prepared,
 )
 from oddframe.data.dataset import Dataset, Video
-from oddframe.data.footage import is_grey, looks_grey
+from oddframe.data.footage import is_grey, looks_grey, scaled_alike
 from oddframe.data.label_readers import Labels
 from oddframe.data.labels import check_lengths, frame_labels, has_labels, known_set, label_source
 from oddframe.data.manifest import manifest, manifest_hash
 from oddframe.data.masks import pixel_masks
 from oddframe.errors import DatasetError
-from oddframe.sources.array import SUFFIX, write_header, write_rate
+from oddframe.sources.array import SUFFIX, Facts, write_header
 
 Progress = Callable[[int, int | None], None]
 """Called with the frames done and the frames expected (None where unknown)."""
@@ -59,6 +61,8 @@ class PrepareResult:
     frames: int
     bytes: int
     """Of all videos together."""
+    lost: tuple[str, ...]
+    """Of the videos written now, in words: damage that was decoded past, and pauses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ def prepare(
     plan.labels = label_source(dataset, labels) if labels else None
     known = known_set(dataset, labels)
     plan.label_set = known[1] if known else None
-    writer = _Writer(dataset, out, size, progress, labels)
+    writer = _Writer(scaled_alike(dataset), out, size, progress, labels)
     try:
         return writer.run(plan)
     except OSError as error:
@@ -153,6 +157,7 @@ class _Writer:
     labels: Mapping[str, Labels]
     done: int = 0
     total: int | None = None
+    lost: list[str] = field(default_factory=list)
 
     def run(self, plan: PreparedManifest) -> PrepareResult:
         """Write what is not there yet; the manifest grows with every video."""
@@ -182,8 +187,9 @@ class _Writer:
         plan.save(self.out)
         rows = plan.videos
         return PrepareResult(
-            self.out, len(todo), len(whole), sum(r.frames for r in rows), sum(r.bytes for r in rows)
-        )
+            self.out, len(todo), len(whole), sum(r.frames for r in rows),
+            sum(r.bytes for r in rows), tuple(self.lost),
+        )  # fmt: skip
 
     def _check_space(self, todo: Mapping[tuple[str, str], _Surveyed]) -> None:
         """Refuse before an hour of decoding, not after it."""
@@ -224,7 +230,8 @@ class _Writer:
 
     def _frames(self, video: Video, path: Path, channels: int) -> tuple[int, float]:
         """All frames of a video to a .npy; gives their number and rate."""
-        count = 0
+        times: list[float] = []
+        gaps: list[int] = []
         with video.open() as source, path.open("wb") as file:
             write_header(file, (0, self.size, self.size, channels))
             for frame in source:
@@ -232,16 +239,20 @@ class _Writer:
                 if channels == 1 and not is_grey(image):
                     raise _NotGreyError
                 file.write(image[..., :channels].tobytes())
-                count += 1
+                if frame.gap:
+                    gaps.append(len(times))
+                times.append(frame.pts_s)
                 self.done += 1
                 if self.progress is not None:
                     self.progress(self.done, self.total)
-            write_rate(file, None if source.info.assumed else source.info.fps)
+            Facts.of(source, times, gaps).write(file)
             file.seek(0)
-            write_header(file, (count, self.size, self.size, channels))
+            write_header(file, (len(times), self.size, self.size, channels))
             file.flush()
             os.fsync(file.fileno())
-            return count, source.info.fps
+            if source.lost:
+                self.lost.append(f"{video.name}: {source.lost}")
+            return len(times), source.info.fps
 
     def _truth(self, plan: PreparedManifest) -> None:
         """labels.npz and pixel_masks.npz, and their hashes in the manifest."""

@@ -117,6 +117,10 @@ def _open_file(spec: Spec, options: Reading) -> Source:
     return VideoFile(path, options.allow_short, options.used)
 
 
+def _open_array(spec: Spec, options: Reading) -> Source:
+    return ArrayFile(Path(str(spec)), options.fps, options.used)
+
+
 def _is_array(spec: Spec) -> bool:
     path = Path(str(spec))
     return path.suffix.lower() == SUFFIX and path.is_file()
@@ -130,7 +134,7 @@ KINDS: tuple[
     ("camera", _is_camera, _open_camera),
     ("network stream", _is_url, _open_url),
     ("frame folder", lambda spec: Path(str(spec)).is_dir(), _open_folder),
-    ("frame array", _is_array, lambda spec, options: ArrayFile(Path(str(spec)), options.fps)),
+    ("frame array", _is_array, _open_array),
     ("video file", lambda spec: Path(str(spec)).is_file(), _open_file),
 )
 
@@ -202,9 +206,10 @@ def frame_times(path: str | Path, options: Reading = DEFAULT) -> NDArray[np.floa
     with open_as(path, options) as source:
         if isinstance(source, VideoFile):
             return source.frame_times()
-        if source.info.frames is None:
+        table = None if source.live else source.table()
+        if table is None:
             raise SourceError(f"{path} is a live source: its frames cannot be counted.")
-        return np.arange(source.info.frames) / source.info.fps
+        return table.time_s
 
 
 def count_frames(path: str | Path) -> int:

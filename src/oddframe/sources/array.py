@@ -1,15 +1,15 @@
 """Frames as plain numbers in one .npy file, (n, h, w, 3) BGR or (n, h, w, 1) grey, uint8.
 
-What `oddframe data prepare` writes: reading a frame is copying it out of a memory map. The rate
-stands in a line of JSON behind the numbers, where numpy does not look.
+What `oddframe data prepare` writes: reading a frame is copying it out of a memory map. What else is
+known of the video (`Facts`) stands in a line of JSON behind the numbers, where numpy does not look.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator
-from dataclasses import replace
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -18,14 +18,17 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from oddframe.errors import SourceError
+from oddframe.errors import OddframeWarning, SourceError
 from oddframe.pictures import Plain
 from oddframe.sources.base import Source
+from oddframe.sources.depth import Range
 from oddframe.sources.stamps import DEFAULT_FPS, valid_fps
 from oddframe.sources.table import Place, Table
 from oddframe.types import Frame, SourceInfo
 
 SUFFIX = ".npy"
+EVEN_S = 1e-3
+"""Stamps that are so near to number / rate are not kept."""
 
 
 def write_header(file: IO[bytes], shape: tuple[int, int, int, int]) -> None:
@@ -34,16 +37,61 @@ def write_header(file: IO[bytes], shape: tuple[int, int, int, int]) -> None:
     npy.write_array_header_1_0(file, header)
 
 
-def write_rate(file: IO[bytes], fps: float | None) -> None:
-    """Write the rate behind the last frame; None where nothing says it."""
-    file.write(json.dumps({"fps": fps}).encode() + b"\n")
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the frames of an array."""
+
+    fps: float | None = None
+    """None where nothing says it."""
+    steady: bool = True
+    """`SourceInfo.steady`."""
+    gaps: tuple[int, ...] = ()
+    """Frames with `Frame.gap`."""
+    times: tuple[float, ...] | None = None
+    """`Frame.pts_s` of all frames, None where it is number / rate."""
+    used: Range | None = None
+    """Values that became 0 and 255, of pictures that had 16 bits."""
+
+    @classmethod
+    def of(cls, source: Source, times: Sequence[float], gaps: Sequence[int]) -> Facts:
+        """Of a source that was read to its end: its stamps, and its frames with a gap."""
+        info, stamps = source.info, np.asarray(times)
+        even = np.abs(stamps - np.arange(len(stamps)) / info.fps) < EVEN_S
+        kept = None if even.all() else tuple(round(t, 6) for t in times)
+        fps = None if info.assumed else info.fps
+        return cls(fps, info.steady, tuple(gaps), kept, source.used)
+
+    def write(self, file: IO[bytes]) -> None:
+        """Behind the last frame."""
+        file.write(json.dumps(asdict(self)).encode() + b"\n")
+
+    @classmethod
+    def read(cls, path: Path, end: int, frames: int) -> Facts:
+        """Those behind `end` in a file; nothing is known of an array that someone else saved."""
+        with path.open("rb") as file:
+            file.seek(end)
+            try:
+                known = json.loads(file.read())
+                fps, times, used = known["fps"], known.get("times"), known.get("used")
+                found = cls(
+                    None if fps is None else valid_fps(float(fps)), bool(known.get("steady", True)),
+                    tuple(int(i) for i in known.get("gaps", ()) if 0 <= i < frames),
+                    None if times is None else tuple(map(float, times)),
+                    None if used is None else (int(used[0]), int(used[1])),
+                )  # fmt: skip
+            except (ValueError, KeyError, TypeError, IndexError):
+                return cls()
+        return cls() if found.times is not None and len(found.times) != frames else found
 
 
 class ArrayFile(Source):
     """A .npy file of frames of one video."""
 
-    def __init__(self, path: Path, fps: float | None = None) -> None:
-        """Map the file; raises SourceError where it holds no frames or was cut short."""
+    def __init__(self, path: Path, fps: float | None = None, used: Range | None = None) -> None:
+        """Map the file; raises SourceError where it holds no frames or was cut short.
+
+        fps: its rate, where it does not say it. used: how its pictures should have been scaled.
+        """
         try:
             frames = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
@@ -58,21 +106,47 @@ class ArrayFile(Source):
                 "(n, h, w, 3) BGR or (n, h, w, 1) grey, uint8."
             )
         self._data: NDArray[np.uint8] = frames
-        known = _rate(path, frames.offset + frames.size) or fps
+        count = shape[0]
+        facts = Facts.read(path, frames.offset + frames.size, count)
+        known = facts.fps or fps
         rate = DEFAULT_FPS if known is None else known
-        info = SourceInfo(path.stem, shape[2], shape[1], rate, shape[0], assumed=known is None)
-        super().__init__(info)
+        self._times = np.arange(count) / rate if facts.times is None else np.asarray(facts.times)
+        self._gaps = np.zeros(count, bool)
+        self._gaps[list(facts.gaps)] = True
+        self.used, self._asked = facts.used, facts.used
+        super().__init__(
+            SourceInfo(path.stem, shape[2], shape[1], rate, count, known is None, facts.steady)
+        )
+        if used is not None:
+            self.scale_by(used)
+
+    def scale_by(self, used: Range) -> None:
+        """They are scaled already; says so where that was otherwise."""
+        if self.used is not None and used not in (self.used, self._asked):
+            warnings.warn(
+                f"{self.info.name} was prepared from 16-bit pictures with the values "
+                f"{self.used[0]} to {self.used[1]}, the RUN learned with {used[0]} to {used[1]}: "
+                "it sees another picture. Score the videos that it was prepared of.",
+                OddframeWarning,
+                stacklevel=2,
+            )
+        self._asked = used
+
+    @property
+    def length_s(self) -> float:
+        """As `Source.length_s`, with its pauses."""
+        return float(self._times[-1]) + 1 / self.info.fps
 
     def frames_from(self, start_s: float) -> Iterator[Frame]:
         """As `Source.frames_from`, without reading those before."""
-        first = min(max(0, math.ceil(start_s * self.info.fps - 1e-6)), len(self._data))
+        first = int(np.searchsorted(self._times, start_s - 1e-6))
         for frame in self._read(first):
-            yield replace(frame, index=frame.index - first, gap=frame.index == first)
+            gap = frame.gap or frame.index == first
+            yield replace(frame, index=frame.index - first, gap=gap)
 
     def table(self) -> Table:
         """As `Source.table`."""
-        count = len(self._data)
-        return Table(np.arange(count) / self.info.fps, np.zeros(count, bool))
+        return Table(self._times, self._gaps)
 
     def frames_at(self, place: Place) -> Iterator[Frame]:
         """As `Source.frames_at`, without reading those before."""
@@ -88,14 +162,5 @@ class ArrayFile(Source):
             image = np.array(stored)
             if image.shape[-1] == 1:
                 image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
-            yield Frame(index, index / self.info.fps, Plain(image))
-
-
-def _rate(path: Path, end: int) -> float | None:
-    with path.open("rb") as file:
-        file.seek(end)
-        try:
-            found = json.loads(file.read(256))["fps"]
-            return None if found is None else valid_fps(float(found))
-        except (ValueError, KeyError, TypeError):
-            return None  # an array that someone else saved
+            gap = bool(self._gaps[index]) and index > first
+            yield Frame(index, float(self._times[index]), Plain(image), gap)
