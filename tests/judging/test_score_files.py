@@ -289,9 +289,10 @@ def test_a_threshold_of_regularity_is_one_from_above_and_events_go_by_their_labe
     assert main([*args, "--also", str(tmp_path / "z.npz")]) == 0
     events = [r["events"] for r in json.loads((tmp_path / "out.json").read_text())["rows"]]
     assert [(e["found"], e["events"], e["alarms"]) for e in events] == [(2, 2, 2), (1, 1, 2)]
+    assert {e["merge_s"] for e in events} == {1.0}
     said = capsys.readouterr().out
-    assert "y.npz: alarms at the threshold: 2 of 2 events" in said
-    assert "z.npz: alarms at the threshold: 1 of 1 events" in said
+    assert "y.npz: alarms at the threshold (less than 1 s apart are one): 2 of 2 events" in said
+    assert "z.npz: alarms at the threshold (less than 1 s apart are one): 1 of 1 events" in said
 
 
 def test_files_of_several_sets_and_blank_last_lines(tmp_path):

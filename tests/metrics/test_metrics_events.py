@@ -76,6 +76,7 @@ def plain(alarms, labels, rates, merge_s, tolerance_s):
         "delays_s": delays,
         "median_delay_s": statistics.median(delays) if delays else None,
         "false_frame_share": normal.mean() if normal.size else None,
+        "merge_s": merge_s,
     }
 
 

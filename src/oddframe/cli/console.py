@@ -166,7 +166,8 @@ def events_text(found: EventScore) -> str:
     delay = "" if found.median_delay_s is None else f", median delay {found.median_delay_s:.1f} s"
     share = "-" if found.false_frame_share is None else f"{100 * found.false_frame_share:.1f} %"
     return (
-        f"alarms at the threshold: {found.found} of {found.events} events found{delay}; "
+        f"alarms at the threshold (less than {found.merge_s:g} s apart are one): "
+        f"{found.found} of {found.events} events found{delay}; "
         f"{found.true_alarms} of {found.alarms} alarms true ({precision}), "
         f"{found.false_alarms_per_hour:.0f} false alarms per hour, {share} of the normal frames in "
         "alarm"

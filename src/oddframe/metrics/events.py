@@ -55,6 +55,8 @@ class EventScore:
     false_frame_share: float | None
     """Frames in alarm, before merging, among the normal frames, 0..1; None without normal frames.
     """
+    merge_s: float
+    """Alarms less than so many seconds apart count as one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +100,7 @@ def event_score(
     checked, truth = check_pairs(alarms, labels, names)
     ids = names if names is not None else range(len(checked))
     raised = [check_labels(a, f"alarms of video {i!r}") for i, a in zip(ids, checked, strict=True)]
-    return _judge(raised, _footage(truth, fps, merge_s, tolerance_s))
+    return _judge(raised, _footage(truth, fps, merge_s, tolerance_s), merge_s)
 
 
 def events_at(
@@ -120,7 +122,7 @@ def events_at(
         raise ConfigError("events_at: the threshold is NaN; expected a number to compare with.")
     checked, truth = check_pairs(scores, labels, names)
     footage = _footage(truth, fps, merge_s, tolerance_s)
-    return _judge([s >= threshold for s in checked], footage)
+    return _judge([s >= threshold for s in checked], footage, merge_s)
 
 
 def recall_curve(
@@ -151,7 +153,7 @@ def recall_curve(
             "Evaluate footage that holds an event."
         )
     thresholds = _thresholds(np.concatenate(checked), points)
-    found = [_judge([s >= t for s in checked], footage) for t in thresholds]
+    found = [_judge([s >= t for s in checked], footage, merge_s) for t in thresholds]
     return RecallCurve(
         thresholds,
         np.array([one.found / one.events for one in found]),
@@ -213,7 +215,7 @@ def _merged(found: Runs, gap: int) -> Runs:
     return np.stack([found[starts, 0], found[stops, 1]], axis=1)
 
 
-def _judge(alarms: Sequence[Labels], footage: Sequence[_Video]) -> EventScore:
+def _judge(alarms: Sequence[Labels], footage: Sequence[_Video], merge_s: float) -> EventScore:
     events = raised = true = false_frames = 0
     delays: list[float] = []
     for mask, video in zip(alarms, footage, strict=True):
@@ -242,6 +244,7 @@ def _judge(alarms: Sequence[Labels], footage: Sequence[_Video]) -> EventScore:
         delays_s=tuple(delays),
         median_delay_s=float(np.median(delays)) if delays else None,
         false_frame_share=false_frames / normal if normal else None,
+        merge_s=merge_s,
     )
 
 
