@@ -42,7 +42,9 @@ class Alarm:
     light: str
     at_h: float
     above: float
-    """Its threshold."""
+    """What its peak is known to be above: its threshold. Where it did not reach that, its peak."""
+    level: float = 1.0
+    """That it reached, at most 1: less where events begin below that (`Rules.raise_level`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
     running = Running(calibration)
     running.seen.take(score, pts_s, light, alarmed=..., since_s=...)    # every scored frame
-    running.alarm(event.id, light)                  # an event is over, and nobody has looked at it
+    running.alarm(event.id, light, event.peak_level)    # it is over, and nobody has looked at it
     running.seen.add_peak(score, light, event.id)   # somebody has: a false alarm
     running.seen.confirm(event.id)                  # somebody has: it was real
     found = running.proposal()                      # now and then another calibration, or None
@@ -34,7 +34,7 @@ day over the last ten:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -64,6 +64,7 @@ from oddframe.calibration.changes import (
 )
 from oddframe.calibration.drift import WHOLE_H
 from oddframe.calibration.light import modes_of
+from oddframe.calibration.peaks import Floats
 from oddframe.calibration.promise import expected_counts
 from oddframe.calibration.rate import by_hand, promise_at, rate_at
 from oddframe.calibration.refit import Fitted, refit, side_of
@@ -80,7 +81,7 @@ SETTLED_H = 168.0
 """Hours of stream in which all alarms count, after a calibration of less than a day: a threshold
 from a few hours is passed far more often than promised."""
 SURE = 0.99
-"""The alarms of a week are told of where so large a share of weeks has fewer, or more: never in 16
+"""How often the threshold was passed in a week is told of where so large a share of weeks has fewer, or more: never in 16
 made months of days that stay, within 15 days where three real events a day join one alarm."""
 
 
@@ -101,9 +102,9 @@ class Running:
         self._first, self._mark = dict(self.calibration), mark_of(calibration)
         self._asked_h, self._every_h = 0.0, every_h
 
-    def alarm(self, id: str, light: object = None) -> None:
-        """An event is over; what it was is not known yet."""
-        self.seen.alarm(id, light, self.threshold(self.seen.key(light)))
+    def alarm(self, id: str, light: object = None, level: float = 1.0) -> None:
+        """An event is over; what it was is not known yet. level: of its peak."""
+        self.seen.alarm(id, light, self.threshold(self.seen.key(light)), min(1.0, level))
 
     def threshold(self, light: object = None) -> float:
         """The threshold of now for a light."""
@@ -189,8 +190,8 @@ class Running:
         expected = expected_counts(self.calibration, 7, confidence=SURE)
         if self.seen.hours >= WEEK_H and expected and not expected[0] <= week <= expected[2]:
             parts.append(
-                f"{week} alarm{'s' * (week != 1)} in the last 7 days, where {expected[0]} to "
-                f"{expected[2]} were to be expected"
+                f"the threshold was passed {week} time{'s' * (week != 1)} in the last 7 days, "
+                f"where {expected[0]} to {expected[2]} alarms were to be expected"
             )
         if not parts:
             return None
@@ -236,16 +237,23 @@ class Running:
         footage, live_h = self.seen.footage(key)
         if len(footage.peaks) < FEWEST_PEAKS or footage.total_h < MODE_H:
             return None
-        waiting = self._counted(key, live_h)
-        above = np.array([a.above for a in waiting])
-        at_h = np.array([self.seen.footage_h(a) for a in waiting])
+        waiting = self.seen.waiting(key)
+        below = [a for a in waiting if a.level < 1]  # its height is known, and no alarm's
+        if below:
+            footage = footage.with_peaks(*self._peaks(below))
+        counted = self._counted(key, [a for a in waiting if a.level >= 1], live_h)
+        above, at_h = self._peaks(counted)
         fitted = refit(footage, above, at_h, float(self._first["alarms_per_day"]))
         return None if fitted.threshold < self.seen.depth(key) else fitted
 
-    def _counted(self, key: str, live_h: float) -> list[Alarm]:
+    def _peaks(self, alarms: Sequence[Alarm]) -> tuple[Floats, Floats]:
+        """(n,) what the peaks of events are above, or are, and when they were."""
+        at_h = np.array([self.seen.footage_h(a) for a in alarms])
+        return np.array([a.above for a in alarms]), at_h
+
+    def _counted(self, key: str, waiting: list[Alarm], live_h: float) -> list[Alarm]:
         """Which of the alarms that wait count as peaks: as many as were promised in so many hours;
         those beyond are taken for real until somebody says."""
-        waiting = self.seen.waiting(key)
         most = math.ceil(self._promised(key) * live_h / 24)
         if not self._settled:
             most = len(waiting)

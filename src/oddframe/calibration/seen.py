@@ -70,6 +70,9 @@ class Seen:
         self._first_h = max(ends, default=0.0)
         self._live: dict[str, Footage] = {}
         self._alarms_seen: list[float] = []
+        """When the threshold was passed, in hours of stream."""
+        self._above_s = -math.inf
+        """When a frame was last above it, by the stream's clock."""
         self._most = most_of(float(calibration["alarms_per_day"]))
         self._gap_s = float(calibration["gap_s"])
         self._hour = Hour(self._gap_s)
@@ -78,7 +81,7 @@ class Seen:
 
     def take(
         self, score: float, pts_s: float, light: object = None, *, alarmed: bool = False,
-        since_s: float | None = None,
+        since_s: float | None = None, above: bool = False,
     ) -> None:  # fmt: skip
         """The next frame of the stream; NaN where it has no score, or nobody is told of events.
 
@@ -88,17 +91,25 @@ class Seen:
             light: as `calibrate` had it in `modes`; None: not known.
             alarmed: an event is open. Its frames do not count, nor do those within `gap_s` of it.
             since_s: when it began, which may be before it was told; also of what is none yet.
+            above: the score is at or above the threshold of its time, whoever is told of it.
         """
         if self._hour.ends_before(pts_s):
             self._live, self.hours = self._closed()
             self._hour = Hour(self._gap_s)
         self._hour.add(score, pts_s, self.key(light), alarmed, since_s)
+        if above:
+            if not 0 <= pts_s - self._above_s <= self._gap_s:
+                self._alarms_seen = [*self._alarms_seen, self.hours][-self._most :]
+            self._above_s = pts_s
 
-    def alarm(self, id: str, light: object, threshold: float) -> None:
-        """An event is over, and what it was is not known yet; the threshold is that of its time."""
-        self.alarms.append(Alarm(id, self.key(light), self.hours, threshold))
-        self.alarms = self.alarms[-self._most :]
-        self._alarms_seen = [*self._alarms_seen, self.hours][-self._most :]
+    def alarm(self, id: str, light: object, threshold: float, level: float = 1.0) -> None:
+        """An event is over, and what it was is not known yet; the threshold is that of its time.
+
+        level: that it reached, as far as it counts: at most 1.
+        """
+        self.alarms.append(Alarm(id, self.key(light), self.hours, level * threshold, level))
+        if len(self.alarms) > self._most:
+            self.alarms.remove(next((a for a in self.alarms if a.level < 1), self.alarms[0]))
 
     def add_peak(self, score: float, light: object = None, id: str | None = None) -> None:
         """An event was a false alarm: its peak is a normal one."""
@@ -159,7 +170,8 @@ class Seen:
         return self._first_h + alarm.at_h
 
     def of_a_week(self) -> int:
-        """Alarms in the last seven days."""
+        """How often the threshold was passed in the last seven days; times less than `gap_s` apart
+        are one. Not events: these go by rules, and what is promised does not."""
         return sum(at_h >= self.hours - WEEK_H for at_h in self._alarms_seen)
 
     def shift(self, key: str, threshold: float) -> Shift | None:

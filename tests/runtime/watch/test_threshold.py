@@ -122,6 +122,19 @@ def test_events_wait_for_somebody_to_look(store, monkeypatch, verdict, learned):
     assert peaks.count(9.0) == learned
 
 
+def test_what_passes_the_threshold_counts_though_no_event_is_told(store):
+    known = calibrate([scores(np.random.default_rng(4), 26)], 1.0, 1.0)
+    threshold = Threshold("gate", known, "abc", store)
+    for t, share in ((0, 0.99), (60, 1.01), (120, np.nan), (180, 1.2)):
+        threshold.take(share * known["threshold"], float(t), alarmed=False)
+    assert threshold.running.seen.of_a_week() == 2
+    threshold.told(
+        Event("1-a", "gate", "end", "alert", 1.0, 2.0, 1.0, 0.8, 4.8, 6.0, 64, 48, ended="calm")
+    )
+    [alarm] = threshold.running.seen.alarms
+    assert alarm.above == pytest.approx(0.8 * known["threshold"])
+
+
 def test_who_has_just_looked_is_heard_before_it_is_due(store):
     known = calibrate([scores(np.random.default_rng(4), 26)], 1.0, 1.0)
     threshold = Threshold("gate", known, "abc", store)

@@ -102,12 +102,14 @@ class Threshold:
     ) -> None:
         """The next scored frame, as `Seen.take` has it."""
         if self.running is not None:
-            self.running.seen.take(score, pts_s, self._mode, alarmed=alarmed, since_s=since_s)
+            self.running.seen.take(
+                score, pts_s, self._mode, alarmed=alarmed, since_s=since_s, above=score >= self.now
+            )
 
     def told(self, event: Event) -> None:
         """Of every event as it is told: one that is over, and that nobody has looked at, counts."""
         if self.running is not None and event.state == "end":
-            self.running.alarm(event.id, self._mode)
+            self.running.alarm(event.id, self._mode, event.peak_level)
 
     def judged(self, running: Running) -> None:
         """Look which of the events that wait somebody has looked at, whoever wrote it down: real
