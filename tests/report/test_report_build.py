@@ -1,17 +1,20 @@
 """From a run and its evaluation to the page's data."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
 
 import oddframe
 from oddframe.data import open_dataset
+from oddframe.errors import OddframeWarning
 from oddframe.evaluation.evaluate import evaluate
 from oddframe.judging.floors import FLOORS
 from oddframe.judging.named import parse_protocols
-from oddframe.report.build import Said, build_report
+from oddframe.report.build import Said, build_report, look
 from oddframe.runs import load_run
+from oddframe.sources import Reading
 
 MEMORY = {
     "common": {"items": 2048, "in_use": 14},
@@ -65,7 +68,7 @@ def test_every_video_has_the_papers_curve_beside_its_score(built):
 
 def test_where_each_light_has_a_threshold_curves_are_levels(built, shared_run, labelled):
     _, found, detector = built()
-    lights = dict.fromkeys(("colour", "infrared"), {"threshold": 4.0})
+    lights = {light: {"threshold": 4.0} for light in ("colour", "infrared")}
     run = load_run(shared_run)
     run = dataclasses.replace(run, calibration={**run.calibration, "modes": lights, "text": ""})
     data = build_report(run, detector, open_dataset(labelled), found, Said("t"))
@@ -73,6 +76,22 @@ def test_where_each_light_has_a_threshold_curves_are_levels(built, shared_run, l
         assert shown.threshold == 1
         np.testing.assert_array_equal(shown.score, video.level)
     assert any("threshold for each light" in note for note in data.notes)
+
+
+def test_a_moment_is_looked_at_as_it_was_scored(shared_run, write_street, tmp_path):
+    folder = write_street(tmp_path / "set" / "a", range(24), 14)
+    for fps, rate in ((None, None), (10.0, 25.0)):  # every frame; two of five
+        run = load_run(shared_run)
+        detector = oddframe.load(dataclasses.replace(run, card={**run.card, "fps": fps}))
+        video = open_dataset(folder.parent, reading=Reading(fps=rate)).train[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OddframeWarning)  # of the rate
+            with video.open() as source:
+                scores = list(detector.stream(source))
+            image, heat = look(detector, video, 20)
+        np.testing.assert_array_equal(heat, scores[20].heat)
+        with video.open() as source:
+            np.testing.assert_array_equal(image, list(source)[20].image)
 
 
 def test_captions_say_what_is_there_where_that_is_known(built):

@@ -6,7 +6,8 @@ Letters: n frames of one video.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 
 from oddframe.calibration.light import modes_of
-from oddframe.data import Dataset, pixel_masks
+from oddframe.data import Dataset, Video, pixel_masks
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.data.official import benchmark_of
 from oddframe.evaluation.evaluate import Evaluation
@@ -24,8 +25,8 @@ from oddframe.models.in_use import in_use_text
 from oddframe.report.content import Curve, Kind, Moment, ReportData, VideoTimeline
 from oddframe.runs import CURVE, Run
 from oddframe.runtime.detector import Detector
-from oddframe.sources import open_source
-from oddframe.types import Image, Map
+from oddframe.sources import Source
+from oddframe.types import Frame, Image, Map, Score
 
 HITS = 3
 """Best moments shown, each of another video."""
@@ -164,7 +165,7 @@ def _moments(
     shown: Mapping[str, Sequence[str]],
 ) -> list[Moment]:
     """Best moments (one per video), the highest false alarm, the deepest miss."""
-    paths = {v.name: v.path for v in dataset.test}
+    opened = {v.name: v for v in dataset.test}
     masks = pixel_masks(dataset)
     flows = detector.flows_of(dataset, "test")
     picked: list[tuple[Kind, str, VideoScores, int]] = []
@@ -186,7 +187,7 @@ def _moments(
             picked.append((kind, title, v, i))
     moments = []
     for kind, title, v, i in picked:
-        image, heat = look(detector, paths[v.name], i, flows.get(v.name))
+        image, heat = look(detector, opened[v.name], i, flows.get(v.name))
         truth = masks[v.name][i] if masks is not None and v.name in masks else None
         what = shown[v.name][i] if v.name in shown else ""
         caption = (
@@ -210,17 +211,29 @@ def _best(score: Any, among: Any, *, highest: bool) -> int | None:
 
 
 def look(
-    detector: Detector, path: Path, index: int, flow: VideoFlow | None = None
+    detector: Detector, video: Video, index: int, flow: VideoFlow | None = None
 ) -> tuple[Image, Map | None]:
-    """One frame of a video and its heat map, scored from as little of the past as it takes."""
+    """One frame of a video and its heat map as it was scored, from as little of the past as it
+    takes: where the video has another rate than the RUN, all of it."""
     overlap = detector.info.overlap
-    first = 0 if overlap is None else max(0, index - overlap)
+    with video.open() as source:
+        if overlap is None or detector.pacer(source.info) is not None:
+            scored = detector.follow(source, flow)
+        else:
+            scored = _scored_from(detector, source, index - overlap, flow)
+        with closing(scored):
+            for frame, score in scored:
+                if frame.index == index:
+                    return frame.image, score.heat
+    raise IndexError(f"{video.path} has no frame {index}")
+
+
+def _scored_from(
+    detector: Detector, source: Source, first: int, flow: VideoFlow | None
+) -> Generator[tuple[Frame, Score], None, None]:
     state = detector.init_state()
-    with open_source(path) as source:
-        for frame in source:
-            if frame.index >= first:
-                carried = None if flow is None else flow.read(frame.index, detector.info.size)
-                state, score = detector.step(state, frame, flow=carried)
-            if frame.index == index:
-                return frame.image, score.heat
-    raise IndexError(f"{path} has no frame {index}")
+    for frame in source:
+        if frame.index >= first:
+            carried = None if flow is None else flow.read(frame.index, detector.info.size)
+            state, score = detector.step(state, frame, flow=carried)
+            yield frame, score

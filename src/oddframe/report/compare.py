@@ -11,7 +11,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from oddframe.data import Dataset, pixel_masks
+from oddframe.data import Dataset, Video, pixel_masks
 from oddframe.evaluation.compare import Comparison, Disagreement
 from oddframe.report import sections
 from oddframe.report.content import Moment, ReportData
@@ -21,7 +21,6 @@ from oddframe.report.roc import roc_charts
 from oddframe.report.scores import ranks
 from oddframe.report.table import Row, percent, scroll, value_of
 from oddframe.report.words import PROTOCOLS, glossary, method_in_words
-from oddframe.sources import open_source
 from oddframe.types import Image
 
 _DRAWN = 6
@@ -157,15 +156,15 @@ def _protocols(rows: Sequence[Row]) -> str:
 def _disagreements(found: Comparison, dataset: Dataset) -> str:
     """The frames that two methods rank most differently, with the truth where there are masks."""
     masks = pixel_masks(dataset)
-    paths = {v.name: v.path for v in dataset.test}
+    opened = {v.name: v for v in dataset.test}
     moments = []
     for d in found.disagreements:
-        if d.video not in paths:
+        if d.video not in opened:
             continue
         truth = masks[d.video][d.frame] if masks is not None and d.video in masks else None
         title = f"{d.video}, frame {d.frame}: {'abnormal' if d.abnormal else 'normal'}"
         moments.append(
-            Moment(title, _caption(d), _frame(paths[d.video], d.frame), None,
+            Moment(title, _caption(d), _frame(opened[d.video], d.frame), None,
                    truth if truth is not None and truth.any() else None)
         )  # fmt: skip
     if not moments:
@@ -188,12 +187,12 @@ def _caption(d: Disagreement) -> str:
     )
 
 
-def _frame(path: object, index: int) -> Image:
-    with open_source(str(path)) as source:
+def _frame(video: Video, index: int) -> Image:
+    with video.open() as source:
         for frame in source:
             if frame.index == index:
                 return frame.image
-    raise IndexError(f"{path} has no frame {index}")
+    raise IndexError(f"{video.path} has no frame {index}")
 
 
 def _curves(found: Comparison) -> str:
