@@ -101,6 +101,38 @@ def test_a_video_that_may_not_be_read_is_left_out(own, make_video, monkeypatch):
     assert [f.kind for f in found if "locked.avi" in f.text] == ["unreadable"]
 
 
+def test_kinds_of_recorders_and_what_is_of_no_kind(own):
+    from oddframe.sources.names import LARGE
+
+    for suffix in ("asf", "y4m"):
+        encode(own / "normal" / f"{suffix}.{suffix}", 12,
+               codec="wrapped_avframe" if suffix == "y4m" else "libx264",
+               muxer="yuv4mpegpipe" if suffix == "y4m" else None)  # fmt: skip
+    encode(own / "plain.mp4", 12)
+    odd = (own / "plain.mp4").rename(own / "normal" / "camera.rec")
+    odd.write_bytes(odd.read_bytes() + bytes(LARGE))
+    (own / "normal" / "notes.rec").write_text("what it is of")
+    data = open_dataset(own)
+    assert [v.name for v in data.train] == ["asf", "n", "y4m"]
+    assert data.left_out_text == "left out 1 large file of no kind that is known (camera.rec)"
+    assert any("camera.rec" in note for note in check_dataset(data).notes)
+    assert [v.name for v in open_dataset(odd).train] == ["camera"]  # by itself it is tried
+    (own / "labels.csv").write_text("video,start_s,end_s\n")
+    with pytest.raises(DatasetError, match=r"labels\.csv as a video: .*Expected the root of"):
+        open_dataset(own / "labels.csv")
+
+
+def test_decimal_names_go_by_their_value_in_every_folder(tmp_path):
+    for name in ("12.25", "12.5", "9.125"):
+        for folder in ("normal", "test", "."):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            encode(tmp_path / folder / f"{name}.mp4", 6, size=(32, 32))
+    data = open_dataset(tmp_path)
+    flat = open_dataset(tmp_path / "normal")
+    for videos in (data.train, data.test, flat.train):
+        assert [v.name for v in videos] == ["9.125", "12.25", "12.5"]
+
+
 def test_what_a_nas_leaves_is_not_trained_on_and_counted(own, make_video):
     make_video(own / "normal" / "#recycle" / "gone.avi")
     thumbs = own / "normal" / "@eaDir" / "n.mp4"

@@ -6,7 +6,15 @@ import unicodedata
 
 import pytest
 
-from oddframe.sources.names import is_junk, is_system, left_out, naturally, same_text
+from oddframe.sources.names import (
+    LARGE,
+    LeftOut,
+    is_junk,
+    is_system,
+    left_out,
+    naturally,
+    same_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,15 +58,21 @@ def test_what_systems_leave_is_no_footage(tmp_path, name):
 
 
 def test_it_is_counted_and_what_may_not_be_read_is_named(tmp_path, monkeypatch):
-    for name in ("a/@eaDir/x", "a/b/#recycle", "c", ".git/y"):
+    for name in ("a/@eaDir/x", "a/b/#recycle", "c", ".git/y", "d.jpg"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "a" / "._v.mp4").touch()
+    for name in ("a/._v.mp4", "a/._0.jpg", "a/1.JPG", "a/notes.txt"):
+        (tmp_path / name).touch()
+    for name in ("a/v.mp4", "d.jpg/v.odd"):
+        (tmp_path / name).write_bytes(bytes(LARGE))
     closed = tmp_path / "c"
-    real = os.access
+    real, asked = os.access, []
     monkeypatch.setattr(
-        "oddframe.sources.names.os.access", lambda p, how: p != closed and real(p, how)
+        "oddframe.sources.names.os.access",
+        lambda p, how: asked.append(p.name) or (p != closed and real(p, how)),
     )
-    system, unreadable = left_out(tmp_path, 4)
-    assert [p.name for p in sorted(system)] == ["._v.mp4", "@eaDir", "#recycle"]
-    assert unreadable == [closed]
-    assert left_out(tmp_path / "nothing", 4) == ([], [])
+    found = left_out(tmp_path, 4, {".jpg"}, {".mp4", ".txt"})
+    assert {p.name for p in found.system} == {"._v.mp4", "._0.jpg", "@eaDir", "#recycle"}
+    assert found.unreadable == (closed,)
+    assert found.unknown == (tmp_path / "d.jpg/v.odd",)
+    assert "1.JPG" not in asked  # of pictures there are too many
+    assert left_out(tmp_path / "nothing", 4, set(), set()) == LeftOut((), (), ())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from oddframe.errors import DatasetError
 from oddframe.sources import VIDEO_SUFFIXES, Reading, Source, frame_times, open_as
 from oddframe.sources.images import list_images
-from oddframe.sources.names import entries, is_file, is_folder, is_junk, naturally, same_text
+from oddframe.sources.names import entries, files_in, is_folder, is_junk, naturally, same_text
 
 _NOT_VIDEOS = re.compile(r".*_gt$|ground_truth.*|.*_mask$|.*_masks$", re.IGNORECASE)
 MAX_DEPTH = 4
@@ -65,6 +65,8 @@ class Dataset:
     """System folders and files that nobody looked into: thumbnails, waste baskets."""
     unreadable: tuple[Path, ...] = ()
     """Files and folders that may not be read."""
+    unknown: tuple[Path, ...] = ()
+    """Large files of no kind that is known by its name."""
 
     def read_as(self, reading: Reading) -> Dataset:
         """The same, its videos read otherwise."""
@@ -81,6 +83,10 @@ class Dataset:
         if self.left_out:
             names = dict.fromkeys(path.name for path in self.left_out)
             said.append(f"left out {len(self.left_out)} system entries ({_few(names)})")
+        if self.unknown:
+            names = dict.fromkeys(path.name for path in self.unknown)
+            kinds = "1 large file" if len(self.unknown) == 1 else f"{len(self.unknown)} large files"
+            said.append(f"left out {kinds} of no kind that is known ({_few(names)})")
         if self.unreadable:
             said.append(
                 f"{len(self.unreadable)} may not be read by this user and are left out "
@@ -138,8 +144,8 @@ def subfolders(folder: Path) -> list[Path]:
 
 def video_files(folder: Path) -> list[Path]:
     """The video files directly in `folder`, in natural order."""
-    found = [p for p in entries(folder) if is_file(p) and not is_junk(p)]
-    kept = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES]
+    found = files_in(folder)
+    kept = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES and not is_junk(p)]
     return naturally(kept, lambda p: p.stem)
 
 
@@ -160,7 +166,7 @@ def find_videos(folder: Path, depth: int = 1) -> tuple[Video, ...]:
     """
     if list_images(folder) and not video_files(folder):
         return (Video(folder.name, folder),)
-    paths = naturally(_walk(folder, depth), lambda p: str(p.relative_to(folder)))
+    paths = naturally(_walk(folder, depth), lambda p: str(_without_suffix(p, folder)))
     return name_videos(paths, folder)
 
 
@@ -173,14 +179,17 @@ def _walk(folder: Path, depth: int) -> Iterable[Path]:
             yield sub
 
 
+def _without_suffix(path: Path, folder: Path) -> Path:
+    """A video's path in a folder. A frame folder keeps the dots of its name: "cam.1" has none."""
+    relative = path.relative_to(folder)
+    return relative.with_suffix("") if path.is_file() else relative
+
+
 def name_videos(paths: Iterable[Path], folder: Path) -> tuple[Video, ...]:
     """Give each path its name: relative to `folder`, no suffix, parts joined by `_`."""
     videos: dict[str, Video] = {}
     for path in paths:
-        relative = path.relative_to(folder)
-        # A frame folder keeps the dots of its name: "cam.1" has no suffix.
-        stem = relative.with_suffix("") if path.is_file() else relative
-        name = same_text("_".join(stem.parts))
+        name = same_text("_".join(_without_suffix(path, folder).parts))
         if name in videos:
             raise DatasetError(
                 f"Two videos of {folder} have the same name {name!r}: {videos[name].path.name} and "

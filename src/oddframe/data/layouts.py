@@ -24,14 +24,20 @@ from oddframe.data.dataset import (
 )
 from oddframe.data.labels import choose_labels
 from oddframe.data.official import LABEL_SETS
-from oddframe.errors import DatasetError
-from oddframe.sources import VIDEO_SUFFIXES, Reading
+from oddframe.errors import DatasetError, SourceError
+from oddframe.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Reading, open_source
 from oddframe.sources.base import describe_folder
 from oddframe.sources.images import list_images
 from oddframe.sources.names import left_out
 from oddframe.sources.urls import safe
 
 __all__ = ["LAYOUTS", "Dataset", "LabelFiles", "Video", "open_dataset"]
+
+BESIDE = frozenset({
+    ".npy", ".npz", ".mat", ".m", ".flo", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml",
+    ".xml", ".txt", ".log", ".md", ".html", ".pdf", ".py",
+})  # fmt: skip
+"""What lies beside footage: labels, masks, flows, texts."""
 
 
 def _ucsd(root: Path) -> Dataset | None:
@@ -169,13 +175,15 @@ def open_dataset(
     found = _detect(folder) if folder.is_dir() else _single(folder)
     if found is None:
         raise DatasetError(_unknown(folder))
-    system, unreadable = left_out(folder, MAX_DEPTH + 1)
+    rest = left_out(folder, MAX_DEPTH + 1, IMAGE_SUFFIXES, VIDEO_SUFFIXES | BESIDE)
+    closed = set(rest.unreadable)
     train, test = (
-        tuple(v for v in videos if v.path not in unreadable) for videos in (found.train, found.test)
+        tuple(v for v in videos if v.path not in closed) for videos in (found.train, found.test)
     )
     found = replace(
-        found, train=train, test=test, left_out=tuple(system), unreadable=tuple(unreadable)
-    )
+        found, train=train, test=test, left_out=rest.system, unreadable=rest.unreadable,
+        unknown=rest.unknown,
+    )  # fmt: skip
     if reading is not None:
         found = found.read_as(reading)
     if labels is None:
@@ -195,10 +203,13 @@ def _detect(folder: Path) -> Dataset | None:
 
 def _single(path: Path) -> Dataset:
     if path.suffix.lower() not in VIDEO_SUFFIXES:
-        raise DatasetError(
-            f"{path} is not a video file by its name (mp4, avi, mkv, mov, …). Expected the root of "
-            "a data set, a folder of videos or of frame folders, or one video file."
-        )
+        try:
+            open_source(path).close()
+        except SourceError as error:
+            raise DatasetError(
+                f"{path.name} is not a video file: {error} Expected the root of a data set, a "
+                "folder of videos or of frame folders, or one video file."
+            ) from None
     return Dataset(path.parent, "flat", (Video(path.stem, path),), (), path.stem)
 
 

@@ -28,6 +28,7 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".ogv", ".mpg",
     ".mpeg", ".ts", ".mts", ".m2ts", ".mjpg", ".mjpeg", ".h264", ".h265", ".264", ".265", ".hevc",
+    ".asf", ".dav", ".mxf", ".vob", ".m2v", ".m2p", ".mpe", ".divx", ".f4v", ".y4m",
 })
 # fmt: on
 

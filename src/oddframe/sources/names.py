@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ SYSTEM = frozenset({
     ".@__thumb", ".recycle", ".snapshot", ".snapshots", ".trashes", ".temporaryitems",
 })  # fmt: skip
 """What NAS boxes, Windows, macOS and Linux leave in folders, in lower case."""
+LARGE = 1_000_000
+"""Bytes from which on a file may be a video of a kind that nobody knows by its name."""
 _DECIMAL = re.compile(r"\D*\d+\.\d+\D*")
 
 
@@ -42,6 +45,25 @@ def entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except PermissionError:
         return []
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files directly in a folder, in no order; nothing where it may not be read.
+
+    The folder itself says which they are: no picture of a large one is asked by itself.
+    """
+    try:
+        with os.scandir(folder) as found:
+            return [folder / entry.name for entry in found if _is_file(entry)]
+    except PermissionError:
+        return []
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def is_folder(path: Path) -> bool:
@@ -95,25 +117,55 @@ def _value(name: str) -> float:
     return float(found[0]) if found else 0.0
 
 
-def left_out(root: Path, depth: int) -> tuple[list[Path], list[Path]]:
-    """What lies in a folder and is not looked at: system folders, and what may not be read."""
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What lies in a folder and is not looked at."""
+
+    system: tuple[Path, ...]
+    """Thumbnails, waste baskets, resource forks."""
+    unreadable: tuple[Path, ...]
+    """What may not be read; single pictures show it when they are read."""
+    unknown: tuple[Path, ...]
+    """Files of `LARGE` bytes and more whose names end in nothing that is known."""
+
+
+def left_out(root: Path, depth: int, pictures: Set[str], known: Set[str]) -> LeftOut:
+    """What is left out of a folder and `depth` levels of folders below it.
+
+    pictures, known: suffixes of pictures, and of all other files that may be there. Of pictures
+    there are hundreds of thousands: nothing is asked of each that its folder does not say.
+    """
     system: list[Path] = []
     unreadable: list[Path] = []
+    unknown: list[Path] = []
     folders = [(root, 0)] if root.is_dir() else []
     while folders:
         folder, level = folders.pop()
         try:
-            found = sorted(folder.iterdir())
+            found = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except PermissionError:
             unreadable.append(folder)
             continue
-        for path in found:
+        for entry in found:
+            suffix, inside = os.path.splitext(entry.name)[1].lower(), _is_dir(entry)
+            if suffix in pictures and not inside and not entry.name.startswith("."):
+                continue
+            path = folder / entry.name
             if is_system(path):
                 system.append(path)
-            elif path.name.startswith("."):
+            elif entry.name.startswith("."):
                 continue
-            elif not os.access(path, os.R_OK | (os.X_OK if is_folder(path) else 0)):
+            elif not os.access(path, os.R_OK | (os.X_OK if inside else 0)):
                 unreadable.append(path)
-            elif is_folder(path) and level < depth:
+            elif inside and level < depth:
                 folders.append((path, level + 1))
-    return system, unreadable
+            elif not inside and suffix not in known and path.stat().st_size >= LARGE:
+                unknown.append(path)
+    return LeftOut(tuple(system), tuple(unreadable), tuple(unknown))
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that one may not follow
+        return False
