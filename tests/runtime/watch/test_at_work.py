@@ -17,8 +17,9 @@ from stub_run import HISTORY, street, write_stub
 
 from encoded import encode
 from oddframe.errors import ConfigError
+from oddframe.events import clip as clips
 from oddframe.events.store import Store, StoreError
-from oddframe.runtime.watch import engine
+from oddframe.runtime.watch import at_work, engine
 from oddframe.runtime.watch.at_work import AtWork
 from oddframe.runtime.watch.site import SiteConfig
 
@@ -235,6 +236,18 @@ def test_a_site_can_be_stopped_at_any_time(tmp_path, calm_run, odd_video):
         (gap, *_) = store.gaps("gate")[-1:]
         assert gap.why == "stopped"
         assert gap.end_utc is None
+
+
+def test_an_encoder_that_hangs_is_waited_for_once(tmp_path, calm_run, odd_video, monkeypatch):
+    monkeypatch.setattr(at_work, "CLIPS_S", 0.2)
+    hangs = threading.Event()
+    monkeypatch.setattr(clips, "write_clip", lambda *_: hangs.wait(10))
+    config = site(tmp_path, calm_run, {"gate": {"source": str(odd_video), "realtime": False}})
+    with AtWork(config) as work:
+        work.clips.submit(clips.Cut("1-a", "gate", ()))
+        began = time.monotonic()
+    assert time.monotonic() - began < 2
+    hangs.set()
 
 
 def test_alarms_that_are_off_stay_off_over_a_restart(tmp_path, calm_run, odd_video):

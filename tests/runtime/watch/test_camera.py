@@ -12,6 +12,7 @@ import pytest
 from stub_run import street, write_stub
 
 from oddframe.calibration.calibrate import calibrate
+from oddframe.events.store import Store, StoreError
 from oddframe.pictures import Plain
 from oddframe.runs import load_run, write_calibration
 from oddframe.runtime.watch.at_work import AtWork
@@ -52,6 +53,7 @@ def camera(tmp_path, run):
         opened.append(AtWork(config))
         return opened[-1].engine.cameras["gate"]
 
+    make.opened = opened
     yield make
     for work in opened:
         work.close()
@@ -136,6 +138,40 @@ def test_low_rates_are_no_row_of_gaps(camera, monkeypatch, learned, fps):
     seen = gate.reader._intake.take((PICTURE, times_s[-1] + 7 / rate, False), 0.0, T0)
     gate.reader.feed.put(seen)
     assert gate.reader.feed.take().gap, "so long a pause is one"
+
+
+def test_frames_that_there_was_no_time_for_are_on_record(camera):
+    gate = camera()
+    for i in range(40):
+        gate.reader.feed.put(frame(i / 10))
+        if i % 4 == 3:
+            gate.begins(seen := gate.reader.feed.take())
+            gate.scored(seen, [Score(i, seen.pts_s, 1.0, math.nan, False)])
+    store = gate.desk._office.store
+    store.flush()
+    (minute,) = store.minutes("gate", T0 - 60, T0 + 60)
+    assert (minute.frames, minute.dropped) == (10, 30)
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_what_waits_for_the_disk_is_written_or_said_as_a_camera_is_replaced(
+    camera, monkeypatch, caplog, full
+):
+    gate, put = camera(), Store.put
+
+    def refuse(*_, **__):
+        raise StoreError("No space left on device.")
+
+    monkeypatch.setattr(Store, "put", refuse)
+    scored(gate, 1.0, 1e3)
+    assert gate.desk.waiting == 1
+    if not full:
+        monkeypatch.setattr(Store, "put", put)
+    camera.opened[-1].reassign("gate", None)
+    assert gate.desk.waiting == 0
+    assert ("an event is lost" in caplog.text) == full
+    states = [e.state for e in gate.desk._office.store.events()]
+    assert states == ([] if full else ["end"])
 
 
 # ---- a delay

@@ -189,6 +189,16 @@ def test_stopped_before_it_began_it_stays_so():
     assert not threads()
 
 
+def test_stopped_just_before_it_connects_it_does_not():
+    made = Made(steady())
+    reader = Reader("gate", "camera", ReaderConfig(**QUICK), connecting=made)
+    reader.stop()
+    assert reader._begin() is None  # its thread may be here as `stop` finds nothing to leave
+    time.sleep(0.05)
+    assert made.connections == 0
+    assert reader.status().state is State.STOPPED
+
+
 def test_beginning_twice_is_beginning_once(start):
     reader = start(connecting=Made(steady()))
     reader.start()

@@ -45,6 +45,8 @@ log = logging.getLogger("oddframe.runtime.watch")
 
 KEEP_S = 600.0
 """Between two looks at what is too old or too much."""
+READERS_S = 2.0
+"""For all readers together, at the end."""
 CLIPS_S = 10.0
 """For clips that wait, at the end."""
 WRITE_S = 2.0
@@ -86,7 +88,7 @@ class AtWork(Changes):
         with ExitStack() as stack:
             self.store = stack.enter_context(Store(config.store.path))
             self.clips = ClipWriter(config.store.path, self._filmed)
-            stack.callback(self.clips.close)
+            stack.callback(lambda: self.clips.close(0.0))  # what hangs has had its time
             self.couriers = [self._courier(name, c) for name, c in self._sinks.items()]
             told = [Told(name, c.severity) for name, c in self._sinks.items()]
             self._office = Office(self.store, self.clips, told, self.meters, config.store.clip)
@@ -131,13 +133,15 @@ class AtWork(Changes):
         return bool(self.store.recall(camera, ARMED, True))
 
     def close(self) -> None:
-        """End all of it, for about a dozen seconds at most; may be called twice."""
+        """End all of it; may be called twice. 16 s at most: `READERS_S`, `WRITE_S`, `CLIPS_S`, and
+        the couriers' `STOP_S`."""
         cameras = list(self.engine.cameras.values())
         stopping = [threading.Thread(target=c.reader.stop, daemon=True) for c in cameras]
         for thread in stopping:
             thread.start()
+        until = time.monotonic() + READERS_S
         for thread in stopping:
-            thread.join(2.0)
+            thread.join(max(0.0, until - time.monotonic()))
         for camera in cameras:
             camera.end("stopped")
             self._learned(camera.threshold.keep)

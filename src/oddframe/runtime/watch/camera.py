@@ -100,6 +100,8 @@ class Camera:
         self._size = (0, 0)
         self._lag: Lag[tuple[LiveFrame, Score, Spots]] = Lag(0)
         self._place = Familiar.of(None if detector is None else detector.scorer.usual)
+        self._left_out = reader.feed.left_out
+        """Frames that nobody had time for, up to the look before."""
         self._rated(reader.fps)
 
     @property
@@ -241,6 +243,12 @@ class Camera:
         """
         self._silent(why, words or why, time.time())
 
+    def let_go(self, why: Ended, words: str = "") -> None:
+        """`end` it while others go on: what cannot be written now is said, and lost."""
+        self.end(why, words)
+        self.desk.tend()
+        self.desk.give_up()
+
     def redraw(self, zones: Sequence[Zone], mask: Sequence[Mask]) -> None:
         """Other zones and masks from now on; an open event keeps what it touched."""
         self._config = self._config.model_copy(update={"zones": tuple(zones), "mask": tuple(mask)})
@@ -299,9 +307,11 @@ class Camera:
         threshold = self.threshold.of(frame)
         score = score.against(threshold, value)
         width, height = self._size
+        before, self._left_out = self._left_out, self.reader.feed.left_out
         self.desk.take(
             Look(frame.picture, frame.t_utc, frame.pts_s, score, threshold, width, height,
-                 factors_of(score.terms, spread_of(self.detector.scorer.scene)), spots)
+                 factors_of(score.terms, spread_of(self.detector.scorer.scene)), spots,
+                 self._left_out - before)
         )  # fmt: skip
         tracker, opened = self.desk.tracker, self.desk.tracker.open
         # While alarms are off nobody is told what is odd: nothing says what of it is normal.

@@ -253,14 +253,14 @@ class Changes:
         self.engine.join(camera, self._rate(camera))
 
     def _leave(self, camera: Camera) -> None:
-        camera.end("stopped", REMOVED)
+        camera.let_go("stopped", REMOVED)
         self._learned(camera.threshold.keep)
         self.engine.leave(camera.name)
         self.meters.left(camera.name)
         self._now(camera.name, None, None)
 
     def _replace(self, before: Camera, config: CameraConfig, detector: Detector | None) -> None:
-        before.end("changed", MODEL)
+        before.let_go("changed", MODEL)
         self._learned(before.threshold.keep)
         reader = before.reader
         # A file that is over is played again: its camera was set up meanwhile.

@@ -57,6 +57,8 @@ class Look:
     """See `events.why.reasons`."""
     spots: Spots = NO_SPOTS
     """What is odd in it, where it is near an alarm."""
+    dropped: int = 0
+    """Frames since the look before that nobody had time for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +264,7 @@ class Desk:
         meters.score, meters.level = look.score.score, look.score.level
         meters.anomaly = self.tracker.open is not None
         try:
-            self._office.store.minute(self.camera, look.t_utc, look.score.level)
+            self._office.store.minute(self.camera, look.t_utc, look.score.level, look.dropped)
             opened = self.tracker.open
             alarmed = look.score.level >= self.tracker.rules.keep_level
             if opened is not None and alarmed and not self._waiting:

@@ -162,6 +162,12 @@ class Feed:
             return dict(self._dropped)
 
     @property
+    def left_out(self) -> int:
+        """Frames that were dropped so far because there was no time for them."""
+        with self._changed:
+            return sum(self._dropped[why] for why in ("newer", "stale", "late"))
+
+    @property
     def taken(self) -> int:
         """Frames that were taken so far."""
         return self._taken

@@ -182,11 +182,13 @@ class Reader:
             return Trouble("connection_failed", text)
 
     def _begin(self) -> Attempt | None:
-        """Connect anew; None where too many hang already."""
+        """Connect anew; None where too many hang already, or it is being stopped."""
         self._left = [attempt for attempt in self._left if attempt.alive]
         if len(self._left) >= MOST_LEFT:
             return None
         with self._changed:
+            if self._stopping.is_set():  # `stop` found no attempt to leave
+                return None
             self._attempts += 1
             self._intake.connected()
             source = self._connecting(self._spec, self._reading)
