@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from oddframe.errors import ConfigError
+import oddframe
+from oddframe.errors import ConfigError, OddframeWarning
 from oddframe.report import maps
 from oddframe.report.maps import (
     BRIGHT_DB,
@@ -21,7 +25,9 @@ from oddframe.report.maps import (
     error_colours,
     panel_size,
 )
+from oddframe.runs import load_run
 from oddframe.scoring.scorer import Compared
+from oddframe.sources import open_source
 from oddframe.types import Score, SourceInfo
 
 SIDE = 32
@@ -125,6 +131,28 @@ def test_a_reconstruction_is_of_the_frame_before_and_predicted_motion_of_this_on
     assert titles[1] == "reconstruction"
     assert titles[3] == "motion to frame 9 (x4)"
     assert titles[4].startswith("its prediction")
+
+
+def test_titles_name_what_is_shown_where_frames_are_left_out(
+    titles, shared_run, write_street, tmp_path
+):
+    run = load_run(shared_run)
+    detector = oddframe.load(replace(run, card={**run.card, "fps": 10.0}))
+    folder = write_street(tmp_path / "a", range(23))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OddframeWarning)  # of the rate
+        with open_source(folder, fps=30) as source:
+            looked = {}
+            for frame, one, seen in detector.observe(source):
+                looked[frame.index] = one.held
+                if seen is not None:
+                    last = (one, seen)
+    (now, before) = [i for i, held in looked.items() if not held][:-3:-1]
+    assert (now, before, last[0].index) == (21, 18, 22)  # nothing is seen of 22
+    draw_maps(last[1], last[0], info())
+    assert titles[0] == "frame 21"
+    assert titles[3] == "motion to frame 18 (x4)"
+    assert any(title.startswith("clip, frame 22, ") for title in titles)
 
 
 def test_the_scale_of_errors_is_fixed_and_stated(titles):

@@ -58,7 +58,7 @@ def panel_size(info: SourceInfo) -> tuple[int, int]:
 
 def draw_maps(seen: Compared, score: Score, info: SourceInfo) -> Image:
     """All panels of one frame as one BGR picture."""
-    at = score.index - seen.frame_lag
+    at = score.index - seen.frame_lag if seen.frame is None else seen.frame
     shown, predicted = _plain(seen.shown), _plain(seen.predicted)
     error = np.square(predicted - shown).mean(0)
     made = "reconstruction" if seen.frame_lag else "prediction"
@@ -73,9 +73,10 @@ def draw_maps(seen: Compared, score: Score, info: SourceInfo) -> Image:
         moved, motion = _plain(seen.moved), _plain(seen.motion)
         missed = np.square(motion - moved).mean(0)
         made = "reconstruction" if seen.motion_lag else "prediction"
+        to = score.index - seen.motion_lag if seen.moved_to is None else seen.moved_to
         rows.append(
             [
-                (f"motion to frame {score.index - seen.motion_lag} (x{GAIN:g})", _motion(moved)),
+                (f"motion to frame {to} (x{GAIN:g})", _motion(moved)),
                 (f"its {made} (x{GAIN:g})", _motion(motion)),
                 (f"error of the motion: PSNR {_psnr(missed):.1f} dB", error_colours(missed)),
             ]

@@ -289,6 +289,7 @@ class Detector:
         ):
             state, lag = self.init_state(), self.lag(opened.info)
             score, compared = Score(-1, 0.0, math.nan, math.nan, False), None
+            before = -1
             for frame, looks in frames:
                 if frame.gap:
                     state = self.scorer.restart(state)
@@ -298,7 +299,8 @@ class Detector:
                     state, seen = self.scorer.observe(state, ready)
                     state, one = self.scorer.score(state, seen, frame.pts_s)
                     scores.append(one)
-                    compared = None if seen is None else seen.compared
+                    compared = None if seen is None else seen.compared.numbered(frame.index, before)
+                    before = frame.index
                 if scores:
                     state, score = self._held(state, self.scorer.mean(scores), frame)
                 score = replace(score, index=frame.index, pts_s=frame.pts_s, held=not scores)
@@ -352,7 +354,7 @@ class Detector:
         pace = self.pacer(source.info)
         if pace is not None and source.since is not None:
             pace.resume(source.since)
-        return looks(self.scorer, source, files, pace)
+        return looks(self.scorer, source, files, pace, self.info.fps)
 
     def pacer(self, source: SourceInfo) -> Pacer | None:
         """What brings a source to the rate of the RUN, None where nothing has to; says so once."""

@@ -75,9 +75,20 @@ class Compared:
     motion: Tensor | None
     """(c, h, w): what the model made of that."""
     frame_lag: int
-    """Frames that `shown` lies behind the one observed: 1 of a model that reconstructs, else 0."""
+    """Looks that `shown` lies behind the one observed: 1 of a model that reconstructs, else 0."""
     motion_lag: int
     """The same of the frame that `moved` leads to: 0 of a model that predicts motion, else 1."""
+    frame: int | None = None
+    """Number of the frame `shown`; None where no source is followed."""
+    moved_to: int | None = None
+    """Number of the frame that `moved` leads to."""
+
+    def numbered(self, now: int, before: int) -> Compared:
+        """With the numbers of the frames that are shown, where frames are left out by their rate.
+
+        now: of the frame looked at; before: of the one looked at before it."""
+        numbers = (now, before)
+        return replace(self, frame=numbers[self.frame_lag], moved_to=numbers[self.motion_lag])
 
 
 @dataclass(frozen=True, slots=True)
