@@ -290,12 +290,29 @@ def test_what_somebody_said_to_be_normal_is_normal(ask, site, described):
     assert ask.get(found["snapshot"]).status_code == 404
 
 
+def test_the_most_alike_is_looked_for_once(ask, site, described, run, monkeypatch):
+    """For the reasons and for their picture; and again after something was said."""
+    made, looked, normals = described(), [], site.store.normals
+    monkeypatch.setattr(site.store, "normals", lambda *of: looked.append(of) or normals(*of))
+    site.store.keep_normal(Normal("gate", run, AT, 0.75, spots().to_bytes()), JPEG)
+    for _ in range(2):
+        found = ask.get(f"/api/events/{made.id}/why").json()["nearest"]
+        assert ask.get(found["snapshot"]).content == JPEG
+    assert len(looked) == 1
+    say(ask, described(1), "false_alarm")
+    ask.get(f"/api/events/{made.id}/why")
+    assert len(looked) == 2
+
+
 def test_a_picture_outside_the_store_is_none(ask, site, described, tmp_path):
     made = described()
     site.store.keep_normal(Normal("gate", made.run, AT, 0.9, spots().to_bytes()), JPEG)
     (tmp_path / "secret.jpg").write_bytes(JPEG)
     with site.store.database.write() as con:
         con.execute("UPDATE normals SET picture = '../secret.jpg'")
+    assert ask.get(f"/api/events/{made.id}/why").json()["nearest"] is None
+    with site.store.database.write() as con:
+        con.execute("UPDATE normals SET picture = ?", ("a\0b.jpg",))
     assert ask.get(f"/api/events/{made.id}/why").json()["nearest"] is None
 
 

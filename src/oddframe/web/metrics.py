@@ -33,7 +33,7 @@ from prometheus_client.utils import floatToGoString
 from oddframe import __version__
 from oddframe.events.event import Severity
 from oddframe.events.store import StoreError
-from oddframe.runtime.courier import CourierStats
+from oddframe.runtime.courier import Courier, CourierStats
 from oddframe.runtime.watch.feed import Dropped
 from oddframe.runtime.watch.meters import BUCKETS_S, CameraMeters, Histogram
 from oddframe.runtime.watch.status import State, Status
@@ -163,8 +163,7 @@ class SiteCollector(Collector):
                 found = courier.stats
             except StoreError:  # what waits is not known: no sample is better than a wrong one
                 continue
-            hangs = found.busy_s is not None and found.busy_s > SINK_HANGS_S
-            stats[courier.name] = courier.sink is not None and not found.error and not hangs, found
+            stats[courier.name] = is_up(courier, found), found
         sink = ["sink"]
         yield _gauge(
             "outbox_messages",
@@ -234,6 +233,12 @@ class _Seen:
 def sees(camera: Camera, status: Status) -> bool:
     """Whether a camera's last score is of now, as long as the engine goes round (`Pulse.turns`)."""
     return status.state is State.RUNNING and status.unsettled is None and not camera.fault
+
+
+def is_up(courier: Courier, stats: CourierStats) -> bool:
+    """Whether a sink takes what it is told."""
+    hangs = stats.busy_s is not None and stats.busy_s > SINK_HANGS_S
+    return courier.sink is not None and not stats.error and not hangs
 
 
 def why_of(status: Status) -> str:

@@ -108,7 +108,7 @@ class Api:
 
     def arm(self, camera: str, wanted: Arm) -> Armed:
         """Switch a camera's alarms on or off; kept over restarts. Scores go on either way."""
-        self._known(camera)
+        known(self._work, camera)
         return Armed(camera=camera, armed=self._work.arm(camera, wanted.armed))
 
     def events(
@@ -131,7 +131,7 @@ class Api:
 
     def event(self, event_id: str) -> EventAnswer:
         """One event."""
-        return event_answer(self._record(event_id))
+        return event_answer(record_of(self._work, event_id))
 
     def snapshot(
         self,
@@ -139,12 +139,12 @@ class Api:
         plain: Annotated[bool, Query(description="Without the boxes.")] = False,
     ) -> FileResponse:
         """The picture of an event's peak, with boxes around what was not normal."""
-        path = self._record(event_id).event.snapshot
+        path = record_of(self._work, event_id).event.snapshot
         return self._file(plain_of(path) if path and plain else path, "picture")
 
     def clip(self, event_id: str) -> FileResponse:
         """The video of an event, from before to after; WebM or MP4, in ranges where asked for."""
-        return self._file(self._record(event_id).event.clip, "clip")
+        return self._file(record_of(self._work, event_id).event.clip, "clip")
 
     def gaps(
         self, camera: OfCamera = None, since: Since = None, until: Until = None
@@ -155,18 +155,9 @@ class Api:
         found = self._work.store.gaps(camera, begin, _seconds(until))
         return [gap_answer(gap) for gap in found]
 
-    def _known(self, camera: str) -> None:
-        known(self._work, camera)
-
-    def _record(self, event_id: str) -> Record:
-        record = self._work.store.record(event_id)
-        if record is None:
-            raise HTTPException(404, f"There is no event {event_id[:64]!r}.")
-        return record
-
     def _file(self, name: str | None, what: str) -> FileResponse:
         """A file of the store, by its path relative to it."""
-        path = None if name is None else _inside(self._work.store.folder.resolve(), name)
+        path = None if name is None else inside(self._work.store.folder, name)
         if path is None:
             raise HTTPException(
                 404, f"There is no {what}: it is not written yet, or was deleted by its age."
@@ -193,9 +184,27 @@ def no_camera(work: AtWork, camera: str) -> HTTPException:
     return HTTPException(404, f"There is no camera {camera[:64]!r}: watched are {there}.")
 
 
-def _inside(folder: Path, name: str) -> Path | None:
+def record_of(work: AtWork, event_id: str) -> Record:
+    """An event and what was said of it.
+
+    Raises:
+        HTTPException: 404, there is no such.
+    """
+    found = work.store.record(event_id)
+    if found is None:
+        raise no_event(event_id)
+    return found
+
+
+def no_event(event_id: str) -> HTTPException:
+    """What is answered where there is no such event."""
+    return HTTPException(404, f"There is no event {event_id[:64]!r}.")
+
+
+def inside(folder: Path, name: str) -> Path | None:
     """A picture or film below a folder; None where it is no such, whatever the name says."""
     try:
+        folder = folder.resolve()
         path = (folder / name).resolve()
         there = path.is_relative_to(folder) and path.suffix in KINDS and path.is_file()
     except (OSError, ValueError, RuntimeError):  # a zero byte, links in a circle, too long

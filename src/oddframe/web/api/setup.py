@@ -32,6 +32,7 @@ from oddframe.setup.jobs import Jobs
 from oddframe.setup.known import Runs
 from oddframe.sources.urls import safe
 from oddframe.web.api.answers import Problem
+from oddframe.web.api.cameras import FRESH, known
 from oddframe.web.api.setup_answers import (
     AddedCamera,
     FitWanted,
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 """Sources that are looked at at a time."""
-FRESH = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
 
 
 def router(work: AtWork) -> APIRouter:
@@ -122,7 +122,7 @@ class Setup:
     ) -> RemovedCamera:
         """Watch a camera that was added here no more. Its jobs are cancelled; events, RUNs and (by
         default) recordings stay."""
-        _known(self._work, camera)
+        known(self._work, camera)
         try:
             self._work.remove(camera)
         except ConfigError as error:
@@ -136,7 +136,7 @@ class Setup:
 
     def assign(self, camera: str, wanted: ModelWanted) -> ModelAnswer:
         """Score a camera with another RUN from now on; kept over restarts."""
-        _known(self._work, camera)
+        known(self._work, camera)
         path = self._path(wanted.run)
         try:
             self._work.reassign(camera, str(path))
@@ -146,12 +146,12 @@ class Setup:
 
     def footage(self, camera: str) -> FootageAnswer:
         """What is recorded of a camera."""
-        _known(self._work, camera)
+        known(self._work, camera)
         return footage_answer(camera, self._lengths.of(self._folder(camera)))
 
     def forget(self, camera: str) -> FootageAnswer:
         """Delete what is recorded of a camera. RUNs that learned from it stay."""
-        _known(self._work, camera)
+        known(self._work, camera)
         at_work = [job.kind for job in self._jobs() if job.camera == camera and job.open]
         if at_work:
             raise HTTPException(
@@ -279,7 +279,7 @@ class JobRoutes:
         return found
 
     def _start(self, kind: Kind, camera: str, settings: Mapping[str, Any]) -> JobAnswer:
-        _known(self._work, camera)
+        known(self._work, camera)
         try:
             return job_answer(self._jobs.start(kind, camera, settings))
         except ConfigError as error:
@@ -297,12 +297,6 @@ class JobRoutes:
             return job_answer(getattr(self._jobs, to)(known.id))
         except ConfigError as error:
             raise HTTPException(409, str(error)) from None
-
-
-def _known(work: AtWork, camera: str) -> None:
-    if camera not in work.engine.cameras:
-        there = ", ".join(work.engine.cameras) or "none yet"
-        raise HTTPException(404, f"There is no camera {camera[:64]!r}: there are {there}.")
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -42,7 +42,7 @@ from oddframe.web.api.system_answers import (
 )
 from oddframe.web.guard.auth import only_admin
 from oddframe.web.guard.hidden import HIDDEN, hidden, within
-from oddframe.web.metrics import SINK_HANGS_S
+from oddframe.web.metrics import is_up
 
 if TYPE_CHECKING:
     from oddframe.runtime.courier import Courier
@@ -187,9 +187,8 @@ def _sink(courier: Courier) -> SinkAnswer:
             sink=courier.name, up=False, waiting=None, sent=0, failed=0, refused=0,
             words=str(error), failing_s=None, busy_s=None,
         )  # fmt: skip
-    hangs = found.busy_s is not None and found.busy_s > SINK_HANGS_S
     return SinkAnswer(
-        sink=courier.name, up=courier.sink is not None and not found.error and not hangs,
+        sink=courier.name, up=is_up(courier, found),
         waiting=found.backlog, sent=found.sent, failed=found.failed, refused=found.refused,
         words=within(found.error), failing_s=found.failing_s, busy_s=found.busy_s,
     )  # fmt: skip

@@ -12,6 +12,7 @@ What is said is learned from before it is answered, by who scores and by the thr
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,7 +28,7 @@ from oddframe.runtime.watch.recall import Recall, recall_of
 from oddframe.scoring.exemplars import nearest
 from oddframe.scoring.spots import Spots
 from oddframe.web.api.answers import Problem, utc
-from oddframe.web.api.cameras import FRESH, known
+from oddframe.web.api.cameras import FRESH, inside, known, no_event, record_of
 from oddframe.web.api.verdict_answers import (
     ExemplarAnswer,
     JudgedAnswer,
@@ -46,6 +47,8 @@ from oddframe.web.api.verdict_answers import (
 if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork
 
+KEPT_S = 30.0
+"""What was found most alike is given again for so long."""
 WEEKS = 53
 """That are told of."""
 AROUND_S, LONGEST_S = 1800.0, 86400.0
@@ -87,6 +90,8 @@ class Verdicts:
 
     def __init__(self, work: AtWork) -> None:
         self._work = work
+        self._found: dict[tuple[str, float], tuple[float, Nearest | None]] = {}
+        """The most alike of events and their peaks, and until when that is given again."""
 
     def say(self, event_id: str, said: Said) -> VerdictAnswer:
         """Say what an event was; what is said last holds, and null takes it back.
@@ -97,8 +102,9 @@ class Verdicts:
         """
         store = self._work.store
         if not store.verdict(event_id, said.verdict, said.note):
-            raise _no_event(event_id)
-        record = self._record(event_id)
+            raise no_event(event_id)
+        self._found = {}
+        record = record_of(self._work, event_id)
         self._work.heard(record.event.camera)
         camera = self._work.engine.cameras.get(record.event.camera)
         made = store.exemplars(record.event.camera)
@@ -115,6 +121,7 @@ class Verdicts:
         camera = self._work.store.forget(exemplar)
         if camera is None:
             raise HTTPException(404, f"There is no exemplar {exemplar}: it was taken back already.")
+        self._found = {}
         self._work.heard(camera)
         return Response(status_code=204)
 
@@ -140,7 +147,7 @@ class Verdicts:
     def why(self, event_id: str) -> WhyAnswer:
         """Why an event rang: what each stream said, the levels around it, and the most alike of
         what was normal at its camera."""
-        record, store = self._record(event_id), self._work.store
+        record, store = record_of(self._work, event_id), self._work.store
         event, kept = record.event, store.described(event_id)
         level = list(kept.trace) if kept else []
         if not level:
@@ -156,7 +163,8 @@ class Verdicts:
 
     def picture(self, event_id: str) -> Response:
         """The picture of the most alike of what was normal; see `why`."""
-        record, kept = self._record(event_id), self._work.store.described(event_id)
+        record = record_of(self._work, event_id)
+        kept = self._work.store.described(event_id)
         found = self._nearest(record, spots_of(kept.spots) if kept else None)
         if found is None:
             raise HTTPException(404, "There is nothing normal that it could be held against yet.")
@@ -167,8 +175,19 @@ class Verdicts:
         return Response(data, media_type="image/jpeg", headers=FRESH)
 
     def _nearest(self, record: Record, spots: Spots | None) -> Nearest | None:
+        """Kept for a moment: an event's reasons and their picture are asked for one after the
+        other, and to find it takes hundreds of pictures' spots."""
         if spots is None:
             return None
+        now, event = time.monotonic(), record.event
+        kept = {key: known for key, known in self._found.items() if known[0] > now}
+        known = kept.get((event.id, event.peak_utc))
+        if known is None or (known[1] is not None and not known[1].picture.is_file()):
+            known = now + KEPT_S, self._look(record, spots)
+        self._found = {**kept, (event.id, event.peak_utc): known}
+        return known[1]
+
+    def _look(self, record: Record, spots: Spots) -> Nearest | None:
         others = _normal(self._work.store, record)
         found = nearest(spots, [other.spots for other in others])
         if found is None:
@@ -180,12 +199,6 @@ class Verdicts:
             kind=other.kind, same_place=same_place, words=alike_words(apart, same_place),
         )  # fmt: skip
         return Nearest(answer, other.picture)
-
-    def _record(self, event_id: str) -> Record:
-        record = self._work.store.record(event_id)
-        if record is None:
-            raise _no_event(event_id)
-        return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,25 +217,16 @@ def _normal(store: Store, record: Record) -> list[_Other]:
     camera, run = record.event.camera, record.event.run
     others = list[_Other]()
     for n in store.normals(camera, run):
-        picture = _inside(store, n.picture)
+        picture = inside(store.folder, n.picture)
         if picture is not None:
             others.append(_Other(spots_of(n.spots), n.t_utc, n.level, "no_alarm", picture))
     for described in store.judged(camera, run, "false_alarm", MOST_REAL):
         event = store.event(described.event_id)
         if event is None or event.snapshot is None or event.id == record.event.id:
             continue
-        picture = _inside(store, plain_of(event.snapshot)) or _inside(store, event.snapshot)
+        names = plain_of(event.snapshot), event.snapshot
+        picture = next(filter(None, (inside(store.folder, name) for name in names)), None)
         if picture is not None:
             spots, level = spots_of(described.spots), event.peak_level
             others.append(_Other(spots, event.peak_utc, level, "false_alarm", picture))
     return others
-
-
-def _inside(store: Store, name: str) -> Path | None:
-    """A picture of a store; None where it is not there, or is none of its own."""
-    folder, path = store.folder.resolve(), (store.folder / name).resolve()
-    return path if path.is_relative_to(folder) and path.is_file() else None
-
-
-def _no_event(event_id: str) -> HTTPException:
-    return HTTPException(404, f"There is no event {event_id[:64]!r}.")
