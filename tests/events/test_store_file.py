@@ -58,7 +58,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
 def layout(folder):
     """Every table and index, as SQLite has it, but for comments and spaces."""
     rows = raw(folder, "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name")
-    return [(*row[:3], " ".join(re.sub("--.*", "", row[3] or "").split())) for row in rows]
+    return [(*row[:3], re.sub(r"--.*|\s", "", row[3] or "")) for row in rows]
 
 
 def test_a_file_of_version_1_becomes_one_of_now(tmp_path):

@@ -302,7 +302,9 @@ def test_a_light_has_a_threshold_by_hand(tmp_path, run, lights):
         assert own.at("infrared") == 19.0
         assert own.at("colour") == pytest.approx(lights["modes"]["colour"]["threshold"])
         assert "19 in infrared (by hand)" in own.text
-        assert ask.get("/api/cameras/gate/thresholds").json()[0]["threshold"] == 19.0
+        row = ask.get("/api/cameras/gate/thresholds").json()[0]
+        assert (row["threshold"], row["light"]) == (19.0, "infrared")
+        assert row["hours"] == pytest.approx(lights["modes"]["infrared"]["hours"])
         rate = ask.get("/api/cameras/gate/rate?threshold=19&light=infrared").json()
         assert rate["light"] == "infrared"
 

@@ -81,8 +81,9 @@ SETTLED_H = 168.0
 """Hours of stream in which all alarms count, after a calibration of less than a day: a threshold
 from a few hours is passed far more often than promised."""
 SURE = 0.99
-"""How often the threshold was passed in a week is told of where so large a share of weeks has fewer, or more: never in 16
-made months of days that stay, within 15 days where three real events a day join one alarm."""
+"""How often the threshold was passed in a week is told of where so large a share of weeks has
+fewer, or more: never in 16 made months of days that stay, within 15 days where three real events a
+day join one alarm."""
 
 
 class Running:

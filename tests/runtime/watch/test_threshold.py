@@ -92,6 +92,24 @@ def test_what_is_learned_moves_it_is_kept_and_undone(store, monkeypatch):
     assert store.calibrations("gate")[0].why.startswith("undone")
 
 
+def test_the_thresholds_of_both_lights_are_recorded_as_they_move(known, store):
+    threshold, rng = Threshold("gate", known, "abc", store), np.random.default_rng(5)
+    for t in range(4 * 3600):
+        grey = t >= 2 * 3600
+        if t % 60 == 0 or 7190 < t < 7220:
+            threshold.of(frame(GREY if grey else COLOURED, float(t)))
+        score = 2.0 * (3.0 if grey else 1.0) * rng.gamma(2.0, 0.5)
+        threshold.take(score, 1.8 * t, alarmed=False)
+    threshold.take(0.0, 1.8 * t + 1, alarmed=False)
+    threshold.tend()
+    rows = {row.light: row.threshold for row in store.calibrations("gate")}
+    assert rows == {light: threshold.at(light) for light in ("colour", "infrared")}
+    assert threshold.undo()
+    rows = {row.light: row.threshold for row in store.calibrations("gate", limit=2)}
+    assert rows == {light: known["modes"][light]["threshold"] for light in rows}
+    assert len(rows) == 2
+
+
 def test_another_calibration_begins_anew(store):
     rng = np.random.default_rng(3)
     first, second = (calibrate([scores(rng, 26)], 1.0, 1.0) for _ in range(2))

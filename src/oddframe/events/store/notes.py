@@ -24,16 +24,16 @@ class Notes:
         with self._db.write() as con:
             done = con.execute(
                 "INSERT INTO calibrations (camera, model_hash, hours, peaks_json, threshold, low,"
-                " high, created_utc, why) VALUES (?, ?, ?, '[]', ?, ?, ?, ?, ?)",
+                " high, created_utc, why, light) VALUES (?, ?, ?, '[]', ?, ?, ?, ?, ?, ?)",
                 (c.camera, c.model_hash, float(c.hours), float(c.threshold), float(c.low),
-                 float(c.high), float(c.created_utc), c.why),
+                 float(c.high), float(c.created_utc), c.why, c.light),
             )  # fmt: skip
             return int(done.lastrowid or 0)
 
     def calibrations(
         self, camera: str, model_hash: str | None = None, limit: int = 20
     ) -> list[Calibration]:
-        """Of a camera (and of a model), the one in force first."""
+        """Of a camera (and of a model), the newest first: the first of each light is in force."""
         rows = self._db.read(
             "SELECT * FROM calibrations WHERE camera = ? AND (? IS NULL OR model_hash = ?)"
             " ORDER BY id DESC LIMIT ?",
@@ -62,5 +62,5 @@ def _calibration(row: sqlite3.Row) -> Calibration:
     return Calibration(
         camera=row["camera"], model_hash=row["model_hash"], threshold=row["threshold"],
         low=row["low"], high=row["high"], hours=row["hours"], created_utc=row["created_utc"],
-        why=row["why"], id=row["id"],
+        why=row["why"], light=row["light"], id=row["id"],
     )  # fmt: skip

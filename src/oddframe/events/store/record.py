@@ -100,7 +100,9 @@ class Calibration:
     """Of footage behind it."""
     created_utc: float
     why: str
-    """What it was made for ("fitted", "drift", "undone")."""
+    """What made it, in words."""
+    light: str = ""
+    """That it is of; "": of all."""
     id: int | None = None
     """In the store; None before it is there."""
 

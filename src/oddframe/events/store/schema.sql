@@ -54,7 +54,7 @@ CREATE TABLE gaps (
 CREATE INDEX gaps_camera ON gaps (camera, start_utc);
 CREATE UNIQUE INDEX gaps_open ON gaps (camera) WHERE end_utc IS NULL;
 
--- Every threshold that was ever in force; the newest of a camera is.
+-- Every threshold that was ever in force; the newest of a camera and a light is.
 CREATE TABLE calibrations (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     camera      TEXT NOT NULL,
@@ -65,7 +65,8 @@ CREATE TABLE calibrations (
     low         REAL NOT NULL,                -- alarms a day that may be expected, from ... to
     high        REAL NOT NULL,
     created_utc REAL NOT NULL,
-    why         TEXT NOT NULL
+    why         TEXT NOT NULL,
+    light       TEXT NOT NULL DEFAULT ''      -- that it is of; '': of all
 );
 CREATE INDEX calibrations_camera ON calibrations (camera, id);
 

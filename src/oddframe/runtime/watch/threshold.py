@@ -153,7 +153,7 @@ class Threshold:
             self.hear()
         changes = len(running.changes)
         if running.proposal() is not None and len(running.changes) > changes:
-            self._changed(running.changes[-1].text)
+            self._changed(running.changes[-1].text, running.changes[-1].after)
         if now - self._asked >= DRIFT_S:
             self._asked, before = now, self.drift
             self.drift = running.drift() or ""
@@ -181,7 +181,7 @@ class Threshold:
         change = self._fixed.set(threshold, mode)
         if self.running is not None:
             change = self.running.set(threshold, mode)
-        self._changed(change.text, threshold)
+        self._changed(change.text, change.after)
 
     def undo(self) -> bool:
         """Take the last change back; False where there is none."""
@@ -194,7 +194,7 @@ class Threshold:
             self._fixed.undo()
         again = {light: threshold_of(self.calibration, light or None) for light in last.after}
         told = ", ".join(f"{t:.3g} again{f' in {k}' if k else ''}" for k, t in again.items())
-        self._changed(f"undone: {told}", next(iter(again.values())))
+        self._changed(f"undone: {told}", again)
         return True
 
     def light_of(self, light: str | None) -> str | None:
@@ -268,22 +268,22 @@ class Threshold:
     def _mode(self) -> str | None:
         return self.light
 
-    def _changed(self, text: str, threshold: float | None = None) -> None:
-        """What another threshold is followed by: a line in the log, a row in the store.
+    def _changed(self, text: str, after: Mapping[str, float]) -> None:
+        """What other thresholds are followed by: a line in the log, a row of each in the store.
 
-        threshold: of the light that it is of; by default that for all.
+        after: per light, "" of all, what holds now.
         """
-        known = self.calibration
-        threshold = float(known["threshold"] if threshold is None else threshold)
+        known, now_utc = self.calibration, time.time()
         log.info("%s: the threshold is another one: %s", self._camera, text,
                  extra={"camera": self._camera})  # fmt: skip
-        record = Calibration(
-            camera=self._camera, model_hash=self._weights, threshold=threshold,
-            low=float(known.get("count_low") or 0.0),
-            high=float(math.inf if known.get("count_high") is None else known["count_high"]),
-            hours=float(known.get("hours", 0.0)), created_utc=time.time(), why=text,
-        )  # fmt: skip
+        low, high = (known.get(name) for name in ("count_low", "count_high"))
         try:
-            self._store.calibrate(record)
+            for light, threshold in after.items():
+                side, _ = side_of_light(known, light)
+                self._store.calibrate(Calibration(
+                    camera=self._camera, model_hash=self._weights, threshold=float(threshold),
+                    low=float(low or 0.0), high=float(math.inf if high is None else high),
+                    hours=float(side.get("hours", 0.0)), created_utc=now_utc, why=text, light=light,
+                ))  # fmt: skip
         finally:
             self.keep()

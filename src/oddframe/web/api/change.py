@@ -159,6 +159,8 @@ class ThresholdRow(Answer):
     """A threshold that was in force, since it was changed."""
 
     threshold: float
+    light: str | None
+    """That it is of; null: of all."""
     created: datetime
     why: str
     """What made it."""
@@ -292,6 +294,6 @@ def _understood() -> Iterator[None]:
 def _row(calibration: Calibration) -> ThresholdRow:
     c = calibration
     return ThresholdRow(
-        threshold=c.threshold, created=utc(c.created_utc), why=c.why, hours=c.hours, low=c.low,
-        high=c.high if math.isfinite(c.high) else None, run=c.model_hash,
+        threshold=c.threshold, light=c.light or None, created=utc(c.created_utc), why=c.why,
+        hours=c.hours, low=c.low, high=c.high if math.isfinite(c.high) else None, run=c.model_hash,
     )  # fmt: skip

@@ -147,7 +147,7 @@ export class Threshold {
     return load(this.history, get(path(["cameras", this.name, "thresholds"])), (rows) => {
       if (!rows.length) return empty("It was never changed.");
       return el("ol", { class: "past" }, rows.map((row) => el("li", null,
-        el("b", null, number(row.threshold, 4)), " ", time(row.created), ": ", row.why,
+        el("b", null, number(row.threshold, 4)), row.light && ` in ${row.light}`, " ", time(row.created), ": ", row.why,
         row.hours > 0 && `, from ${span(row.hours * 3600)} of footage`,
         Number.isFinite(row.high) && `, ${number(row.low, 2)}–${number(row.high, 2)} alarms a day`)));
     });
