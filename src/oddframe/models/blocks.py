@@ -108,12 +108,24 @@ class VSSB(Block):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, d) -> (b, h, w, d)."""
-        x_norm = self.norm(x)
+        return x + self.scanned(self.norm(x))
+
+    def scanned(self, x_norm: Tensor) -> Tensor:
+        """Both branches of the normed input, without the residual: (b, h, w, d) both."""
         # Two products, not one cut in two: the convolution would have to copy its half.
         to_main, to_gate = self.branches.weight.chunk(2)
         main, gate = F.linear(x_norm, to_main), F.linear(x_norm, to_gate)
-        main = F.silu(depthwise(main, self.conv.weight, self.conv.bias))
-        out: Tensor = x + self.out(self.out_norm(self.ss2d(main), gate))
+        main = self.activation(depthwise(main, self.conv.weight, self.conv.bias))
+        out: Tensor = self.out(self.gated(self.ss2d(main), gate))
+        return out
+
+    def activation(self, x: Tensor) -> Tensor:
+        """Of what enters the scan."""
+        return F.silu(x)
+
+    def gated(self, x: Tensor, gate: Tensor) -> Tensor:
+        """What leaves the scan, normed and gated."""
+        out: Tensor = self.out_norm(x, gate)
         return out
 
 

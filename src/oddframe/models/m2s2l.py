@@ -248,7 +248,7 @@ class M2S2L(VADModel):
             for depth in cfg.depths
         )
         self.beta = modules(mlp(d, d // 4, 1) for _ in cfg.patches)
-        # sigma-shaped start: the newest frame carries about 3/4 of the weight.
+        # At the start the newest of 16 frames has .78 of the weight.
         age = torch.arange(cfg.history - 1, -1, -1.0)
         self.frame_weights = nn.Parameter(torch.where(age == 0, 4.0, 0.0))
         # Temporal (Eq. 4-6)
@@ -382,7 +382,7 @@ class M2S2L(VADModel):
             for j, tmb in enumerate(self.tmb)
         ]
         h = self.temporal(windows, join([newest[r] for r in ready]))
-        if self.detail is not None:  # of the i-th newest difference, what it adds at that age
+        if self.detail is not None:  # of the i-th oldest difference, what it adds at that age
             ages = [[d[i] for i, d in enumerate(new[r].details)] for r in ready]
             h = h + join([self.detail.joined(portions) for portions in ages])
         of_ready = [frames[r] for r in ready]

@@ -20,6 +20,7 @@ Letters: q queries, m items, d width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -211,11 +212,8 @@ class Memory(ItemMemory):
         if not len(idle):
             return
         alike = similarity_qm.index_fill(1, idle, -1.0).amax(1)  # q, to those that stay
-        for i in idle.tolist():
-            worst = together.least(alike, query_qd)
-            self.items[i] = worst
-            self.use[i] = 1 / len(self)
-            alike = torch.maximum(alike, query_qd @ worst)
+        self.items[idle] = least_alike(query_qd, alike, len(idle), query_qd.matmul)
+        self.use[idle] = 1 / len(self)
 
 
 @torch.no_grad()
@@ -242,12 +240,21 @@ def far_apart(query: Tensor, count: int) -> Tensor:
     The first, then each time the one that is least like all before it; some of them again where
     there are fewer than `count`. What a memory starts from, so that its items do not collapse.
     """
-    chosen = [together.first(query)]
-    alike = query @ chosen[0]  # to the likest of those chosen
-    while len(chosen) < count:
-        chosen.append(together.least(alike, query))
-        alike = torch.maximum(alike, query @ chosen[-1])
-    return torch.stack(chosen)
+    first = together.first(query)
+    rest = least_alike(query, query @ first, count - 1, query.matmul)
+    return torch.cat((first[None], rest))
+
+
+def least_alike(query: Tensor, alike: Tensor, count: int, to: Callable[[Tensor], Tensor]) -> Tensor:
+    """As many queries (q, d), each the least like all items that there are by then: (count, d).
+
+    alike: to the likest item that there is already, (q,). to: likeness to one more, (d,) -> (q,).
+    """
+    chosen = query.new_empty(count, query.shape[1])
+    for row in chosen:
+        row.copy_(together.least(alike, query))
+        alike = torch.maximum(alike, to(row))
+    return chosen
 
 
 def kth_largest(x: Tensor, k: int) -> Tensor:

@@ -30,8 +30,8 @@ DEVIATION (6): the second network reads all k - 1 flows of the window and recons
     reconstruction too easy: `motion_from: frames` has it found in the frames, `skips: false` sends
     everything through the codes.
 DEVIATION (7): optical flow is OpenCV's DIS (`flow: dis`), RGB differences (`rgbdiff`) or what files
-    say (`file`): no weights of a flow network are to be had. It is scaled and clamped as `flows`
-    says.
+    say (`file`): no weights of a flow network are to be had. It is scaled and clamped as
+    `flow_windowed` says.
 DEVIATION (8): both networks are trained at once, on squared errors as means.
 DEVIATION (9): the two errors are joined with one fixed weight, `score_alpha`. The paper fuses
     clips, with a weight that it chose for each data set on the test clips.
@@ -51,24 +51,20 @@ from oddframe import losses
 from oddframe.config import Config
 from oddframe.models.base import Floats, Prediction, Ranges, Terms, minmax_falling
 from oddframe.models.blocks import (
+    VSSB,
     PatchEmbed,
     PatchExpand,
     PatchHead,
     PatchMerge,
-    depthwise,
     modules,
+    scan_flops,
 )
 from oddframe.models.flow_windowed import FlowKind, FlowWindowed, flow_channels
-from oddframe.models.memory import ItemMemory
-from oddframe.models.recompute import Block
+from oddframe.models.memory import IDLE, ItemMemory, least_alike
 from oddframe.ops import together
-from oddframe.ops.norm import LayerNorm
-from oddframe.ops.ss2d import SS2D
 
 PATCH = 4
 STAGES = 4
-IDLE = 0.05
-"""Share of an even share of the queries below which a code is idle."""
 MOVES = 8
 """Idle codes that move in one step, at most."""
 
@@ -118,21 +114,14 @@ SIZES: dict[str, dict[str, object]] = {"vadmamba": {}, "vadmamba-128": _CPU}
 """Differences of each size from `VADMambaConfig`'s defaults; -128 is for training on a CPU."""
 
 
-class NVSS(Block):
+class NVSS(VSSB):
     """Non-negative visual state space block: x + scan(LN x) + convolution(LN x).
 
-    The scan is VSSB's (`blocks.VSSB`) with ReLU for SiLU; see DEVIATION (2) and (3).
+    The scan is VSSB's with ReLU for SiLU; see DEVIATION (2) and (3).
     """
 
     def __init__(self, width: int, *, expand: int, state: int) -> None:
-        super().__init__()
-        inner = expand * width
-        self.norm = LayerNorm(width)
-        self.branches = nn.Linear(width, 2 * inner, bias=False)
-        self.conv = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
-        self.ss2d = SS2D(inner, state, max(1, width // 16))
-        self.out_norm = LayerNorm(inner)
-        self.out = nn.Linear(inner, width, bias=False)
+        super().__init__(width, expand=expand, state=state, rank=max(1, width // 16))
         self.near = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 1)
         )
@@ -140,11 +129,17 @@ class NVSS(Block):
     def forward(self, x: Tensor) -> Tensor:
         """(n, h, w, d) -> (n, h, w, d)."""
         y = self.norm(x)
-        main, gate = self.branches(y).chunk(2, -1)
-        main = F.relu(depthwise(main, self.conv.weight, self.conv.bias))
-        far = self.out(self.out_norm(self.ss2d(main)) * F.relu(gate))
         near = self.near(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        out: Tensor = x + far + near
+        out: Tensor = x + self.scanned(y) + near
+        return out
+
+    def activation(self, x: Tensor) -> Tensor:
+        """Of what enters the scan."""
+        return F.relu(x)
+
+    def gated(self, x: Tensor, gate: Tensor) -> Tensor:
+        """What leaves the scan, normed and gated."""
+        out: Tensor = self.out_norm(x) * F.relu(gate)
         return out
 
 
@@ -225,11 +220,11 @@ class Quantiser(ItemMemory):
         if not idle.any():
             return
         apart = torch.cdist(query, self.codes).masked_fill_(idle, torch.inf).amin(1)  # q
-        for i in idle.nonzero().flatten()[:MOVES]:
-            worst = together.least(-apart, query)
-            self.codes[i] = worst
-            self.use[i] = share
-            apart = torch.minimum(apart, (query - worst).norm(dim=1))
+        some = idle.nonzero().flatten()[:MOVES]
+        self.codes[some] = least_alike(
+            query, -apart, len(some), lambda code: -(query - code).norm(dim=1)
+        )
+        self.use[some] = share
 
 
 class VQMaU(nn.Module):
@@ -267,12 +262,10 @@ class VQMaU(nn.Module):
 
     def scan_flops(self, size: int) -> int:
         """9 L D N of its selective scans, for pictures of so many rows and columns."""
-        total = 0
-        for i, stages in enumerate(zip(self.encoder, self.decoder, strict=True)):
-            places = (size // PATCH >> i) ** 2
-            scans = [m for stage in stages for m in stage.modules() if isinstance(m, SS2D)]
-            total += sum(scan.scan_flops(places) for scan in scans)
-        return total
+        stages = enumerate(zip(self.encoder, self.decoder, strict=True))
+        return sum(
+            scan_flops(stage, (size // PATCH >> i) ** 2) for i, both in stages for stage in both
+        )
 
 
 class VADMamba(FlowWindowed):

@@ -1,7 +1,7 @@
 """Models that read a window of k frames as a whole: common clips, streams and losses.
 
 Such a model writes one method, `window`; a stream keeps its last k frames and runs it on them. One
-that also reads the flow between frames is a `flows.FlowWindowed`.
+that also reads the flow between frames is a `flow_windowed.FlowWindowed`.
 
 Letters: b clips or frames, t frames given, k history, m = t - k + 1 windows, n = b m windows or one
 of each stream, c h w colour, rows, columns.
