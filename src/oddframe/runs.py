@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import methodcaller
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, cast
 
 from oddframe.atomic import as_json, write_together
@@ -189,9 +190,10 @@ class Run:
                 "the right to read it, or copy the whole folder anew."
             ) from None
         except (SafetensorError, RuntimeError) as error:
+            said = shorten(str(error), 300, placeholder=" ….")  # torch has a line for each weight
             raise RunError(
-                f"{self.path / WEIGHTS} does not hold the weights of this {self.name}: "
-                f"{str(error).splitlines()[0]} Fit the run again, or copy the whole folder anew."
+                f"{self.path / WEIGHTS} does not hold the weights of this {self.name}: {said} Fit "
+                "the run again, or copy the whole folder anew."
             ) from None
         self._check_part(WEIGHTS, weights)
         return model.eval()

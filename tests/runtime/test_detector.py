@@ -593,6 +593,15 @@ def test_weights_and_card_of_two_trainings_are_told_apart(run_copy, monkeypatch)
     assert [p.name for p in run_copy.glob(".*")] == []
 
 
+def test_weights_of_another_width_are_refused_by_name(run_copy):
+    card = json.loads((run_copy / "model.json").read_text())
+    card["config"]["model"]["width"] *= 2
+    (run_copy / "model.json").write_text(json.dumps(card))
+    with pytest.raises(RunError, match=r"m2s2l-edge: .*size mismatch for \S+: .* Fit") as error:
+        oddframe.load(run_copy)
+    assert len(str(error.value)) < 600
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux only")
 def test_a_run_may_have_any_name(run_copy, tmp_path):
     named = run_copy.rename(tmp_path / "R\udce9")

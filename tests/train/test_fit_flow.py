@@ -61,6 +61,8 @@ def test_a_batch_brings_the_flow_of_each_of_its_frames(normal, tmp_path):
     for step in range(3):
         batch = carried.at(step)
         assert batch.shape == (8, 6, 5, SIZE, SIZE)
+        first = carried.first(40)  # the sixth run of the second span
+        np.testing.assert_array_equal(first, from_store(store.read(50, 51))[0])
         assert (batch[:, :, :3] == plain.at(step)).all()
         drawn = np.random.default_rng([3, step]).integers(0, plain.runs, 8)
         for start, run in zip(starts[drawn], batch, strict=True):

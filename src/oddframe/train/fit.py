@@ -306,7 +306,7 @@ def _split(store: FrameStore, share: float, shortest: int, taken: Taken) -> Spli
 def _still(batches: Batches) -> torch.Tensor:
     """What stands still: the median of 64 frames spread over the training footage, (3, h, w)."""
     steps = torch.linspace(0, batches.runs - 1, 64).long().tolist()
-    return torch.stack([batches._run(i)[0, :3] for i in steps]).median(0).values
+    return torch.stack([batches.first(i) for i in steps]).median(0).values
 
 
 def _versions() -> dict[str, str]:

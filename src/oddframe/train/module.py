@@ -126,9 +126,17 @@ class Batches:
         drawn = np.random.default_rng([self.seed, step]).integers(0, self.runs, self.batch)
         return torch.stack([self._run(int(i)) for i in drawn[self.part]])
 
-    def _run(self, i: int) -> Tensor:
+    def first(self, i: int) -> Tensor:
+        """The first frame of a run alone, (3, h, w): RGB in [-1, 1]."""
+        start = self._start(i)
+        return torch.from_numpy(from_store(self.store.read(start, start + 1))[0])
+
+    def _start(self, i: int) -> int:
         s = int(np.searchsorted(self.starts, i, side="right")) - 1
-        start = self.spans[s].start + i - int(self.starts[s])
+        return self.spans[s].start + i - int(self.starts[s])
+
+    def _run(self, i: int) -> Tensor:
+        start = self._start(i)
         frames = from_store(self.store.read(start, start + self.length))
         if self.flow is not None:
             carried = self.flow.read(start, start + self.length)
