@@ -311,6 +311,41 @@ class Slow(live.LiveSource):
         return 50.0
 
 
+class Unsaid(Slow):
+    """A camera of which nobody says the rate."""
+
+    def _rate(self):
+        return self.said
+
+    def __init__(self, said, taken=0):
+        self.said, self.first = said, taken
+        super().__init__(0.0, 0.2, [])
+
+    def _pictures(self):
+        self.taken = self.first
+        return super()._pictures()
+
+
+@pytest.mark.parametrize("said", [0.0, -1.0, 1e6, float("nan")])
+def test_a_rate_that_nobody_says_is_measured(said):
+    with Unsaid(said) as source:
+        assert (source.info.fps, source.info.assumed) == (pytest.approx(50), False)
+        assert next(iter(source)).index >= live.MEASURED
+
+
+def test_a_rate_that_nobody_can_know_is_assumed():
+    with Unsaid(0.0, taken=199) as source:  # one picture, and silence
+        assert (source.info.fps, source.info.assumed) == (25.0, True)
+
+
+def test_stamps_that_are_made_up_say_no_rate(tmp_path):
+    for name, codec, fps in (("a.mjpeg", "mjpeg", 0.0), ("a.mkv", "libx264", 10.0)):
+        stream = live.Stream("tcp://127.0.0.1:9", 5)
+        stream._address = f"file:{encode(tmp_path / name, 6, 10, codec)}"
+        next(stream.pictures())
+        assert stream.fps == fps
+
+
 def test_a_source_that_does_not_open_lets_go_of_its_camera():
     known = []
     with pytest.raises(SourceError, match=r"gave no picture within 0\.05 s"):

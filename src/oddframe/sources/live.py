@@ -5,6 +5,7 @@ A consumer that is slower than the camera gets fewer frames, never older ones.
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from abc import abstractmethod
@@ -37,6 +38,8 @@ QUICK = {"fpsprobesize": "0"}
 1.6, and none of its pictures is old."""
 CLOCKLESS = ("mpjpeg", "mjpeg", "h264", "hevc")
 """Formats whose stamps FFmpeg makes up, from a rate of 25 that nobody said."""
+MEASURED = 8
+"""Steps that a rate is measured on where nobody says it."""
 
 Seen = tuple[Picture, float, bool]
 """A picture, its seconds since the first one, and whether a gap is before it."""
@@ -65,6 +68,8 @@ class LiveSource(Source):
         self._newest: Frame | None = None
         self._error: SourceError | None = None
         self._given = -1
+        self._steps_s: list[float] = []
+        """The first ones between frames."""
         self.dropped = 0
         """Frames that came and were not handed on, because newer ones had come."""
         self.lost = Lost()
@@ -76,8 +81,11 @@ class LiveSource(Source):
             with self._news:
                 first = self._wait()
                 self._newest = first  # it is still to be given
+                said = self._rate()
+                known = said if 0 < said <= 1000 else self._measured()
             width, height = _size(first.picture)
-            super().__init__(SourceInfo(name, width, height, self._rate(), None))
+            fps = valid_fps(known)
+            super().__init__(SourceInfo(name, width, height, fps, None, assumed=not known))
         except BaseException:
             self._stopped = True  # nobody has anything to close: the connection would stay
             raise
@@ -88,7 +96,17 @@ class LiveSource(Source):
 
     @abstractmethod
     def _rate(self) -> float:
-        """Frames per second, once the first picture has come."""
+        """Frames per second, once the first picture has come; 0 where nobody says it."""
+
+    def _measured(self) -> float:
+        """Frames per second by the first frames, 0 where no second one comes; with `_news` held."""
+        until = time.monotonic() + self._timeout_s
+        while len(self._steps_s) < MEASURED and self._error is None:
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            self._news.wait(left)
+        return 1 / max(statistics.median(self._steps_s), 1e-3) if self._steps_s else 0.0
 
     def _read(self) -> None:
         error = SourceError(f"{self._name} ended.")
@@ -108,6 +126,8 @@ class LiveSource(Source):
 
     def _put(self, frame: Frame) -> None:
         with self._news:
+            if self._newest is not None and len(self._steps_s) < MEASURED and not frame.gap:
+                self._steps_s.append(frame.pts_s - self._newest.pts_s)
             if self._newest is not None and self._newest.index > self._given:
                 self.dropped += 1
                 # The gap before a frame that nobody saw is before the next one as well.
@@ -167,8 +187,8 @@ class Stream:
         self._read_s = read_s or timeout_s
         self._options = dict(options)
         self.name = shown(address)
-        self.fps = valid_fps(0)
-        """By its header, once it is open; 25 where that does not say."""
+        self.fps = 0.0
+        """By its header, once it is open; 0 where that does not say."""
         self.lost = Lost()
         self._decoder: Decoder | None = None
         self._used = used
@@ -205,11 +225,12 @@ class Stream:
                 f"{self.name} cannot be opened: {said(cause, self._timeout_s)}. Check address "
                 "and password, and that it is the address of a video stream.",
             ) from None
-        self.fps = opened.rate()
+        clockless = _is_clockless(opened)
+        self.fps = 0.0 if clockless else opened.said_rate()
         count = 0
         try:
             found = self._found(opened)
-            for seen in _stamped(found) if _is_clockless(opened) else found:
+            for seen in _stamped(found) if clockless else found:
                 count += 1
                 yield seen
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -312,7 +333,7 @@ class Webcam(LiveSource):
         return self._device.pictures()
 
     def _rate(self) -> float:
-        return valid_fps(self._device.fps)
+        return self._device.fps
 
 
 def _size(picture: Picture) -> tuple[int, int]:

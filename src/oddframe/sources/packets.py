@@ -17,7 +17,7 @@ import av
 import av.error
 
 from oddframe.errors import SourceError
-from oddframe.sources.stamps import DEFAULT_FPS, valid_fps
+from oddframe.sources.stamps import valid_fps
 
 DEAD_ENDS = 64
 """Errors of the demuxer in a row, without a packet between, after which the rest is given up."""
@@ -123,9 +123,12 @@ class Opened:
                 yield None
 
     def rate(self) -> float:
-        """Frames per second by a header, where stamps do not say it."""
-        said = self.stream.average_rate or self.stream.guessed_rate or DEFAULT_FPS
-        return valid_fps(float(said))
+        """Frames per second by a header, where stamps do not say it; 25 where it is silent too."""
+        return valid_fps(self.said_rate())
+
+    def said_rate(self) -> float:
+        """Frames per second by a header, 0 where it does not say."""
+        return float(self.stream.average_rate or self.stream.guessed_rate or 0)
 
 
 class _Stamped:
