@@ -13,6 +13,8 @@ from oddframe.errors import SourceError
 from oddframe.sources import count_frames, frame_hint, open_source
 from oddframe.sources.container import missing_bytes
 from oddframe.sources.convert import Converter
+from oddframe.sources.decode import Decoder
+from oddframe.sources.packets import open_stream
 from oddframe.sources.stamps import typical_step, valid_fps
 
 
@@ -377,6 +379,22 @@ def test_what_is_lost_is_counted(tmp_path):
         frames = list(source)
     assert len(frames) + source.lost.frames == 200
     assert "damaged in one place" in str(source.lost)
+
+
+def test_a_stream_that_loses_pictures_for_ever_does_not_remember_them_all(tmp_path):
+    path = encode(tmp_path / "a.ts", 600, 25, gop=5, b_frames=2, size=(64, 48))
+    data, noise = bytearray(path.read_bytes()), np.random.default_rng(0)
+    for at in range(188 * 20, len(data) - 188 * 3, 188 * 20):
+        data[at : at + 188 * 3] = noise.bytes(188 * 3)
+    path.write_bytes(data)
+    opened = open_stream(f"file:{path}", 5, {})
+    decoder, gone, most = Decoder(opened, 0.04), set(), 0
+    for _ in decoder:
+        gone |= decoder._gone
+        most = max(most, len(decoder._gone))
+    opened.container.close()
+    assert len(gone) > 30  # in 24 s
+    assert most < 0.5 * len(gone)
 
 
 def test_damage_costs_the_same_on_any_number_of_cores(tmp_path, monkeypatch):

@@ -90,7 +90,7 @@ class Decoder:
         self._waiting: set[Stamp] = set()
         """Of packets whose pictures have not come."""
         self._gone: set[Stamp] = set()
-        """Of those that were counted as lost."""
+        """Of those that were counted as lost, as long as they may still come."""
         self._sent = self._come = 0
         """Clocks of the packets and of the pictures: decoders run behind."""
         self._sent_stamp: int | None = None
@@ -161,6 +161,11 @@ class Decoder:
         own = self._come, -1 if frame.pts is None else frame.pts
         return own, {stamp for stamp in self._waiting if frame.pts is not None and stamp <= own}
 
+    def _may_come(self, stamps: set[Stamp], own: Stamp) -> set[Stamp]:
+        """Without those long before a picture: a camera that loses one a second runs for weeks."""
+        base = float(self._opened.stream.time_base or 1)
+        return {s for s in stamps if s[0] == own[0] and s[1] > own[1] - HEAL_S / base}
+
     def _decoded(self, packet: av.Packet[Any] | None) -> Iterator[Found]:
         try:
             frames = self._opened.stream.decode(packet)
@@ -188,7 +193,7 @@ class Decoder:
         if skipped or hole:
             room = round(step_s / self._step_s) - 1 if hole else 0
             self._note(lost=max(skipped, room - self._counted), since_s=now_s - step_s)
-            self._gone |= late
+            self._gone = self._may_come(self._gone | late, own)
         if own in self._gone:  # broken stamps: it came after all
             self._gone.discard(own)
             self._note(lost=-1)
