@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from oddframe.calibration.calibrate import LOWEST, calibrate, fit_tail, separate_peaks
+from oddframe.calibration.calibrate import (
+    LOWEST,
+    _interval,
+    calibrate,
+    fit_tail,
+    separate_peaks,
+)
 from oddframe.errors import ConfigError
 
 
@@ -80,6 +87,23 @@ def test_fewer_alarms_need_a_higher_threshold():
 def test_counted_off_where_many_alarms_are_wanted():
     found = calibrate([normal(24) + 3], 1.0, 500)
     assert found["above"] == pytest.approx(500, abs=1)
+
+
+def test_what_is_counted_off_is_as_many_as_were_wanted():
+    """Alarms are at or above the threshold, so that the peak that it is counts."""
+    scores = np.random.default_rng(0).gamma(2.0, 1.0, 24 * 120)  # a peak each half a minute
+    found = calibrate([scores], 1 / 30, 40)
+    assert (found["method"], found["above"]) == ("count", 40)
+
+
+def test_the_interval_takes_no_more_memory_than_a_row_of_peaks():
+    peaks = np.sort(np.random.default_rng(0).gamma(2.0, 1.0, 4000))[::-1]
+    tracemalloc.start()
+    low, high = _interval(peaks, 100.0, 0)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1_000_000
+    assert low < peaks[100] < high
 
 
 def test_too_little_footage_takes_the_largest_score_and_says_so():

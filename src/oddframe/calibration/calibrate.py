@@ -92,10 +92,10 @@ def calibrate(
     Returns:
         Plain values for model.json: `threshold`, `alarms_per_day`, `low` and `high` (interval of
         the threshold at `confidence`; high is None where it is unknown), `hours` of scored
-        footage, `days` that it is of, `peaks` (separate ones), `above` (of them, above the
-        threshold), `method` ("tail"; "count": so many alarms are wanted that they are counted off;
-        "maximum": too little footage to fit anything), `shape` and `scale` of the tail (None
-        without one), `gap_s`, `provisional`, `text` (all of it in words);
+        footage, `days` that it is of, `peaks` (separate ones), `above` (of them, alarms: at or
+        above the threshold), `method` ("tail"; "count": so many alarms are wanted that they are
+        counted off; "maximum": too little footage to fit anything), `shape` and `scale` of the
+        tail (None without one), `gap_s`, `provisional`, `text` (all of it in words);
         `count_low`, `count_high` (alarms a day that may be counted over the next week, nine times
         of ten) and `promise` (what they rest on; `promise.expected_counts` reads it), `evidence`
         (what `calibration.running` goes on from), all None of the method "maximum".
@@ -208,7 +208,7 @@ def _calibrated(
         "hours": hours,
         "days": footage.days,
         "peaks": int(peaks.size),
-        "above": int(np.count_nonzero(peaks > threshold)),
+        "above": int(np.count_nonzero(peaks >= threshold)),
         "method": method,
         "shape": shape,
         "scale": scale,
@@ -221,9 +221,10 @@ def _calibrated(
 
 def _interval(peaks: Floats, wanted: float, seed: int) -> tuple[float, float]:
     """Ends of the middle 90 % of the thresholds that resampled peaks give."""
-    rng = np.random.default_rng(seed)
-    drawn = -np.sort(-rng.choice(peaks, (RESAMPLES, peaks.size)), axis=1)
-    levels = [level_of(row, wanted)[0] for row in drawn]
+    rng, n = np.random.default_rng(seed), peaks.size
+    deep = max(TAIL, math.ceil(wanted)) + 1  # of each draw, what a level is made of
+    draws = (np.sort(rng.integers(0, n, n))[:deep] for _ in range(RESAMPLES))
+    levels = [level_of(peaks[drawn], wanted)[0] for drawn in draws]
     low, high = np.quantile(levels, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 

@@ -95,7 +95,7 @@ def promised(
     spread, freedom = (SPREAD, FREEDOM) if heads is None else _between_days(heads)
     likely = np.ones(len(passed))
     if wanted < tail:  # else they are counted as it is, and so near that most are of one burst
-        seen = int(np.count_nonzero(bursts(footage.at_h[footage.peaks > threshold])))
+        seen = int(np.count_nonzero(bursts(footage.at_h[footage.peaks >= threshold])))
         likely += 1e6 * _likely(passed / size * footage.total_h, seen)  # never nothing at all
     ranks = (np.arange(RATES) + 0.5) / RATES
     return {
@@ -223,7 +223,7 @@ def _passed(
     """
     if counted:
         times, hours = _hours_anew(footage, rng)
-        above = footage.block[footage.peaks > threshold]
+        above = footage.block[footage.peaks >= threshold]
         return np.asarray(times[:, above].sum(1) / hours)
     largest, hours = drawn_anew(footage, tail + 1, rng)
     start = largest[:, -1]

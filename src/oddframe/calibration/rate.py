@@ -91,7 +91,7 @@ def promise_at(footage: Footage, threshold: float, merged: float = 1.0) -> dict[
     one that more peaks pass than were kept."""
     if threshold < footage.depth:
         return None
-    above = np.count_nonzero(footage.peaks > threshold)
+    above = np.count_nonzero(footage.peaks >= threshold)
     return promised(footage, 24 * float(above) / footage.total_h, threshold, merged)
 
 
@@ -108,7 +108,7 @@ def by_hand(
     side = dict(calibration if light is None else modes.get(light, UNSEEN))
     footage = _footage(side)
     promise = None if footage is None else promise_at(footage, threshold, _merged(side))
-    above = None if footage is None else int(np.count_nonzero(footage.peaks > threshold))
+    above = None if footage is None else int(np.count_nonzero(footage.peaks >= threshold))
     side |= {
         "threshold": float(threshold), "low": float(threshold), "high": float(threshold),
         "above": above, "promise": promise, "by_hand": True,

@@ -100,7 +100,7 @@ def side_of(fitted: Fitted, threshold: float, per_day: float, merged: float) -> 
         "hours": footage.total_h,
         "days": footage.days,
         "peaks": int(footage.count.sum()),
-        "above": int(np.count_nonzero(footage.peaks > threshold)),
+        "above": int(np.count_nonzero(footage.peaks >= threshold)),
         "method": fitted.method,
         "shape": fitted.shape,
         "scale": fitted.scale,

@@ -14,8 +14,6 @@ Letters: m peaks of the tail, n all peaks, b rows.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,12 +52,8 @@ def level_of(peaks: Floats, wanted: float) -> tuple[float, str, float | None, fl
         return float(np.interp(wanted, ranks, peaks)), "count", None, None
     start = float(peaks[m])
     shape, scale = fit_tail(peaks[:m] - start)
-    share = wanted / m
-    if abs(shape) < STRAIGHT:
-        above = -scale * math.log(share)
-    else:
-        above = scale / shape * (share**-shape - 1)
-    return start + above, "tail", shape, scale
+    level = level_passed(np.array(wanted / m), start, shape, scale)
+    return float(level), "tail", shape, scale
 
 
 def fit_rows(excess: Floats) -> tuple[Floats, Floats]:
