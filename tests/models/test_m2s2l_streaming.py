@@ -179,6 +179,18 @@ def test_the_state_stops_growing():
     assert sizes[2] < sizes[3] == sizes[8]
 
 
+def test_what_a_stream_remembers_holds_nothing_of_the_others():
+    model = made()
+    states = [model.init_state() for _ in range(4)]
+    for i in range(model.history + 1):
+        frames = [video(1, seed=4 * i + s)[:, 0] for s in range(4)]
+        states, _ = model.step_batch(states, frames)
+    kept = tensors(states[0])
+    own = sum(x.nbytes for x in kept)
+    held = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in kept}
+    assert sum(held.values()) <= 1.2 * own
+
+
 def test_too_short_a_clip_says_how_long_it_must_be():
     with pytest.raises(ValueError, match="at least 4 frames, got 3"):
         made()(video(3))

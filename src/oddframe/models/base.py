@@ -233,9 +233,13 @@ def shares(out: Prediction, like: Sequence[Tensor]) -> list[Prediction]:
 
 
 def split(joined: Sequence[Tensor], like: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-    """Each stream's share of every joined batch; streams are as long as those of `like`."""
+    """Each stream's share of every joined batch; streams are as long as those of `like`.
+
+    Copies, where there are several: a stream that stays away would keep the batches of all."""
+    if len(like) == 1:
+        return [tuple(joined)]
     sizes = [len(x) for x in like]
-    return list(zip(*(x.split(sizes) for x in joined), strict=True))
+    return list(zip(*([own.clone() for own in x.split(sizes)] for x in joined), strict=True))
 
 
 def last_of(x: Tensor, length: int, end: int, m: int, at: int = 1) -> Tensor:

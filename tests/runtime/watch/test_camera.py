@@ -199,6 +199,26 @@ def test_what_waits_for_its_score_gets_it_as_the_camera_goes_away(camera):
     assert [round(g.end_utc - g.start_utc, -2) for g in away] == [7100]
 
 
+@pytest.mark.parametrize("why", [State.DOWN, "unsettled"])
+def test_a_camera_that_is_away_keeps_nothing_of_the_frames_before(camera, why):
+    gate = camera()
+    for i in range(3):
+        seen = frame(i / 10)
+        gate.begins(seen)
+        gate.state, _ = gate.detector.scorer.step(gate.state, gate.ready(seen).looks[0])
+    assert gate.state.model.frames
+    gate.reader._to(State.RUNNING)
+    if why == "unsettled":
+        gate.reader._intake.unsettled = "moved"
+        gate.reader._tell()
+    else:
+        gate.reader._to(why, Trouble("silent", "It sends nothing."))
+    gate.listen()
+    assert not gate.state.model.frames
+    assert gate.state.last is gate.state.expected is None
+    assert gate.state.index == 3
+
+
 def test_a_delay_is_of_the_frames_that_come(camera):
     gate = camera(fps=25.0, lag_s=0.8)
     assert gate._lag.frames == 20
