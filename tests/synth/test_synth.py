@@ -14,10 +14,12 @@ import pytest
 
 from oddframe.errors import ConfigError, DatasetError
 from oddframe.synth import ANOMALIES, SynthConfig, SynthFrame, render_clip, write_dataset
+from oddframe.synth.actors import Actor, Walker, straight
 from oddframe.synth.events import windows
 from oddframe.synth.layout import make_layout
 from oddframe.synth.people import Gait, person_parts, random_look
 from oddframe.synth.scene import make_scene
+from oddframe.synth.traffic import make_room
 from oddframe.synth.write import TEST_SEED, clip_kinds, intervals
 
 SMALL = SynthConfig(
@@ -255,3 +257,22 @@ def test_event_windows_leave_normal_footage_around_them() -> None:
 def test_wrong_settings_are_named(make: Callable[[], object]) -> None:
     with pytest.raises(ConfigError, match=r"SynthConfig\.|dragon"):
         make()
+
+
+def test_walkers_step_aside_for_all_who_come_or_stay_away() -> None:
+    layout = make_layout(SMALL)
+    rng = np.random.default_rng(0)
+
+    def person(v: float, way: int = 1) -> Actor:
+        ends = (0.0, 10.0) if way > 0 else (10.0, 0.0)
+        return Actor(straight(0.0, *ends, 1.3, v), Walker(random_look(rng), 1.3, 0.0))
+
+    def places(walker: float, *guests: float) -> list[float]:
+        met = [person(v, way=-1) for v in guests]
+        return [a.track.v for a in make_room(layout, [person(walker)], met, 8.0)]
+
+    middle = 0.0
+    assert places(middle, middle + 3.0) == [middle]
+    assert places(middle, middle + 0.2) == [pytest.approx(middle - 0.3)]
+    assert places(middle, middle + 0.2, middle - 0.1) == [pytest.approx(middle - 0.6)]
+    assert places(middle, middle + 0.4, middle - 0.4) == []  # nowhere beside both

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from oddframe.synth.actors import Actor, Cart, Cyclist, Track, Walker, knotted, straight
@@ -94,23 +96,23 @@ def make_room(
     kept: list[Actor] = []
     times = np.arange(0.0, seconds, 0.2)
     for walker in walkers:
-        shift, clear = 0.0, True
-        for guest in guests:
-            reach, side = _room(guest)
-            gap = _closest(walker, guest, times)
-            across = walker.track.v - guest.track.v
-            if gap >= reach or abs(across) >= side:
-                continue
-            shift = (side - abs(across)) * (1 if across >= 0 else -1)
-            clear = clear and _walkable(layout, walker.track.v, shift)
-        if not clear:
-            continue
-        track = walker.track
-        moved = Track(
-            track.times, track.places, track.v + shift, track.yaw_times, track.yaws, track.weave
-        )
-        kept.append(Actor(moved, walker.body))
+        v = _aside(layout, walker, guests, times)
+        if v is not None:
+            kept.append(Actor(replace(walker.track, v=v), walker.body))
     return kept
+
+
+def _aside(layout: Layout, walker: Actor, guests: list[Actor], times: np.ndarray) -> float | None:
+    """Where across the path a walker is beside all guests that he meets; None: nowhere."""
+    rooms = [(guest, *_room(guest)) for guest in guests]
+    met = [(g.track.v, side) for g, reach, side in rooms if _closest(walker, g, times) < reach]
+    v = walker.track.v
+    for other, side in met:
+        across = v - other
+        if abs(across) < side:
+            v += (side - abs(across)) * (1 if across >= 0 else -1)
+    clear = all(abs(v - other) > side - 1e-6 for other, side in met)
+    return v if clear and (v == walker.track.v or _walkable(layout, walker.track.v, v)) else None
 
 
 def _room(guest: Actor) -> tuple[float, float]:
@@ -133,7 +135,9 @@ def _closest(a: Actor, b: Actor, times: np.ndarray) -> float:
     return float(np.abs(gap).min())
 
 
-def _walkable(layout: Layout, v: float, shift: float) -> bool:
-    """Whether a walker moved from v by shift is still on the strip he belongs to."""
-    low, high = layout.one_way if v < layout.one_way[1] else (-layout.half_path, layout.half_path)
-    return low + 0.1 <= v + shift <= high - 0.1
+def _walkable(layout: Layout, before: float, v: float) -> bool:
+    """Whether a walker who moved over to v is still on the strip that he belongs to."""
+    low, high = layout.one_way if before < layout.one_way[1] else (
+        -layout.half_path, layout.half_path,
+    )  # fmt: skip
+    return low + 0.1 <= v <= high - 0.1
