@@ -103,7 +103,7 @@ def test_where_only_unseen_alerts_are_left_recording_ends(store, caplog):
         keeping.run(T0 + 600)
     assert left(store) == [0, 1, 2, 3]
     assert (kept.full, kept.by_disk) == (True, 1)
-    assert caplog.text.count("no new clips are recorded. Give them a verdict") == 1
+    assert caplog.text.count("no new clips are recorded. Give the alerts a verdict") == 1
     for event in store.events():
         store.verdict(event.id, "false_alarm")
     after = keeping.run(T0 + 1200)

@@ -15,6 +15,7 @@ from stub_run import write_stub
 
 from oddframe.calibration.calibrate import calibrate
 from oddframe.calibration.rate import by_hand, rate_at
+from oddframe.cli.watch import promises
 from oddframe.runtime.watch.at_work import AtWork
 from oddframe.runtime.watch.site import CameraConfig, SiteConfig
 from oddframe.web.app import make_app
@@ -228,6 +229,8 @@ def test_a_threshold_is_set_and_undone(ask, work, known, config):
     with AtWork(config) as later:
         asked = TestClient(make_app(later, Access(True, "127.0.0.1")), BASE)
         assert asked.get("/api/cameras/gate").json()["threshold"] == 5.0
+        (said,) = (line for line in promises(later) if line.startswith("gate: "))
+        assert "threshold 5, set by hand" in said, "what is said at the start is of now"
         back = asked.post("/api/cameras/gate/threshold/undo")
         assert back.json()["threshold"] == pytest.approx(known["threshold"])
         assert not back.json()["undoable"]

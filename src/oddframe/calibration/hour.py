@@ -2,7 +2,7 @@
 
 At each end two peaks may be kept that are nearer to each other than `gap_s`: one more in an hour
 than `separate_peaks` of the whole would keep, at most. An hour does not end within `gap_s` behind
-an alarm, nor while it is not known whether there is one. What is kept in the meantime is 17 bytes a
+an alarm, nor while it is not known whether there is one. What is kept in the meantime is 18 bytes a
 frame.
 
 Letters: n frames.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from oddframe.runtime.watch.at_work import AtWork
     from oddframe.runtime.watch.site import CameraConfig, SiteConfig
     from oddframe.web.guard.auth import Access
 
@@ -60,7 +59,7 @@ def serve(config: SiteConfig, access: Access, device: str = "cpu") -> None:
     import logging
 
     from oddframe.cli.systemd import supervised
-    from oddframe.cli.watch import summary
+    from oddframe.cli.watch import promises, summary
     from oddframe.runtime.watch.at_work import AtWork
     from oddframe.runtime.watch.signals import stopping
     from oddframe.setup.jobs import Jobs
@@ -82,14 +81,6 @@ def serve(config: SiteConfig, access: Access, device: str = "cpu") -> None:
             log.info("stopping" if stop.is_set() else "all cameras are files that are over")
         for line in summary(work):
             log.info("%s", line)
-
-
-def promises(work: AtWork) -> list[str]:
-    """How often each RUN will be wrong, a line each."""
-    return [
-        f"{path}: {(detector.info.calibration or {}).get('text', '')}"
-        for path, detector in work.detectors.items()
-    ]
 
 
 def checked(config: SiteConfig, access: Access, device: str = "cpu") -> list[str]:
@@ -114,14 +105,14 @@ def checked(config: SiteConfig, access: Access, device: str = "cpu") -> list[str
     with tempfile.TemporaryDirectory(prefix="oddframe-check-") as folder:
         store = config.store.model_copy(update={"path": Path(folder)})
         with AtWork(config.model_copy(update={"store": store}), device) as work:
-            found = promises(work)
+            found = {path: d.info.calibration or {} for path, d in work.detectors.items()}
     lines = [
         f"store {config.store.path}: pictures and clips of {config.store.keep_days:g} days, "
         f"{config.store.disk_gb:g} GB at most",
         f"web {config.web.host}:{config.web.port}, {'with a token' if access.guarded else 'open'}"
         f"{' to this machine alone' if access.loopback else ''}",
         *(f"sink {v.get('name') or v['kind']}" for v in config.sinks),
-        *(f"RUN {line}" for line in found),
+        *(f"RUN {path}: {known.get('text', '')}" for path, known in found.items()),
         *(_camera(name, camera) for name, camera in config.cameras.items()),
     ]
     return lines

@@ -62,6 +62,8 @@ def command(
 
     All cameras are scored with one RUN; for several use a site's YAML (oddframe serve).
     """
+    import logging
+
     from oddframe.cli.console import check_order
     from oddframe.cli.logs import log_to_stderr
     from oddframe.errors import ConfigError
@@ -74,7 +76,8 @@ def command(
     site = site_of(run, sources, cameras, telling)
     log_to_stderr(telling.log)
     with stopping() as stop, AtWork(site, device) as work:
-        say_promise(work)
+        for line in promises(work):
+            logging.getLogger("oddframe.cli.watch").info("%s", line)
         work.run(stop)
     for line in summary(work):
         print(line)
@@ -121,13 +124,10 @@ def name_of(source: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:48] or "camera"
 
 
-def say_promise(work: AtWork) -> None:
-    """How often each RUN will be wrong, before it begins."""
-    import logging
-
-    for path, detector in work.detectors.items():
-        text = (detector.info.calibration or {}).get("text", "")
-        logging.getLogger("oddframe.cli.watch").info("%s: %s", path, text)
+def promises(work: AtWork) -> list[str]:
+    """How often each camera will be wrong, by its threshold of now, a line each."""
+    cameras = work.engine.cameras.items()
+    return [f"{name}: {camera.threshold.text}" for name, camera in cameras if camera.fitted]
 
 
 def summary(work: AtWork) -> list[str]:

@@ -58,7 +58,7 @@ class Later(OddframeError):
     def __init__(self, text: str, after_s: float | None = None) -> None:
         super().__init__(text)
         self.after_s = after_s
-        """Not before so many seconds, where the other side said so; the courier caps it."""
+        """Not before so many seconds, where the other side said so; whoever heard it caps it."""
 
 
 class Refused(OddframeError):

@@ -90,8 +90,9 @@ class Kept:
         if self.full:
             return (
                 f"The store takes {self.used / 1e9:.2f} GB of {self.cap / 1e9:g} and holds only "
-                "what may not be deleted, most of it alerts that nobody has looked at: no new "
-                "clips are recorded. Give them a verdict, raise disk_gb, or set unreviewed_days."
+                "what may not be deleted, alerts that nobody has looked at or files of a store "
+                "that was moved away: no new clips are recorded. Give the alerts a verdict, delete "
+                "the files before them, raise disk_gb, or set unreviewed_days."
             )
         if self.overdue:
             return (
