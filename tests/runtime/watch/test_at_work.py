@@ -153,7 +153,7 @@ def test_masks_that_hide_all_are_said_and_no_other_camera_notices(tmp_path, calm
     assert not work.meters.faults
 
 
-@pytest.mark.parametrize("fails", ["score", "ready", "desk", "listen", "tend"])
+@pytest.mark.parametrize("fails", ["score", "ready", "desk", "listen", "tend", "threshold"])
 def test_what_goes_wrong_with_one_camera_costs_no_other_one_a_frame(
     tmp_path, calm_run, short_video, monkeypatch, caplog, fails
 ):
@@ -174,6 +174,8 @@ def test_what_goes_wrong_with_one_camera_costs_no_other_one_a_frame(
             ill.ready = fail
         elif fails == "listen":
             ill._hear = fail
+        elif fails == "threshold":
+            ill.threshold.tend = fail
         else:
             setattr(ill.desk, "take" if fails == "desk" else "tend", fail)
         work.run(stop)
@@ -181,6 +183,7 @@ def test_what_goes_wrong_with_one_camera_costs_no_other_one_a_frame(
         rows = work.engine.cameras["well"].recent.since(1e9)
         blind = [gap.why for gap in work.store.gaps("ill")]
     assert not stop.is_set()
+    assert work.kept is not None, "nothing is cleared up"
     assert work.meters.cameras["well"].looked == 14
     assert sum(np.isfinite(rows[:, 1])) == 14 - HISTORY, "its history began anew"
     assert work.meters.faults["engine"] >= 1

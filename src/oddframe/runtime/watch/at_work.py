@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -201,9 +202,10 @@ class AtWork(Changes):
 
     def _tend(self) -> None:
         for camera in self.engine.cameras.values():
-            self._seen(camera)  # those that are down are not scored
-        for camera in self.engine.cameras.values():
-            self._learned(camera.threshold.tend)
+            # Those that are down are not scored.
+            self.engine.tried(camera, partial(self._seen, camera), anew=False)
+            learn = partial(self._learned, camera.threshold.tend)
+            self.engine.tried(camera, learn, anew=False)
         self._followed()  # a sink may have been made while a camera joined
         now = time.monotonic()
         if now - self._kept >= KEEP_S:

@@ -193,7 +193,7 @@ class Engine:
 
     def _news(self) -> None:
         for camera in self.cameras.values():
-            for status in self._tried(camera, camera.listen) or ():
+            for status in self.tried(camera, camera.listen) or ():
                 if status.fps and camera.fitted:
                     learned = camera.detector.info.fps
                     self._pace.want(camera.name, rate_for(learned, status.fps))
@@ -206,9 +206,9 @@ class Engine:
         for name in self._pace.due(now, feeds):
             camera = self.cameras[name]
             frame = feeds[name].take()
-            if frame is not None and self._tried(camera, partial(camera.begins, frame)):
+            if frame is not None and self.tried(camera, partial(camera.begins, frame)):
                 made.append((camera, pool.submit(camera.ready, frame)))
-        found = [(camera, self._tried(camera, future.result)) for camera, future in made]
+        found = [(camera, self.tried(camera, future.result)) for camera, future in made]
         return [(camera, ready) for camera, ready in found if ready is not None and ready.looks]
 
     def _show(self) -> None:
@@ -227,7 +227,7 @@ class Engine:
             else:
                 if not math.isnan(scores[-1].score):
                     self.failing = 0
-            self._tried(camera, partial(self._seen, camera), anew=False)
+            self.tried(camera, partial(self._seen, camera), anew=False)
 
     def _scores(
         self, group: Sequence[tuple[Camera, Ready]]
@@ -244,12 +244,13 @@ class Engine:
 
     def _tended(self) -> None:
         for camera in self.cameras.values():
-            self._tried(camera, camera.desk.tend, anew=False)
+            self.tried(camera, camera.desk.tend, anew=False)
         if self._tend is not None:
             self._tend()
 
-    def _tried(self, camera: Camera, what: Callable[[], T], anew: bool = True) -> T | None:
-        """What is of one camera, and costs no other one anything; None where it failed.
+    def tried(self, camera: Camera, what: Callable[[], T], anew: bool = True) -> T | None:
+        """What is of one camera, and costs no other one anything; None where it failed. By the
+        loop's thread.
 
         anew: its past cannot be gone on from then.
         """
