@@ -10,7 +10,7 @@ import pytest
 
 from encoded import break_bytes, decodable, encode, number_of, numbered
 from oddframe.errors import SourceError
-from oddframe.sources import count_frames, frame_hint, open_source
+from oddframe.sources import frame_times, open_source
 from oddframe.sources.container import missing_bytes
 from oddframe.sources.convert import Converter
 from oddframe.sources.decode import Decoder
@@ -25,13 +25,13 @@ def test_frames_of_a_file(make_video, tmp_path, suffix):
         frames = list(source)
         again = list(source)
     assert source.info.frames is None  # a container's count is no certainty
-    assert frame_hint(source) == 15
+    assert source.frame_hint == 15
     assert [f.index for f in frames] == list(range(15))
     assert [f.pts_s for f in frames] == pytest.approx([i / 10 for i in range(15)])
     assert frames[0].image.shape == (48, 64, 3)
     assert frames[0].image.dtype == np.uint8
     assert (frames[3].image == again[3].image).all()
-    assert count_frames(path) == 15
+    assert len(frame_times(path)) == 15
     assert (source.info.name, source.info.width, source.info.height) == ("clip", 64, 48)
     assert not any(f.gap for f in frames)
     assert not source.lost
@@ -191,7 +191,7 @@ def test_segments_set_one_behind_the_other_go_on(tmp_path, monkeypatch, threads)
 
 def test_sound_that_is_longer_than_the_pictures(tmp_path):
     path = encode(tmp_path / "a.mkv", 50, sound_s=12.0)
-    assert count_frames(path) == 50
+    assert len(frame_times(path)) == 50
 
 
 def test_a_stream_that_begins_between_two_key_frames(tmp_path):
@@ -305,7 +305,7 @@ def test_a_file_cut_in_its_data(tmp_path, kind):
     assert "truncated" in str(error.value)
     assert "--allow-short" in str(error.value)
     with pytest.raises(SourceError, match="truncated"):
-        count_frames(path)
+        frame_times(path)
     short = list(open_source(path, allow_short=True))
     assert 40 < len(short) < 80
     assert [number_of(f.image) for f in short[:-2]] == list(range(len(short) - 2))
@@ -316,7 +316,7 @@ def test_a_recording_without_a_length_is_whole_wherever_it_ends(tmp_path):
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
     assert missing_bytes(path) == 0
-    assert 40 < count_frames(path) < 80
+    assert 40 < len(frame_times(path)) < 80
 
 
 def test_box_sizes_that_are_damaged_refuse_nothing(tmp_path):
@@ -327,7 +327,7 @@ def test_box_sizes_that_are_damaged_refuse_nothing(tmp_path):
     struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + 5000)
     path.write_bytes(data)
     assert missing_bytes(path) == 5000
-    assert count_frames(path) == 60
+    assert len(frame_times(path)) == 60
 
 
 def test_a_video_without_frames(make_video, tmp_path):
@@ -428,7 +428,7 @@ def test_names_of_any_kind(tmp_path, monkeypatch, name):
 def test_real_clips_are_complete(real_data, name, frames):
     """The first has no stamps at its end, the second hides 8 frames by an edit list."""
     path = real_data("clips") / name
-    assert count_frames(path) == frames
+    assert len(frame_times(path)) == frames
 
 
 # ---- from a time on

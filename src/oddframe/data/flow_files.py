@@ -25,7 +25,6 @@ from oddframe.data.dataset import Dataset, Video
 from oddframe.data.footage import scaled_alike
 from oddframe.data.manifest import manifest, manifest_hash
 from oddframe.errors import DatasetError
-from oddframe.sources import frame_hint
 
 Progress = Callable[[int, int | None], None]
 """Called with the frames done and the frames expected (None where unknown)."""
@@ -137,7 +136,7 @@ def write_flows(
         todo = [(folder, video) for folder, video in videos if not folder.is_dir()]
         hints = [_hint(video) for _, video in todo]
         total = None if None in hints else sum(n or 0 for n in hints)
-        frames = flows = written = 0
+        frames = flows = size_b = 0
         for folder, video in todo:
             start = frames
             partial = folder.with_name(f".{folder.name}.tmp")
@@ -148,7 +147,7 @@ def write_flows(
                     if progress is not None:
                         progress(frames, total)
                 made = list(partial.iterdir())
-                flows, written = flows + len(made), written + sum(p.stat().st_size for p in made)
+                flows, size_b = flows + len(made), size_b + sum(p.stat().st_size for p in made)
                 partial.rename(folder)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -158,7 +157,7 @@ def write_flows(
             f"The flows in {out} cannot be written: {full}. Finished videos stay: run the same "
             "command again."
         ) from error
-    return FlowResult(out, len(todo), len(videos) - len(todo), flows, written)
+    return FlowResult(out, len(todo), len(videos) - len(todo), flows, size_b)
 
 
 def _claim(dataset: Dataset, out: Path, size: int) -> None:
@@ -193,7 +192,7 @@ def _claim(dataset: Dataset, out: Path, size: int) -> None:
 
 def _hint(video: Video) -> int | None:
     with video.open() as source:
-        return frame_hint(source)
+        return source.frame_hint
 
 
 def _video(video: Video, folder: Path, size: int, done: int) -> Iterator[int]:

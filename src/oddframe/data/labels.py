@@ -26,7 +26,7 @@ from oddframe.data.label_readers import (
     read_npz,
     read_ucsd_m,
 )
-from oddframe.data.masks import match_names, pixel_masks
+from oddframe.data.masks import match_names
 from oddframe.data.official import LABEL_SETS, known_labels
 from oddframe.errors import DatasetError
 from oddframe.sources import VIDEO_SUFFIXES
@@ -38,7 +38,6 @@ __all__ = [
     "frame_labels",
     "has_labels",
     "label_source",
-    "pixel_masks",
     "video_frames",
 ]
 

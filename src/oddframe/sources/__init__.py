@@ -33,8 +33,6 @@ __all__ = [
     "Reading",
     "Source",
     "connection",
-    "count_frames",
-    "frame_hint",
     "frame_times",
     "natural_key",
     "open_as",
@@ -192,11 +190,6 @@ def connection(spec: Spec, options: Reading) -> Stream | Device | None:
     return Stream(_address(spec), options.timeout_s, options.read_s, of_ffmpeg, options.used)
 
 
-def frame_hint(source: Source) -> int | None:
-    """Expected number of frames for a progress bar: may be off, None where unknown."""
-    return source.frame_hint
-
-
 def frame_times(path: str | Path, options: Reading = DEFAULT) -> NDArray[np.float64]:
     """Seconds (n,) of all frames of a file or folder since the first: of video files by decoding.
 
@@ -210,11 +203,3 @@ def frame_times(path: str | Path, options: Reading = DEFAULT) -> NDArray[np.floa
         if table is None:
             raise SourceError(f"{path} is a live source: its frames cannot be counted.")
         return table.time_s
-
-
-def count_frames(path: str | Path) -> int:
-    """Certain number of frames of a frame folder (counted) or a video file (decoded).
-
-    Raises SourceError for cameras and streams, and where the file is cut short.
-    """
-    return len(frame_times(path))

@@ -46,7 +46,8 @@ class Source(ABC):
     live: bool = False
     """True for cameras and network streams: they cannot be rewound and may drop frames."""
     lost: Lost = Lost()
-    """What could not be decoded: of files, by the iteration that ended last."""
+    """What could not be decoded: of files, by the iteration of all frames that ended last; reading
+    from a time on (`frames_from`) says nothing of it."""
     used: Range | None = None
     """How values of more than 8 bits are scaled; None where there are none, or nobody knows."""
     since: Since | None = None
