@@ -144,9 +144,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 def video_files(folder: Path) -> list[Path]:
     """The video files directly in `folder`, in natural order."""
-    found = files_in(folder)
-    kept = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES and not is_junk(p)]
-    return naturally(kept, lambda p: p.stem)
+    return naturally(files_in(folder, VIDEO_SUFFIXES), lambda p: p.stem)
 
 
 def child(folder: Path, *names: str) -> Path | None:

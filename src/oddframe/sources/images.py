@@ -29,7 +29,7 @@ from oddframe.sources.depth import (
     say_outside,
     to_8_bits,
 )
-from oddframe.sources.names import files_in, is_junk
+from oddframe.sources.names import files_in
 from oddframe.sources.stamps import DEFAULT_FPS
 from oddframe.sources.table import Place, Table
 from oddframe.types import Frame, Image, SourceInfo
@@ -37,8 +37,7 @@ from oddframe.types import Frame, Image, SourceInfo
 
 def list_images(folder: Path) -> list[Path]:
     """The frame files directly in a folder, in order; hidden and junk files left out."""
-    found = files_in(folder)
-    return sort_frames([p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not is_junk(p)])
+    return sort_frames(files_in(folder, IMAGE_SUFFIXES))
 
 
 def read_image(path: Path, used: Range = WHOLE) -> Image:

@@ -47,16 +47,21 @@ def entries(folder: Path) -> list[Path]:
         return []
 
 
-def files_in(folder: Path) -> list[Path]:
-    """The files directly in a folder, in no order; nothing where it may not be read.
+def files_in(folder: Path, suffixes: Set[str]) -> list[Path]:
+    """Footage directly in a folder by the suffix, in no order; nothing where it may not be read.
 
     The folder itself says which they are: no picture of a large one is asked by itself.
     """
     try:
         with os.scandir(folder) as found:
-            return [folder / entry.name for entry in found if _is_file(entry)]
+            names = [e.name for e in found if _suffix(e.name) in suffixes and _is_file(e)]
     except PermissionError:
         return []
+    return [path for path in map(folder.joinpath, names) if not is_junk(path)]
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -147,7 +152,7 @@ def left_out(root: Path, depth: int, pictures: Set[str], known: Set[str]) -> Lef
             unreadable.append(folder)
             continue
         for entry in found:
-            suffix, inside = os.path.splitext(entry.name)[1].lower(), _is_dir(entry)
+            suffix, inside = _suffix(entry.name), _is_dir(entry)
             if suffix in pictures and not inside and not entry.name.startswith("."):
                 continue
             path = folder / entry.name
