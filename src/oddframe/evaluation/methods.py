@@ -117,7 +117,7 @@ def collect(
 
     What a run gave is kept in `folder` as NAME.npz, which `evaluate-scores` reads too, and as
     NAME.terms.npz (its raw terms), and taken from there where the run (but for its threshold), the
-    data, how they are read and the version of oddframe are still the same: an interrupted
+    data, how they are read and this program's version are still the same: an interrupted
     comparison goes on with the next run, and other score settings (`How.settings`, see
     `Run.with_settings`; each goes to all runs that know it) need no second pass over the videos,
     but where a video has another rate than the run.
