@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from archiving import Here
 
-import oddframe.archive.parquet as parquet
+from oddframe import atomic
 from oddframe.archive.ledger import folder_of
 from oddframe.errors import RunError
 from oddframe.runs import write_json
@@ -172,15 +172,15 @@ def test_a_broken_picture_in_a_folder_costs_its_segment(archived, light, write_s
 
 
 def test_a_full_disk_is_one_error_and_what_is_done_stays(archived, light, clips, monkeypatch):
-    real, left = parquet.os.fsync, [3]
+    real, left = atomic.flush, [3]
 
-    def full(handle):
-        left[0] -= 1
+    def full(path):
+        left[0] -= ".parquet." in path.name
         if left[0] < 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(handle)
+        real(path)
 
-    monkeypatch.setattr(parquet.os, "fsync", full)
+    monkeypatch.setattr(atomic, "flush", full)
     with pytest.raises(RunError, match=r"No space left.*same command again"):
         archived(light, [clips])
     assert len(archived.content()) == 3
