@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TypeVar, cast
+from typing import ClassVar, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -94,6 +94,8 @@ class VSSB(Block):
     the figure starts at the linear layers, and deep stacks do not train without it.
     """
 
+    activation: ClassVar = staticmethod(F.silu)
+
     def __init__(
         self, width: int, *, expand: int = 2, state: int = 16, rank: int | None = None
     ) -> None:
@@ -118,10 +120,6 @@ class VSSB(Block):
         main = self.activation(depthwise(main, self.conv.weight, self.conv.bias))
         out: Tensor = self.out(self.gated(self.ss2d(main), gate))
         return out
-
-    def activation(self, x: Tensor) -> Tensor:
-        """Of what enters the scan."""
-        return F.silu(x)
 
     def gated(self, x: Tensor, gate: Tensor) -> Tensor:
         """What leaves the scan, normed and gated."""

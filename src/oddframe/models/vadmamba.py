@@ -120,6 +120,8 @@ class NVSS(VSSB):
     The scan is VSSB's with ReLU for SiLU; see DEVIATION (2) and (3).
     """
 
+    activation = staticmethod(F.relu)
+
     def __init__(self, width: int, *, expand: int, state: int) -> None:
         super().__init__(width, expand=expand, state=state, rank=max(1, width // 16))
         self.near = nn.Sequential(
@@ -132,10 +134,6 @@ class NVSS(VSSB):
         near = self.near(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         out: Tensor = x + self.scanned(y) + near
         return out
-
-    def activation(self, x: Tensor) -> Tensor:
-        """Of what enters the scan."""
-        return F.relu(x)
 
     def gated(self, x: Tensor, gate: Tensor) -> Tensor:
         """What leaves the scan, normed and gated."""
@@ -221,9 +219,7 @@ class Quantiser(ItemMemory):
             return
         apart = torch.cdist(query, self.codes).masked_fill_(idle, torch.inf).amin(1)  # q
         some = idle.nonzero().flatten()[:MOVES]
-        self.codes[some] = least_alike(
-            query, -apart, len(some), lambda code: -(query - code).norm(dim=1)
-        )
+        self.codes[some] = least_alike(query, -apart, len(some), lambda c: -(query - c).norm(dim=1))
         self.use[some] = share
 
 
