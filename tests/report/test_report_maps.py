@@ -26,7 +26,7 @@ from oddframe.report.maps import (
     panel_size,
 )
 from oddframe.runs import load_run
-from oddframe.scoring.scorer import Compared
+from oddframe.scoring.seen import Compared
 from oddframe.sources import open_source
 from oddframe.types import Score, SourceInfo
 

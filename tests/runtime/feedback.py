@@ -38,7 +38,7 @@ from oddframe.runtime.watch.album import Album, Glance
 from oddframe.runtime.watch.desk import Look, moment
 from oddframe.runtime.watch.feed import LiveFrame
 from oddframe.runtime.watch.pardons import Pardons
-from oddframe.scoring.scorer import Observation, ScorerState
+from oddframe.scoring.seen import Observation, ScorerState
 from oddframe.types import Frame
 
 BEGIN, WEIGHTS = 1_800_000_000.0, "feedback"

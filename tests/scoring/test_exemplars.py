@@ -24,7 +24,8 @@ from oddframe.scoring.exemplars import (
 )
 from oddframe.scoring.fuse import STREAMS
 from oddframe.scoring.scene import StreamScene
-from oddframe.scoring.scorer import Observation, Scorer, ScorerState
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.seen import Observation, ScorerState
 from oddframe.scoring.settings import ScoreConfig
 from oddframe.scoring.spots import (
     LOOK,

@@ -12,7 +12,8 @@ from oddframe.errors import ConfigError
 from oddframe.models.base import Prediction, VADModel
 from oddframe.scoring.masks import blanked, cells_of, largest, lowered
 from oddframe.scoring.scene import SceneFit
-from oddframe.scoring.scorer import Observation, Scorer
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.seen import Observation
 from oddframe.scoring.settings import ScoreConfig
 
 SIZE, HISTORY = 64, 3

@@ -14,7 +14,8 @@ from oddframe.data.made.plant import KINDS, ODD, Planting
 from oddframe.errors import RunError
 from oddframe.models.base import Prediction, VADModel
 from oddframe.scoring.scene import StreamScene
-from oddframe.scoring.scorer import Scorer, ScorerState
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.seen import ScorerState
 from oddframe.scoring.selftest import FRAMES, STOOD_S, _stood, frames_of_a_clip, selftest
 from oddframe.scoring.selftest_picture import png, sheet
 from oddframe.scoring.settings import ScoreConfig

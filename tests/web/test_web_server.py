@@ -107,7 +107,8 @@ def test_who_has_asked_stays(monkeypatch):
             link.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             data = b""
             while not data.endswith(b"here"):
-                assert (more := link.recv(4096)), "it was hung up on"
+                more = link.recv(4096)
+                assert more, "it was hung up on"
                 data += more
             time.sleep(0.15)
 

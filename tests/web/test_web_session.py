@@ -27,6 +27,7 @@ WALL = Holder("wall", "read", b"x" * 32)
 def clock():
     return Clock()
 
+
 COOKIE = cookie_name("box:8088")
 """Of the address that is asked here."""
 

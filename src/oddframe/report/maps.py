@@ -26,7 +26,8 @@ from oddframe.errors import ConfigError
 from oddframe.report.heat import clock
 from oddframe.report.video import VideoFile
 from oddframe.runs import write_atomic
-from oddframe.scoring.scorer import PEAK, Compared
+from oddframe.scoring.scorer import PEAK
+from oddframe.scoring.seen import Compared
 from oddframe.types import Image, Score, SourceInfo
 
 DARK_DB, BRIGHT_DB = 40.0, 10.0

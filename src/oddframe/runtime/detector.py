@@ -21,9 +21,8 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,19 +40,13 @@ from oddframe.process import tune
 from oddframe.runs import Run, load_run
 from oddframe.runtime.ahead import ahead
 from oddframe.runtime.compile import compile_parts
+from oddframe.runtime.detector_info import DetectorInfo
 from oddframe.runtime.looks import as_image, looks
 from oddframe.runtime.onnx_scorer import OnnxScorer, step_of
 from oddframe.runtime.result import Collector, Result
 from oddframe.scoring.lag import Lag, frames_of
-from oddframe.scoring.look import FLOW_LAG
-from oddframe.scoring.scorer import (
-    Compared,
-    Precision,
-    Preprocessed,
-    Scorer,
-    ScorerState,
-    precision_of,
-)
+from oddframe.scoring.scorer import Precision, Scorer, precision_of
+from oddframe.scoring.seen import Compared, Preprocessed, ScorerState
 from oddframe.sources import Reading, Source, open_as
 from oddframe.sources.rate import Pacer, pacer, pacing_text
 from oddframe.types import Frame, Image, Score, SourceInfo
@@ -63,40 +56,6 @@ Progress = Callable[[int, int | None], None]
 """Called with the frames done and the frames expected (a hint, or None)."""
 AHEAD = 2
 """Frames of a file that are decoded and preprocessed ahead (3 MB each at 720p)."""
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorInfo:
-    """What a detector is."""
-
-    run: Path
-    model: str
-    """Model name, a key of `oddframe.models.MODELS`."""
-    parameters: int
-    size: int
-    """Rows and columns that pictures are resized to."""
-    history: int
-    """k: the first k frames of a video have no score."""
-    carried: int
-    """Channels that frames bring beside RGB: 2 where optical flow is read from files, else 0."""
-    overlap: int | None
-    """Frames that a segment must start early to give the same scores; None: with smoothing or a
-    delay no segment does."""
-    threshold: float | None
-    """Score of the alarm, None before calibration. Where each light has its own, the one of all
-    together: scores are held against that of their frame's (`Score.threshold`)."""
-    calibration: dict[str, Any] | None
-    """How the threshold was found, as stored in model.json."""
-    device: str
-    precision: Precision
-    """Of the model's matrix products and convolutions."""
-    weights: str
-    """Which of the training's weights these are, in words."""
-    changed: tuple[str, ...]
-    """Score settings changed after training, in words."""
-    fps: float | None = None
-    """Frames per second that it learned at; footage of another rate is brought to it
-    (`sources.rate`). None where that is not known."""
 
 
 class Detector:
@@ -117,33 +76,16 @@ class Detector:
             )
         model = run.model() if onnx is None else run.outline()
         self._flow = flow_folder(model.carried, flow, str(run.path))
-        whole = run.score_config.smooth or run.score_config.lag_s
         if compiled:
             compile_parts(model, where)
         usual = run.usual()
-        back = max(model.history, FLOW_LAG, 0 if usual is None else usual.stay.memory)
         self.scorer: Scorer = (
             Scorer(model, run.score_config, run.scene, run.threshold, where, precision, usual)
             if onnx is None
             else OnnxScorer(run, model, usual, step_of(Path(onnx), run))
         )
         """What turns preprocessed frames into scores."""
-        self.info = DetectorInfo(
-            run=run.path,
-            model=run.name,
-            parameters=sum(p.numel() for p in model.parameters()),
-            size=model.size,
-            history=model.history,
-            carried=model.carried,
-            overlap=None if whole else back,
-            threshold=run.threshold,
-            calibration=run.calibration,
-            device=str(where),
-            precision=precision,
-            weights=run.weights_text,
-            changed=run.changed,
-            fps=run.fps,
-        )
+        self.info = DetectorInfo.of(run, self.scorer, where)
         self._by_light = bool(modes_of(run.calibration or {}))
         self.reading = Reading(used=run.used)
         """How sources are opened that are given by their path."""
@@ -309,9 +251,7 @@ class Detector:
             for known, value in lag.flush():
                 yield self._late(*known, value)
 
-    def _held(
-        self, state: ScorerState, score: Score, frame: Frame
-    ) -> tuple[ScorerState, Score]:  # fmt: skip
+    def _held(self, state: ScorerState, score: Score, frame: Frame) -> tuple[ScorerState, Score]:
         """A score held against the threshold of its frame's light, where each has its own."""
         if not self._by_light or self.info.calibration is None:
             return state, score

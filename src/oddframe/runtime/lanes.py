@@ -22,7 +22,7 @@ from oddframe.calibration.light import LOOK_S, SMALL_PX, colourfulness
 from oddframe.data.dataset import Video
 from oddframe.runtime.detector import Detector
 from oddframe.scoring.lag import centred_median
-from oddframe.scoring.scorer import Preprocessed, ScorerState
+from oddframe.scoring.seen import Preprocessed, ScorerState
 from oddframe.sources import Source
 from oddframe.sources.base import Later
 from oddframe.types import Frame, Score

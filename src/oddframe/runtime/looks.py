@@ -11,7 +11,8 @@ import numpy as np
 from oddframe.data.flow_folder import VideoFlow
 from oddframe.errors import ConfigError
 from oddframe.pictures import Plain
-from oddframe.scoring.scorer import Preprocessed, Scorer
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.seen import Preprocessed
 from oddframe.scoring.usual import Past
 from oddframe.sources import Source
 from oddframe.sources.rate import NEAR, Pacer

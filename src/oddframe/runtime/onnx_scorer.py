@@ -24,7 +24,8 @@ from oddframe.models.base import VADModel
 from oddframe.models.flow_windowed import dis_pixels
 from oddframe.pictures import Picture
 from oddframe.runs import Run
-from oddframe.scoring.scorer import Compared, Observation, Preprocessed, Scorer, ScorerState
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.seen import Compared, Observation, Preprocessed, ScorerState
 from oddframe.scoring.usual import Usual
 from oddframe.types import Image
 

@@ -25,7 +25,8 @@ from oddframe.data.made.plant import KINDS, ODD, ZONES, Planting
 from oddframe.errors import RunError
 from oddframe.metrics.frame import frame_auc
 from oddframe.pictures import Image
-from oddframe.scoring.scorer import Scorer, ScorerState
+from oddframe.scoring.scorer import Scorer
+from oddframe.scoring.seen import ScorerState
 
 CLIPS = 24
 """Clips that each kind is put into: a third of them far, in the middle and near."""

@@ -30,7 +30,8 @@ from oddframe.pictures import resize_bgr
 from oddframe.scoring.lag import centred_median, frames_of
 from oddframe.scoring.look import SIZE_PX, Grey, Looks
 from oddframe.scoring.scene import SceneFit, StreamScene
-from oddframe.scoring.scorer import PEAK, Observation, Preprocessed, Scorer, ScorerState
+from oddframe.scoring.scorer import PEAK, Scorer
+from oddframe.scoring.seen import Observation, Preprocessed, ScorerState
 from oddframe.scoring.selftest import (
     CLIPS,
     SelfTest,

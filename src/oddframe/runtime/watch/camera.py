@@ -39,7 +39,7 @@ from oddframe.runtime.watch.threshold import Threshold
 from oddframe.runtime.watch.view import Recent, View
 from oddframe.scoring.lag import Lag, frames_of
 from oddframe.scoring.masks import cells_of
-from oddframe.scoring.scorer import Preprocessed, ScorerState
+from oddframe.scoring.seen import Preprocessed, ScorerState
 from oddframe.scoring.spots import Spots
 from oddframe.scoring.usual import Past
 from oddframe.scoring.ways import GRID

@@ -111,7 +111,7 @@ class Door:
         return found
 
     def _here(self, headers: Headers, address: str) -> Visit | Refusal:
-        """Without tokens: this machine alone, by its own name, and no proxy, whoever it asks for."""
+        """Without tokens: this machine alone, by its own name; no proxy, whoever it asks for."""
         if not self.access.loopback:
             return Refusal(401, ASK, address)
         if self._meant(headers):
