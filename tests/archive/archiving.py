@@ -78,8 +78,9 @@ class Archived:
         job = Job(str(run), str(self.out), tuple(settings), **{"segment_s": 0.8, **options})
         asked = manifest_of(loaded, job, files)
         self.out.mkdir(parents=True, exist_ok=True)
-        self.known = enter(self.out, asked).files
-        return replace(job, key=asked.key)
+        known = enter(self.out, asked)
+        self.known = known.files
+        return replace(job, key=known.key)
 
     def __call__(self, run, sources, engine=Here, before=lambda task: None, **options):
         """Score sources; the tasks that were done are in `tasks`, what was shown in `shown`."""

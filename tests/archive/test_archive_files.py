@@ -44,6 +44,7 @@ def test_links_are_followed_once_and_results_are_no_footage(tree, tmp_path):
     (other / "1.mp4").write_bytes(b"1")
     (tree / "gate").symlink_to(other)
     (other / "round").symlink_to(tree)
+    (tree / "a-latest").symlink_to(tree / "day")  # which keeps the name that its results have
     pictures = tree / "scored" / "events"
     pictures.mkdir(parents=True)
     (pictures / "1.jpg").write_bytes(b"no footage")

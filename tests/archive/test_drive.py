@@ -2,8 +2,10 @@
 
 import csv
 import errno
+import hashlib
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from archiving import Here
 
 from oddframe import atomic
 from oddframe.archive.ledger import folder_of
+from oddframe.archive.manifest import FORMAT, manifest_of, read_manifest
 from oddframe.errors import RunError
-from oddframe.runs import write_json
+from oddframe.runs import load_run, write_json
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,20 @@ def test_what_is_done_is_not_done_again(archived, light, clips):
     archived(light, [clips])
     assert archived.tasks == []
     assert archived.content() == before
+
+
+def test_an_archive_that_was_begun_with_allow_short_before_keeps_its_scores(archived, light, clips):
+    """`--allow-short` was part of the key then; what has another key is deleted."""
+    short = replace(archived.job(light, allow_short=True), key="")
+    asked = manifest_of(load_run(light), short, ()).plain()
+    plain = {"format": FORMAT, "run": asked["run"]["parts"], "settings": asked["settings"]}
+    key = hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()
+    write_json(archived.out / "manifest.json", {**asked, "key": key})
+    archived(light, [clips / "short.mp4"], allow_short=True)
+    archived(light, [clips / "short.mp4"])
+    assert archived.tasks == []
+    assert read_manifest(archived.out).key == key
+    assert archived.files(clips / "short.mp4")
 
 
 def stops_before(count):

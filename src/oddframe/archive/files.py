@@ -117,6 +117,11 @@ def _of_folder(folder: Path, out: Path | None) -> Iterator[File]:
 
     A folder that cannot be read is named too: why shows when it is to be scored."""
     empty, seen, unreadable = True, set[str](), list[File]()
+    whole = os.path.realpath(folder)
+
+    def passed(path: Path) -> bool:
+        """A link within the folder, such as `latest`: what it leads to goes by its own name."""
+        return is_junk(path) or (path.is_symlink() and path.resolve().is_relative_to(whole))
 
     def note(error: OSError) -> None:
         unreadable.append(File(os.path.abspath(error.filename), "unreadable"))
@@ -128,7 +133,7 @@ def _of_folder(folder: Path, out: Path | None) -> Iterator[File]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted((n for n in folders if not is_junk(here / n)), key=natural_key)
+        folders[:] = sorted((n for n in folders if not passed(here / n)), key=natural_key)
         videos = [n for n in names if _taken(here / n)]
         for name in sorted(videos, key=natural_key):
             empty = False

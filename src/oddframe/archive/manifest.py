@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,13 @@ class Manifest:
     files that are cut short have scores or none."""
     versions: dict[str, str]
     files: tuple[File, ...]
+    begun_short: bool = False
+    """An archive of before that was begun with `--allow-short`, which was part of its key then."""
 
     @property
     def key(self) -> str:
         """A hash of all that decides what the scores are; it stands in every file of results."""
-        settings = {**self.settings, "allow_short": False}
+        settings = {**self.settings, "allow_short": self.begun_short}
         known = {"format": FORMAT, "run": self.run["parts"], "settings": settings}
         return _hash(json.dumps(known, sort_keys=True).encode())
 
@@ -139,7 +141,8 @@ def read_manifest(out: Path) -> Manifest:
                 "version that its `versions` name, or score into another folder."
             )
         files = tuple(File(f["path"], f["mark"]) for f in found["files"])
-        return Manifest(found["run"], found["settings"], found["versions"], files)
+        known = Manifest(found["run"], found["settings"], found["versions"], files)
+        return known if known.key == found["key"] else replace(known, begun_short=True)
     except OSError:
         raise RunError(
             f"{out} is no archive: {MANIFEST} is not there. Give the folder that "
@@ -172,7 +175,8 @@ def enter(out: Path, asked: Manifest) -> Manifest:
         before = tuple(file for file in known.files if file.path not in now)
         short = bool(known.settings.get("allow_short")) or asked.settings["allow_short"]
         settings = {**asked.settings, "allow_short": short}
-        known = Manifest(asked.run, settings, known.versions, (*before, *asked.files))
+        files = (*before, *asked.files)
+        known = Manifest(asked.run, settings, known.versions, files, known.begun_short)
     write_json(out / MANIFEST, known.plain())
     return known
 

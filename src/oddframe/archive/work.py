@@ -38,7 +38,8 @@ class Worker:
         self.job = job
         warnings.simplefilter("ignore", OddframeWarning)  # of each file anew, of nothing new
         run = load_run(job.run).with_settings(job.settings)
-        if manifest_of(run, job, ()).key != job.key:
+        seen = manifest_of(run, job, ())
+        if job.key not in (seen.key, replace(seen, begun_short=True).key):
             raise RunError(
                 f"{job.run} is not the RUN that the archive was begun with, as this worker sees "
                 "it. Every machine must see the same RUN at that path."

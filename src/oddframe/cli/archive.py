@@ -83,10 +83,10 @@ def command(
     if loaded.threshold is None:
         print("the run is not calibrated for these scores: levels stay empty, no alarm is raised")
     asked = manifest_of(loaded, job, files)
-    job = replace(job, key=asked.key)
     writable_folder(out)
     with locked(out, "archiving"), stopping() as stop:
         known = enter(out, asked)
+        job = replace(job, key=known.key)
         if other := changed_versions(known):
             stderr().print(f"begun with {other}: scores may differ in their last digits")
         engine = _engine(job, workers, stop.is_set)
