@@ -13,7 +13,14 @@ import pytest
 from encoded import encode, numbered
 from oddframe.data import frames as module
 from oddframe.data.dataset import Video
-from oddframe.data.footage import Stretch, Surveyed, learned_rate, stretches, survey
+from oddframe.data.footage import (
+    Stretch,
+    Surveyed,
+    learned_rate,
+    looks_grey,
+    stretches,
+    survey,
+)
 from oddframe.data.frames import FrameStore, Take, from_store, resize_bgr, to_model
 from oddframe.errors import DatasetError, RunError, SourceError
 from oddframe.sources import Reading, open_source
@@ -134,9 +141,33 @@ def test_colour_that_nobody_saw_takes_no_more_space_than_was_planned(tmp_path):
     assert (store.channels, [v.held for v in store.videos]) == (3, [True, False, False])
     again = FrameStore.obtain(clips, tmp_path / "s", 16, take=Take(stretches=parts))
     assert again.videos == store.videos
-    with pytest.raises(RunError, match="looked grey and have colours in between: their 200 frames"):
+    with pytest.raises(
+        RunError, match=r"looked grey and have colours in between: their 200 frames.*--cache 0\.1\."
+    ):
         FrameStore.build(clips, tmp_path / "t", 16, most_bytes=200 * 16 * 16)
     assert list((tmp_path / "t").iterdir()) == []
+    # Only what is taken of them counts: here every fourth frame.
+    fast = [replace(clips[0], reading=Reading(fps=100))]
+    store = FrameStore.build(fast, tmp_path / "t", 16, take=Take(25), most_bytes=200 * 16 * 16)
+    assert (store.channels, store.frames) == (3, 50)
+
+
+def test_the_colours_of_a_video_that_is_not_taken_cost_nothing(tmp_path):
+    clips = [dusk(tmp_path / "a", 20, range(20)), dusk(tmp_path / "b", 20, ())]
+    store = FrameStore.build(
+        clips, tmp_path / "s", 16, take=Take(stretches=(Stretch(1, 0.0, 9, False),))
+    )
+    assert (store.channels, store.frames) == (1, 9)
+
+
+def test_a_video_without_a_header_is_read_once_for_its_length(tmp_path, monkeypatch):
+    with open_source(dusk(tmp_path / "a", 40, ()).path) as source:
+        asked, real = [], type(source).length_s
+        monkeypatch.setattr(type(source), "length_s", property(
+            lambda self: asked.append(1) or real.fget(self)
+        ))  # fmt: skip
+        assert looks_grey(source, 16)
+        assert len(asked) == 1
 
 
 def test_a_damaged_video_leaves_nothing(videos, make_video, tmp_path):

@@ -283,9 +283,14 @@ def _until(frames: Iterator[Frame], stop_s: float) -> Iterator[Frame]:
 def looks_grey(source: Source, size: int) -> bool:
     """Whether the first frame of a file or folder has no colours, nor one frame in each quarter:
     a day's file begins at night, when many cameras are grey."""
-    shares = (0.0, 0.25, 0.5, 0.75)
-    looks = (source.frames_from(share and share * source.length_s) for share in shares)
-    return all(is_grey(frame.at(size)) for frames in looks for frame in islice(frames, 1))
+
+    def is_grey_at(place_s: float) -> bool:
+        return all(is_grey(frame.at(size)) for frame in islice(source.frames_from(place_s), 1))
+
+    if not is_grey_at(0.0):
+        return False
+    length_s = source.length_s  # without a header, all of the file is read for it
+    return all(is_grey_at(share * length_s) for share in (0.25, 0.5, 0.75))
 
 
 def is_grey(image: Image) -> bool:

@@ -259,23 +259,33 @@ class _Writer:
             raise RunError(
                 f"The videos looked grey and have colours in between: their {hint} frames need "
                 f"{needed / 1e9:.1f} GB, and not the {needed / 3e9:.1f} GB that were planned. Give "
-                f"--cache {1.03 * needed / 1e9:.1f}."
+                f"--cache {1.03 * needed / 1e9 + 0.05:.1f}."
             )
         kept = _thinned(self.take.stretches, -(-needed // self.most_bytes))
         self.take = replace(self.take, stretches=kept)
         return sum(stretch.frames for stretch in kept)
 
     def _survey(self) -> tuple[bool, int | None]:
-        """Whether every video looks grey, and how many frames to expect."""
+        """Whether all that is wanted looks grey, and how many frames to expect."""
+        stretches, videos = self.take.stretches, self.videos
+        if stretches is not None:
+            videos = [videos[i] for i in sorted({stretch.video for stretch in stretches})]
         grey, hints = True, []
-        for video in self.videos:
+        for video in videos:
             with video.open() as source:
-                hints.append(source.frame_hint)
+                hints.append(self._expected(source))
                 grey = grey and looks_grey(source, self.size)
-        if self.take.stretches is not None:
-            return grey, sum(stretch.frames for stretch in self.take.stretches)
+        if stretches is not None:
+            return grey, sum(stretch.frames for stretch in stretches)
         known = [hint for hint in hints if hint is not None]
         return grey, sum(known) if len(known) == len(hints) else None
+
+    def _expected(self, source: Source) -> int | None:
+        """Frames of a video at the rate that is taken, by its header."""
+        pace, hint = pacer(self.take.fps, source.info), source.frame_hint
+        if pace is None or hint is None:
+            return hint
+        return round(hint * min(1.0, pace.fps / source.info.fps))
 
     def _write(self, path: Path, channels: int, hint: int | None) -> tuple[StoredVideo, ...]:
         if hint is not None:
