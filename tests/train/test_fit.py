@@ -26,6 +26,7 @@ from oddframe.sources import open_source
 from oddframe.train import fit as fit_file
 from oddframe.train import progress
 from oddframe.train.fit import configs
+from oddframe.train.wanted import outlined
 
 TINY = [
     "model.size=64", "model.width=16", "model.depths=[1,1,1]", "model.history=4",
@@ -305,6 +306,18 @@ def test_a_run_that_was_killed_as_it_decoded_begins_anew(normal, tmp_path):
         assert (out / mine).exists()
 
 
+@pytest.mark.parametrize("mine", ["train.csv", "footage.csv", "frames/001.png"])
+def test_files_of_others_that_are_called_as_ours_are_no_run_that_never_began(
+    normal, tmp_path, mine
+):
+    file = tmp_path / "run" / mine
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    with pytest.raises(RunError, match=r"not empty: delete it, or choose another"):
+        tiny_fit(normal, tmp_path / "run")
+    assert file.read_text() == "mine"
+
+
 def test_an_error_behind_the_choice_of_stretches_leaves_nothing(make_video, tmp_path, monkeypatch):
     long, left = make_video(tmp_path / "long.avi", frames=600), []
 
@@ -342,6 +355,19 @@ def test_what_does_not_suit_the_model_is_said_before_any_work(tmp_path, model, o
     with pytest.raises(ConfigError, match=said):
         fit_with(model, tmp_path / "nothing", tmp_path / "run", console=QUIET, **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_of_others_needs_numbers_only_where_its_streams_are_asked_for(monkeypatch):
+    from oddframe.models.mnad import MNAD
+
+    real = MNAD.forward
+
+    def looks(self, clip):
+        assert float(clip.amax()) < 2  # numbers, of which the meta device has none
+        return real(self, clip)
+
+    monkeypatch.setattr(MNAD, "forward", looks)
+    assert outlined("mnad-128", configs("mnad-128")).carried == 0
 
 
 def test_too_little_video_is_refused_by_name(make_video, tmp_path):

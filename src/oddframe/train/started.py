@@ -15,10 +15,10 @@ from oddframe.train import take
 from oddframe.train.progress import STATE
 
 PLAN, FRAMES = "plan.json", "frames"
-BEFORE_A_STATE = {
-    RESUME, CURVE, take.TABLE, PLAN, take.PLAN, FRAMES, Path(STATE).with_suffix(".tmp").name
-}  # fmt: skip
-"""What a run that is killed before its first state may have left."""
+TABLES = CURVE, take.TABLE
+BEFORE_A_STATE = PLAN, take.PLAN, FRAMES, Path(STATE).with_suffix(".tmp").name
+"""What a run that is killed before its first state may have left in RUN/resume, which it makes
+first; beside that there are its `TABLES` at most."""
 NAMED = 8
 """Differences of a resumed run that its error names."""
 
@@ -42,14 +42,22 @@ def check_out(out: Path, resume: bool) -> None:
 
 def _never_began(out: Path) -> bool:
     """Whether there is nothing in a folder, or what a run left that was killed as it decoded."""
-    left = [*out.iterdir(), *(out / RESUME).glob("*")] if out.is_dir() else [out]
-    return all(p.name in BEFORE_A_STATE or p.name.startswith(f".{PLAN}.") for p in left)
+    if not out.is_dir():
+        return False
+    left = {p.name for p in out.iterdir()}
+    if not left:
+        return True
+    if RESUME not in left or left - {RESUME, *TABLES}:
+        return False
+    partial = tuple(f".{name}." for name in BEFORE_A_STATE)  # as `write_atomic` calls them
+    inside = [p.name for p in (out / RESUME).glob("*")]
+    return all(name in BEFORE_A_STATE or name.startswith(partial) for name in inside)
 
 
 def _clear(out: Path) -> None:
-    shutil.rmtree(out / RESUME, ignore_errors=True)
-    for name in (CURVE, take.TABLE):
+    for name in TABLES:
         (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / RESUME, ignore_errors=True)  # the last: it says whose all of it is
 
 
 @contextlib.contextmanager

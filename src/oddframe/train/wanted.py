@@ -112,20 +112,26 @@ def outlined(name: str, chosen: Configs) -> VADModel:
     Raises:
         ConfigError: it has not all of `score.streams`, or nothing that could run again.
     """
-    with torch.device("meta"), torch.no_grad():
+    with torch.device("meta"):
         net = build(name, chosen.model).eval()
-        seen = net(torch.empty(1, net.history, 3 + net.carried, net.size, net.size))
-    own = OWN if seen.motion is not None else tuple(s for s in OWN if s != "motion")
-    there = (*own, *NO_NETWORK) if chosen.score.flow else own
-    lacking = [s for s in chosen.score.streams if s not in there]
-    if lacking:
-        raise ConfigError(
-            f"score.streams asks for {', '.join(lacking)}; with these settings {name} has "
-            f"{', '.join(there)}. Choose among these."
-        )
+    if chosen.score.streams:  # not always: a model of others may need numbers to run on
+        _check_streams(name, net, chosen.score)
     if chosen.train.checkpoint_gradients and not blocks_of(net):
         raise ConfigError(
             f"train.checkpoint_gradients: {name} has no blocks that could run again "
             "(`models.recompute.Block`). Leave it out, or make the batch smaller."
         )
     return net
+
+
+def _check_streams(name: str, net: VADModel, score: ScoreConfig) -> None:
+    with torch.device("meta"), torch.no_grad():
+        seen = net(torch.empty(1, net.history, 3 + net.carried, net.size, net.size))
+    own = OWN if seen.motion is not None else tuple(s for s in OWN if s != "motion")
+    there = (*own, *NO_NETWORK) if score.flow else own
+    lacking = [s for s in score.streams if s not in there]
+    if lacking:
+        raise ConfigError(
+            f"score.streams asks for {', '.join(lacking)}; with these settings {name} has "
+            f"{', '.join(there)}. Choose among these."
+        )
