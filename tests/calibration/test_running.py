@@ -161,6 +161,21 @@ def test_nothing_is_found_below_what_is_kept():
     assert all(change.sought[""] >= least for change in running.changes)
 
 
+def test_it_goes_on_where_no_peak_of_the_days_left_was_kept():
+    """Of a loud day and a quiet one all peaks kept are the first's, which is forgotten first."""
+    rng = np.random.default_rng(0)
+    footage = [3 * normal_day(rng), normal_day(rng)]
+    calibration = calibrate(footage, 1 / STEP_S, 1, days=range(2))
+    running = Running(calibration, every_h=1.0)
+    for day in range(13):
+        feed(running, np.minimum(3 * normal_day(rng), 11), begin_s=86400.0 * day)
+        running.proposal()
+    left, live = running.seen._parts("")
+    assert (left.days, len(left.peaks), left.depth) == (1, 0, math.inf)
+    assert running.seen.depth("") == live.depth
+    assert running._fitted("") is not None
+
+
 @pytest.mark.parametrize("level", [0.7, 1.0, 1.5])
 def test_what_is_counted_goes_by_the_threshold_and_not_by_the_rules(level):
     """Five false alarms a day; events begin at another level, and last for their minutes."""

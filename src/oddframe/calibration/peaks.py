@@ -208,8 +208,10 @@ class Footage:
 
     @property
     def depth(self) -> float:
-        """Above it all peaks are known; below it there are some that were not kept."""
-        return float(self.peaks[-1]) if len(self.peaks) < self.count.sum() else -np.inf
+        """Above it all peaks are known; below it there are some that were not kept. Infinite where
+        there were peaks and none was kept."""
+        whole = len(self.peaks) >= self.count.sum()
+        return -np.inf if whole else float(self.peaks.min(initial=np.inf))
 
     def largest(self, most: int) -> Self:
         """With no more peaks than that."""

@@ -159,7 +159,8 @@ class Seen:
 
     def depth(self, key: str) -> float:
         """Above it all peaks of `footage` are known; see `Footage.depth`."""
-        return max(part.depth for part in self._parts(key))
+        pairs = zip(self._whole(key), self._parts(key), strict=True)
+        return max((whole.depth for whole, part in pairs if len(part.day)), default=-math.inf)
 
     def waiting(self, key: str) -> list[Alarm]:
         """Alarms of a light, of the days that count, that nobody has looked at; newest last."""
@@ -206,8 +207,11 @@ class Seen:
 
     def _parts(self, key: str) -> list[Footage]:
         """Of a light, what is known of the days that count: the calibration's, and the live."""
-        both = (self._known.get(key, NOTHING), self._live.get(key, NOTHING))
-        return [part.of_days(self._oldest) for part in both]
+        return [part.of_days(self._oldest) for part in self._whole(key)]
+
+    def _whole(self, key: str) -> tuple[Footage, Footage]:
+        """The same of all days: the largest peaks were kept of these, and not of each day."""
+        return self._known.get(key, NOTHING), self._live.get(key, NOTHING)
 
     @property
     def _oldest(self) -> int:
