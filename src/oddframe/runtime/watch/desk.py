@@ -97,7 +97,7 @@ class Desk:
         self._ring = Ring(office.clip)
         self._cutter = Cutter(self.camera, self._ring, office.clip)
         self._best: tuple[float, Picture] | None = None
-        """Level and picture of the highest frame since it was calm."""
+        """Level and picture of the highest frame of what is open, or may yet become an event."""
         self._drawn = -math.inf
         """Level of the picture that was written last."""
         self._snapshot: str | None = None
@@ -128,11 +128,15 @@ class Desk:
             self._blinded(HISTORY, look.t_utc)
         elif self._blind is not None:
             self._sees(look.t_utc)
-        self._remember(level, look.picture)
         told = self.tracker.take(moment(look))
-        if self.tracker.open is None and not any(e.state == "end" for e in told):
-            self._calm(level)
-        for event in told:
+        ended = [event for event in told if event.state == "end"]
+        for event in ended:  # before the frame, which is no part of them
+            self._tell(event, look)
+        if self.tracker.since_s is None:
+            self._best = None  # it did not become an event
+        else:
+            self._remember(level, look.picture)
+        for event in told[len(ended) :]:
             self._tell(event, look)
         opened = self.tracker.open is not None
         self._album.take(Glance(look.t_utc, level, look.picture, look.spots), opened)
@@ -180,17 +184,10 @@ class Desk:
         if level >= self.tracker.rules.keep_level and (self._best is None or level > self._best[0]):
             self._best = (level, picture)
 
-    def _calm(self, level: float) -> None:
-        """Forget the picture of what did not become an event."""
-        if not level >= self.tracker.rules.keep_level:
-            self._best = None
-
     def _tell(self, event: Event, look: Look | None) -> None:
         """An event that is new to tell: with its picture, onto the disk, and to whoever listens."""
         if event.state == "start":
             self._drawn, self._snapshot = -math.inf, None
-            if look is not None:  # of the frame that ended another one the picture went with that
-                self._remember(look.score.level, look.picture)
         event = replace(event, snapshot=self._picture(event))
         if look is not None:
             self._film(event, look)
