@@ -81,6 +81,16 @@ def test_files_without_names_go_by_the_natural_order_whatever_an_archive_was_sav
             assert all("1, 2, 3, 4 …" in t and "1, 10, 11, 12 …" in t for t in texts)
 
 
+def test_the_command_warns_once_of_what_it_reads_several_times(tmp_path, capsys):
+    labels = {k: np.arange(20) % 2 for k in ("10", "2")}
+    np.savez(tmp_path / "y.npz", **labels)
+    np.save(tmp_path / "s.npy", np.arange(40.0))
+    files = [str(tmp_path / name) for name in ("s.npy", "y.npz")]
+    for _ in range(2):
+        assert main(["evaluate-scores", *files, "--protocol", "raw", "--threshold", "9"]) == 0
+        assert capsys.readouterr().err.count("does not name its videos") == 1
+
+
 def test_frames_that_the_file_lacks_are_lined_up_only_where_that_is_stated(tmp_path):
     scores, labels = written(tmp_path)
     short = {k: s[8:-7] for k, s in scores.items()}

@@ -125,6 +125,25 @@ def test_a_variant_is_the_same_run_with_another_weight(made):
     assert "averaged over training" in row["protocol_text"]
 
 
+def test_a_variant_that_is_scored_anew_leaves_out_the_clips_that_the_rows_do(made, monkeypatch):
+    from oddframe.data import open_dataset
+    from oddframe.evaluation.evaluate import score_all
+    from oddframe.reproduce.plan import Variant
+    from oddframe.runs import load_run
+    from oddframe.runtime.detector import load
+
+    root, (job, _), _ = made
+    run, dataset = (
+        load_run(root / "work" / "small" / job.name), open_dataset(root / "UCSDped2")
+    )  # fmt: skip
+    monkeypatch.setattr(one, "paced", lambda *_: True)
+    detector, smooth = load(run), Variant("x", None, ("score.smooth=.5",))
+    kept = score_all(detector, dataset, floors=())[1:]
+    again = one._again(kept, detector, smooth, run.score_config, dataset)
+    assert [v.name for v in again] == [v.name for v in kept] == ["02", "03"]
+    assert not np.array_equal(again[0].score, kept[0].score, equal_nan=True)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

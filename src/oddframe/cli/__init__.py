@@ -161,7 +161,7 @@ def _guarded(command: Callable[..., None], debug: bool) -> Callable[..., None]:
 
 @contextlib.contextmanager
 def _remarks() -> Iterator[None]:
-    """Our own warnings as lines on stderr; everybody else's as Python shows them."""
+    """Our own warnings as lines on stderr, each once; everybody else's as Python shows them."""
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
@@ -172,7 +172,7 @@ def _remarks() -> Iterator[None]:
                 shown(message, category, *where, **more)
 
         warnings.showwarning = show
-        warnings.simplefilter("always", OddframeWarning)
+        warnings.simplefilter("default", OddframeWarning)
         yield
 
 

@@ -200,7 +200,9 @@ def _again(
     """The videos with the causal score of other settings."""
     if paced(detector.info.fps, dataset):  # the terms do not tell each look
         run = load_run(detector.info.run).with_settings(variant.settings)
-        return score_all(load(run, detector.info.device), dataset, floors=())
+        scored = score_all(load(run, detector.info.device), dataset, floors=())
+        known = {v.name for v in videos}  # without those that have no score at all
+        return [v for v in scored if v.name in known]
     fps = {video.name: video_fps(video) for video in dataset.test if config.lag_s}
     return [
         replace(v, score=score_again(v.terms, config, fps.get(v.name))) if v.terms else v
