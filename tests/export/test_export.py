@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,12 +134,6 @@ def test_a_threshold_found_for_a_score_that_is_not_in_the_file_is_not_handed_on(
     assert (card.score, card.threshold, card.threshold_of_full) == ("full", None, 2.0)
     step = plan_run(load_run(run), "step").card
     assert step.threshold == (2.0 if "smooth" in late else None)  # a step's state smooths
-    lights = {
-        "threshold": 2.0,
-        "modes": {"colour": {"threshold": 2.5}, "infrared": {"threshold": 1}},
-    }
-    found = replace(load_run(run), calibration=lights)
-    assert plan_run(found, "step").card.threshold is None
 
 
 def test_a_new_threshold_leaves_the_file_good_and_new_weights_do_not(run, file, tmp_path):

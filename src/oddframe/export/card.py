@@ -57,8 +57,8 @@ class Card:
     left_out: tuple[str, ...]
     """Streams of the RUN's score that no graph has: they are OpenCV's."""
     threshold: float | None
-    """Score of the alarm; None before calibration, of `own`, where each light has its own, and
-    where the score is not smoothed or delayed as the RUN's (`about`)."""
+    """Score of the alarm, in all light; None before calibration, of `own`, and where the score is
+    not smoothed or delayed as the RUN's (`about`)."""
     threshold_of_full: float | None
     """The RUN's threshold, which holds for its full score alone."""
     flow: FlowSource

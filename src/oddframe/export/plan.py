@@ -16,7 +16,6 @@ from typing import Any, Literal
 import torch
 
 from oddframe import __version__
-from oddframe.calibration.light import modes_of
 from oddframe.errors import ConfigError
 from oddframe.export.card import Card, FlowSource, Kind, fingerprint
 from oddframe.export.judge import Judge
@@ -66,9 +65,7 @@ def plan_run(run: Run, kind: Kind = "step", scan: Scan = "unrolled") -> Plan:
     found = plan_model(run.name, run.model(), run.score_config, run.scene, kind, scan)
     config = run.score_config
     otherwise = config.lag_s or (config.smooth and kind == "clip")  # `_about` says which
-    lights = modes_of(run.calibration or {})  # each has a threshold of its own
-    holds = found.card.score == "full" and not otherwise and not lights
-    threshold = run.threshold if holds else None
+    threshold = run.threshold if found.card.score == "full" and not otherwise else None
     card = replace(
         found.card, run=fingerprint(run), fps=run.fps, threshold=threshold,
         threshold_of_full=run.threshold,
