@@ -270,8 +270,9 @@ class Jobs:
         if job.run is not None and (job.kind == "fit" or job.copied):
             path = self.runs.folder / job.run
             # One that was asked for in the same minute may have the name that was free again.
-            others = [j for j in self._jobs.values() if j.run == job.run and j.state != "cancelled"]
-            if not self.runs.cameras(path) and all(j.id == job.id for j in others):
+            with self._news:
+                others = [j for j in self._jobs.values() if j.run == job.run]
+            if not self.runs.cameras(path) and all(j.state == "cancelled" for j in others):
                 shutil.rmtree(path, ignore_errors=True)
         self._unlinked(job)
 
