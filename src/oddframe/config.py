@@ -173,18 +173,23 @@ def _unknown(config: type[BaseModel], path: str) -> str:
 
 
 def _explain(config: type[BaseModel], error: Any) -> str:
-    path = ".".join(str(p) for p in error["loc"])
+    path = ".".join("an address" if _may_hold_password(p) else str(p) for p in error["loc"])
     if error["type"] == "extra_forbidden":
         return _unknown(config, path)
     if error["type"] == "value_error":  # our own check: its text names the keys and the values
         return f"Setting {path or config.__name__}: {error['ctx']['error']}."
-    return f"Setting {path or config.__name__}: {error['msg']}{_found(error['input'])}."
+    found = "" if error["type"] == "missing" else f", found {_shown(error['input'])}"
+    return f"Setting {path or config.__name__}: {error['msg']}{found}."
 
 
-def _found(value: Any) -> str:
+def _shown(value: Any) -> str:
     """What stands there; not where a password may be in it: messages go into logs."""
-    if isinstance(value, Mapping | list | tuple):
-        return ", found " + ("keys with values" if isinstance(value, Mapping) else "a list")
-    if isinstance(value, str) and ("@" in value or "://" in value):
-        return ", found an address"
-    return f", found {value!r}"
+    if isinstance(value, Mapping):
+        return "keys with values"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "an address" if _may_hold_password(value) else repr(value)
+
+
+def _may_hold_password(value: Any) -> bool:
+    return isinstance(value, str) and ("@" in value or "://" in value)

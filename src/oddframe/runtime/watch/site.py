@@ -31,7 +31,7 @@ from oddframe.events.store.keep import KeepConfig
 from oddframe.events.zones import Mask, Zone
 from oddframe.runtime.watch.settings import ReadConfig
 from oddframe.sinks.secrets import Secret, filled
-from oddframe.sources.urls import is_address
+from oddframe.sources.urls import is_address, safe
 
 CAMERA = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Names that topics of MQTT, file names and labels of Prometheus all take."""
@@ -181,7 +181,7 @@ class SiteConfig(Config):
         for name in value:
             if not CAMERA.fullmatch(name):
                 raise ValueError(
-                    f"a camera's name is letters, digits, _ and -, 64 at most; found {name!r}"
+                    f"a camera's name is letters, digits, _ and -, 64 at most; found {safe(name)!r}"
                 )
         return value
 
@@ -223,7 +223,9 @@ def _where(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return str(error)
-    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', '')}."
+    # Of *name and !name without quotes YAML tells the name.
+    problem = re.sub(r"(alias|handle|tag) '.*", r"\1", str(getattr(error, "problem", "")))
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}."
 
 
 def _is_many(value: Sequence[Any]) -> bool:
