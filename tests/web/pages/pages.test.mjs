@@ -191,6 +191,23 @@ on("review of a day of more events than a page: what is chosen, counted and save
   await page.waitForFunction(() => !document.querySelector(".card .severity.detection") && document.querySelector(".card .severity.alert"));
 });
 
+on("review: what was read of older events stays where the connection was lost for a moment", async (page) => {
+  await tell("busy");
+  await open(page, "#/review");
+  await page.getByRole("button", { name: "Older events" }).click();
+  const all = page.getByText(/^1\d\d events, \d+ not judged\.$/);
+  await all.waitFor();
+  const before = await page.locator(".card").count();
+  await page.locator(".card").last().click();
+  await tell("drop");
+  await page.getByText(/^No live connection since /).waitFor();
+  await Promise.all([page.waitForResponse(/api\/events\?.*until=/), tell("back")]);
+  await page.waitForFunction(() => document.getElementById("stale").textContent === "");
+  await page.waitForTimeout(100); // what came is shown
+  assert.equal(await page.locator(".card").count(), before);
+  assert.equal(await page.locator('.card[aria-current="true"]').count(), 1, "what was chosen is still there");
+});
+
 on("the strips of a day: what could not be read is said, and read by the next look at it alone", async (page) => {
   let scores = 0;
   page.on("request", (request) => { scores += request.url().includes("/api/scores"); });

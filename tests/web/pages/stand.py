@@ -2,8 +2,8 @@
 
     python tests/web/pages/stand.py PORT
 
-Tests tell it what to be by POST /stand/STATE: reset, lock, read, drop, empty, hostile, alarm,
-busy (a hundred and fifty detections more), many (cameras).
+Tests tell it what to be by POST /stand/STATE: reset, lock, read, drop, back, empty, hostile,
+alarm, busy (a hundred and fifty detections more), many (cameras).
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Stand:
             self.locked = True
         elif what == "read":
             self.role = "read"
-        elif what == "drop":
-            self.dropped = True
+        elif what in ("drop", "back"):
+            self.dropped = what == "drop"
         elif what == "empty":
             self.cameras, self.jobs, self.runs, self.events = {}, {}, {}, {}
             made.EVENTS = {}

@@ -58,11 +58,13 @@ export function path(parts, query) {
   return known.length ? `/api/${where}?${new URLSearchParams(known)}` : `/api/${where}`;
 }
 
+export const MOST_EVENTS = 1000; // of one answer
+
 // All events that a question is answered with, the newest first, however many pages they are.
 export async function events(query, signal) {
   const all = [];
   for (let cursor = null; ;) {
-    const page = await get(path(["events"], { limit: 1000, ...query, cursor }), signal);
+    const page = await get(path(["events"], { limit: MOST_EVENTS, ...query, cursor }), signal);
     all.push(...page.events);
     if (!page.cursor) return all;
     cursor = page.cursor;

@@ -1,6 +1,6 @@
 // Review: what happened, one event after the other, judged by one key each.
 
-import { events, get, path, post } from "./api.js";
+import { MOST_EVENTS, events, get, path, post } from "./api.js";
 import { Card } from "./card.js";
 import { Detail } from "./detail.js";
 import { el, field, fill, say, select } from "./dom.js";
@@ -88,7 +88,7 @@ class Review {
     return { camera, verdict, severity, since: iso(from), until: iso(to) };
   }
 
-  // older: one more page. old: the strips, too, may lack what happened since.
+  // older: one more page. old: all that is shown may lack what happened since, the strips too.
   async load({ older = false, old = false } = {}) {
     const mine = (this.turn = (this.turn ?? 0) + 1);
     if (!older) {
@@ -97,7 +97,8 @@ class Review {
       const names = camera ? [camera] : [...this.app.cameras.keys()];
       this.timeline.show(names, this.filter.day, old);
     }
-    const found = await get(path(["events"], { ...this.query, limit: PAGE, cursor: this.cursor }));
+    const limit = old ? Math.min(MOST_EVENTS, Math.max(PAGE, this.events.length)) : PAGE;
+    const found = await get(path(["events"], { ...this.query, limit, cursor: this.cursor }));
     if (mine !== this.turn) return;
     const kept = older ? this.events.filter((e) => !found.events.some((f) => f.id === e.id)) : [];
     this.events = newest([...kept, ...found.events]);
