@@ -79,7 +79,7 @@ def test_where_the_engine_hangs_no_camera_has_a_score_and_each_says_why(ask, sit
     for camera in ask.get("/api/cameras").json():
         assert camera["state"] == "running"
         assert (camera["score"], camera["level"], camera["anomaly"]) == (None, None, False)
-        assert "the engine stands still" in camera["words"]
+        assert "the engine hangs" in camera["words"]
 
 
 def test_an_unknown_camera_is_404_and_names_the_known(ask):

@@ -117,7 +117,7 @@ test("a camera's mood: what hinders comes before what is seen", () => {
   assert.equal(words({ stage: "unfitted", level: null }), "Not scored");
   assert.equal(words({ level: null, unsettled: "dark" }), "Settling");
   assert.equal(words({ level: null }), "No score yet");
-  assert.equal(words({ level: null, words: "Nothing is scored: the engine stands still." }), "Not scored");
+  assert.equal(words({ level: null, words: "Nothing is scored: the engine hangs, or fails each time." }), "Not scored");
   assert.deepEqual(f.badges(camera({ armed: false, provisional: true })).map(([b]) => b), ["provisional", "disarmed"]);
   assert.equal(summary([camera({}), camera({ state: "down" })]), "2 cameras: 1 down, 1 normal.");
 });

@@ -24,8 +24,8 @@ from oddframe.web.metrics import sees
 if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork
 
-STANDS = "Nothing is scored: the engine stands still. /healthz and the log say more."
-"""What every camera says meanwhile; pictures stand still too."""
+STANDS = "Nothing is scored: the engine hangs, or fails each time. /healthz and the log say more."
+"""What every camera says meanwhile; pictures may stand still too."""
 SourceState = Literal["not_started", "opening", "running", "down", "ended", "stopped"]
 Stage = Literal["watching", "unfitted"]
 
