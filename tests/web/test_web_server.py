@@ -97,20 +97,20 @@ def test_who_asks_for_nothing_is_hung_up_on(monkeypatch, sent):
 
 
 def test_who_has_asked_stays(monkeypatch):
-    monkeypatch.setattr(module, "FIRST_S", 0.1)
+    monkeypatch.setattr(module, "FIRST_S", 0.25)
     with (
         listening(ANY) as sockets,
         Server(app, sockets),
         socket.create_connection(sockets[0].getsockname()) as link,
     ):
-        for _ in range(2):
+        for wait_s in (0.0, 0.3):
+            time.sleep(wait_s)
             link.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             data = b""
             while not data.endswith(b"here"):
                 more = link.recv(4096)
                 assert more, "it was hung up on"
                 data += more
-            time.sleep(0.15)
 
 
 def test_it_is_asked_whether_a_silent_one_is_still_there():
