@@ -21,6 +21,7 @@ from fastapi.testclient import TestClient
 from stub_site import AT, NAMES, StubSite, event, status
 from websockets.sync.client import connect
 
+from oddframe.events.store import StoreError
 from oddframe.pictures import Plain
 from oddframe.runtime.watch.feed import LiveFrame
 from oddframe.runtime.watch.site import WebConfig
@@ -408,6 +409,25 @@ def test_what_was_read_of_an_event_later_is_told_later(site, client, monkeypatch
 
     started = event(1, state="start", end_utc=None, ended=None)
     assert asyncio.run(scene()) == "end"
+
+
+def test_an_event_is_told_as_soon_as_the_store_can_be_read_again(site, looks, monkeypatch):
+    monkeypatch.setattr(hub_module, "STATUS_S", 0.05)
+    real, tries = site.store.record, []
+
+    def busy(number):
+        tries.append(number)
+        if len(tries) < 3:
+            raise StoreError("The store is locked.")
+        return real(number)
+
+    monkeypatch.setattr(site.store, "record", busy)
+    with looks() as opened:
+        received(opened, "cameras")
+        site.store.put(event(1))
+        site.told.add(event(1))
+        assert received(opened, "event")["event"]["id"] == event(1).id
+    assert len(tries) == 3
 
 
 def test_cameras_are_told_every_second(site, looks, monkeypatch):

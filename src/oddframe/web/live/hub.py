@@ -83,7 +83,7 @@ class Hub:
     def join(self, viewer: Viewer) -> None:
         """One more; it is told at once how all is."""
         if not self._viewers:
-            self._number, self._seen = self._work.told.number, {}
+            self._number, self._seen, self._events = self._work.told.number, {}, set()
         self._viewers.add(viewer)
         for key, text in self._jobs.items():
             viewer.tell(key, text)
@@ -192,20 +192,28 @@ class Hub:
         """Of events, one reading after the other: of two at once the older could be told last."""
         self._telling = True
         try:
-            while self._events:
+            while self._events and self._viewers:
                 ids, self._events = sorted(self._events), set()
-                for text in await asyncio.to_thread(self._read, ids):
+                try:
+                    texts = await asyncio.to_thread(self._read, ids)
+                except OddframeError:  # the store cannot be read, which `_status` tells: once more
+                    self._events.update(ids)
+                    await asyncio.sleep(STATUS_S)
+                    continue
+                for text in texts:
                     self._all(*text)
         finally:
             self._telling = False
 
     def _read(self, ids: list[str]) -> list[tuple[str, str]]:
-        """Events as they are now; in a thread, since the store is a file."""
-        with contextlib.suppress(OddframeError):
-            records = [self._work.store.record(number) for number in ids]
-            found = [event_answer(record) for record in records if record is not None]
-            return [(f"event {e.id}", text_of("event", event=e)) for e in found]
-        return []
+        """Events as they are now; in a thread, since the store is a file.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        records = [self._work.store.record(number) for number in ids]
+        found = [event_answer(record) for record in records if record is not None]
+        return [(f"event {e.id}", text_of("event", event=e)) for e in found]
 
     async def _status(self) -> None:
         self._asking = True
