@@ -109,6 +109,9 @@ def test_the_three_ways_are_those_of_three_runs(detector, streets):
             assert result[way][kind]["frame"] == pytest.approx(want[0], abs=1e-4)
             assert result[way][kind]["motion"] == pytest.approx(want[1], abs=1e-4)
         assert 0 <= result[way]["auc"] <= 1
+    without = effect.result(found.videos[1:])["with"]["odd"]  # a first one that had no score
+    among = found.videos[1].labels[HISTORY + 1 :: EVERY] > 0
+    assert without["frame"] == pytest.approx(wanted["with"][1][among].mean(0)[0], abs=1e-4)
     frames = [result[way]["odd"]["frame"] for way in WAYS]
     assert len({round(value, 5) for value in frames}) == 3  # the ways do differ here
     assert {f"memory.{name}" for name in result["memories"]} == banks.keys()

@@ -44,8 +44,11 @@ EVERY = 4
 class MemoryEffect:
     """Watches a detector's M2S2L while `evaluate` runs it; made by `watching`."""
 
-    def __init__(self, model: M2S2L, constants: Mapping[str, Tensor], alpha: float) -> None:
-        self._alpha = alpha
+    def __init__(
+        self, model: M2S2L, constants: Mapping[str, Tensor], alpha: float, names: Sequence[str]
+    ) -> None:
+        """names: of the videos, in the order in which they come."""
+        self._alpha, self._names = alpha, names
         self._banks, self._history, self._next = _banks(model), model.history, model.motion_is_next
         nothing = {name: torch.zeros_like(read) for name, read in constants.items()}
         self._fixed = {"constant": constants, "without": nothing}
@@ -93,7 +96,7 @@ class MemoryEffect:
         self._drawn, self._over = {}, True
 
     def result(self, videos: Sequence[VideoScores]) -> dict[str, Any]:
-        """What was seen of the videos of an evaluation, in its order.
+        """What was seen of the videos of an evaluation, but for those that it left out.
 
         Returns:
             `memories`: {name: {"items", "in_use"}} over these videos; per way of `WAYS`: `normal`
@@ -101,8 +104,10 @@ class MemoryEffect:
             and `auc` (0..1), that of -PSNR as the paper combines it, each video rescaled. Of every
             `EVERY`th frame from the second with a score: of the first the motion is not known.
         """
-        kept = [i for i, frames in enumerate(self._frames) if len(frames) > 1]
-        labels = [videos[i].labels[self._frames[i]] > 0 for i in kept]
+        truth = {video.name: video.labels for video in videos}
+        seen = zip(self._names, self._frames, strict=False)
+        kept = [i for i, (v, frames) in enumerate(seen) if v in truth and len(frames) > 1]
+        labels = [truth[self._names[i]][self._frames[i]] > 0 for i in kept]
         ways = {}
         for way in WAYS:
             values = [np.array(self._found[i][way]) for i in kept]
@@ -136,7 +141,7 @@ def watching(detector: Detector, dataset: Dataset) -> Iterator[MemoryEffect | No
         return
     counts = {name: len(y) for name, y in frame_labels(dataset).items()}
     alpha = detector.paper_of(benchmark_of(dataset, counts)).alpha
-    effect = MemoryEffect(model, reads, alpha)
+    effect = MemoryEffect(model, reads, alpha, [video.name for video in dataset.test])
     begin, restart = detector.init_state, model.init_state
 
     def init_state() -> Any:
