@@ -1,6 +1,7 @@
 """Cameras and streams: read to their newest frame, never taken for a file that is over."""
 
 import socket
+import struct
 import threading
 import time
 import warnings
@@ -359,6 +360,22 @@ def test_closing_while_somebody_waits_ends_the_iteration():
     source.taken = 10**6  # no more pictures for .3 s
     threading.Timer(0.05, source.close).start()
     assert len(list(source)) <= 2
+
+
+def test_a_stream_of_a_camera_that_is_held_sideways(tmp_path):
+    path = encode(tmp_path / "a.mp4", 3, size=(64, 48))
+    one, end = 1 << 16, 1 << 30
+    plain = struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, end)
+    turned = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, end)
+    before, head, track = path.read_bytes().partition(b"tkhd")
+    path.write_bytes(before + head + track.replace(plain, turned, 1))
+    stream = live.Stream("tcp://127.0.0.1:9", 5)
+    stream._address = f"file:{path}"
+    picture, _, _ = next(stream.pictures())
+    with open_source(path) as source:
+        wanted = next(iter(source)).image
+    assert picture.size == (source.info.width, source.info.height) == (48, 64)
+    np.testing.assert_array_equal(picture.whole(), wanted)
 
 
 # ---- more than 8 bits

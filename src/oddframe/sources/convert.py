@@ -30,8 +30,9 @@ class Converter:
     def __init__(
         self, width: int, height: int, used: Range | None = None, live: str | None = None
     ) -> None:
-        """width, height: of whole pictures. used: how values of more than 8 bits are scaled. live:
-        name of a live source, of which nobody can see beforehand what values are in use."""
+        """width, height: of whole pictures, upright. used: how values of more than 8 bits are
+        scaled. live: name of a live source, of which nobody can see beforehand what values are in
+        use."""
         self.width, self.height, self.used, self._live = width, height, used, live
         self._local = threading.local()  # FFmpeg's scalers are not to be shared
 
@@ -157,3 +158,9 @@ def as_measured(frame: av.VideoFrame) -> Deep:
 def quarter_turns(frame: Any) -> int:
     """Quarter turns against the clock that a camera held sideways asks for: 0 to 3."""
     return round(float(getattr(frame, "rotation", 0) or 0) / 90) % 4
+
+
+def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
+    """Width and height of the picture that a frame shows upright."""
+    size = frame.width, frame.height
+    return size[::-1] if quarter_turns(frame) % 2 else size

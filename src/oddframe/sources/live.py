@@ -19,7 +19,7 @@ import numpy as np
 from oddframe.errors import SourceError
 from oddframe.pictures import Picture, Plain
 from oddframe.sources.base import Source, quiet_opencv
-from oddframe.sources.convert import Converter, Decoded
+from oddframe.sources.convert import Converter, Decoded, upright_size
 from oddframe.sources.decode import Decoder, Lost
 from oddframe.sources.depth import Range
 from oddframe.sources.packets import Opened, open_stream
@@ -252,7 +252,7 @@ class Stream:
         self._decoder = decoder = Decoder(opened, 1 / opened.rate())
         by: Converter | None = None
         for frame, pts_s, gap in decoder:
-            size = frame.width, frame.height
+            size = upright_size(frame)
             if by is None or (by.width, by.height) != size:
                 gap = gap or by is not None
                 self._by = by = Converter(*size, self._used, self.name)

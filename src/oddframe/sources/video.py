@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from oddframe.errors import SourceError
 from oddframe.sources.base import Source
 from oddframe.sources.container import is_iso_media, missing_bytes
-from oddframe.sources.convert import Converter, Decoded, as_measured, is_deep, quarter_turns
+from oddframe.sources.convert import Converter, Decoded, as_measured, is_deep, upright_size
 from oddframe.sources.decode import NOTHING_S, Decoder, Found, Lost
 from oddframe.sources.depth import SAMPLES, Deep, Range, range_of, say_outside
 from oddframe.sources.packets import Opened, decoding_threads, open_stream
@@ -75,9 +75,7 @@ class VideoFile(Source):
                 f"No frame of {path} can be decoded, though it opens as a video. "
                 "It is damaged or in a codec that is missing here; convert it to H.264 mp4."
             )
-        width, height = first[0].width, first[0].height
-        if quarter_turns(first[0]) % 2:
-            width, height = height, width
+        width, height = upright_size(first[0])
         super().__init__(SourceInfo(path.stem, width, height, fps, None, steady=steady))
         if is_deep(first[0]):
             self.used = used or range_of(self._deep_samples())
