@@ -476,18 +476,21 @@ def test_a_run_is_given_to_a_camera(ask, site, made, run):
     assert len(site.given) == 2
 
 
-def test_the_name_of_a_run_is_the_same_whichever_others_there_are(site, made, run, tmp_path):
+@pytest.mark.parametrize("called", ["RUN", "R" * 120], ids=["short", "long"])
+def test_the_name_of_a_run_is_the_same_whichever_others_there_are(
+    site, made, run, tmp_path, called
+):
     """Two folders of one name, and one in the store: a page that is open gives the one it shows."""
     for place in ("a", "b"):
-        shutil.copytree(run, tmp_path / place / "RUN")
+        shutil.copytree(run, tmp_path / place / called)
     names = dict[str, set[str]]()
     for order in (("a", "b"), ("b", "a"), ("b", None)):
         for camera, place in zip(site.engine.cameras.values(), order, strict=True):
-            info = SimpleNamespace(run=tmp_path / str(place) / "RUN")
+            info = SimpleNamespace(run=tmp_path / str(place) / called)
             camera.fitted, camera.detector = place is not None, SimpleNamespace(info=info)
         for name, path in Runs(site).all().items():
             names.setdefault(name, set()).add(str(path))
-    assert len([name for name in names if re.fullmatch("RUN-[0-9a-f]{4}", name)]) == 2
+    assert len([name for name in names if re.fullmatch("R[UNR]+-[0-9a-f]{4}", name)]) == 2
     assert all(len(paths) == 1 for paths in names.values())
 
 

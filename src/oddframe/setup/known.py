@@ -99,7 +99,7 @@ class Runs:
     def new_name(self, camera: str, moment: str) -> str:
         """A name that no RUN has: the camera's, and when it was made."""
         taken = {path.name for path in self.folder.glob("*")}
-        return _apart(f"{camera}-{moment}", taken)
+        return _apart(_plain(f"{camera}-{moment}"), taken)
 
 
 @cache
@@ -118,7 +118,6 @@ def _mark(path: Path) -> str:
 
 def _apart(name: str, taken: Container[str]) -> str:
     """A name that is not taken: with a number behind where it is."""
-    name = _plain(name)
     found, number = name, 1
     while found in taken:
         number += 1
