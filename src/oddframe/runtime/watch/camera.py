@@ -101,7 +101,7 @@ class Camera:
         self._lag: Lag[tuple[LiveFrame, Score, Spots]] = Lag(0)
         self._place = Familiar.of(None if detector is None else detector.scorer.usual)
         self._left_out = reader.feed.left_out
-        """Frames that nobody had time for, up to the look before."""
+        """Frames that were not looked at, up to the look before."""
         self._rated(reader.fps)
 
     @property

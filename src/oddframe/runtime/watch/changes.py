@@ -145,8 +145,8 @@ class Changes:
     def reassign(self, name: str, model: str | None) -> None:
         """Score a camera with another RUN from now on, or with none; kept over restarts.
 
-        Its source is not connected to again. Scores begin when the history is full. A RUN that was
-        calibrated anew is read again.
+        Its source is not connected to again, unless 16-bit pictures are scaled otherwise then.
+        Scores begin when the history is full. A RUN that was calibrated anew is read again.
 
         Args:
             name: of the camera.
@@ -263,7 +263,8 @@ class Changes:
         before.let_go("changed", MODEL)
         self._learned(before.threshold.keep)
         reader = before.reader
-        # A file that is over is played again: its camera was set up meanwhile.
+        # A file that is over is played again: its camera was set up meanwhile. And pictures of 16
+        # bits come from the reader as the RUN scales them.
         if reader.done or reader.used != _used(detector):
             reader.stop()
             reader = self._reader(before.name, config, detector)

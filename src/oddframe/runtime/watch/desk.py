@@ -58,7 +58,7 @@ class Look:
     spots: Spots = NO_SPOTS
     """What is odd in it, where it is near an alarm."""
     dropped: int = 0
-    """Frames since the look before that nobody had time for."""
+    """Frames since the look before that were not looked at (`Feed.left_out`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ class Feed:
 
     @property
     def left_out(self) -> int:
-        """Frames that were dropped so far because there was no time for them."""
+        """Frames that were dropped so far because it was not their turn, or too late for them."""
         with self._changed:
             return sum(self._dropped[why] for why in ("newer", "stale", "late"))
 
