@@ -133,6 +133,13 @@ def test_decimal_names_go_by_their_value_in_every_folder(tmp_path):
         assert [v.name for v in videos] == ["9.125", "12.25", "12.5"]
 
 
+def test_names_that_are_no_decimals_go_as_ever(own):
+    for name in ("o_b", "o", "o-2"):
+        encode(own / "test" / f"{name}.mp4", 6, size=(32, 32))
+    names = [v.name for v in open_dataset(own).test]
+    assert names == ["Entrée", "o-2", "o", "o_b"]  # as ever: labels may go by the order
+
+
 def test_what_a_nas_leaves_is_not_trained_on_and_counted(own, make_video):
     make_video(own / "normal" / "#recycle" / "gone.avi")
     thumbs = own / "normal" / "@eaDir" / "n.mp4"

@@ -164,7 +164,7 @@ def find_videos(folder: Path, depth: int = 1) -> tuple[Video, ...]:
     """
     if list_images(folder) and not video_files(folder):
         return (Video(folder.name, folder),)
-    paths = naturally(_walk(folder, depth), lambda p: str(_without_suffix(p, folder)))
+    paths = naturally(_walk(folder, depth), lambda p: str(p.relative_to(folder)))
     return name_videos(paths, folder)
 
 
@@ -177,17 +177,14 @@ def _walk(folder: Path, depth: int) -> Iterable[Path]:
             yield sub
 
 
-def _without_suffix(path: Path, folder: Path) -> Path:
-    """A video's path in a folder. A frame folder keeps the dots of its name: "cam.1" has none."""
-    relative = path.relative_to(folder)
-    return relative.with_suffix("") if path.is_file() else relative
-
-
 def name_videos(paths: Iterable[Path], folder: Path) -> tuple[Video, ...]:
     """Give each path its name: relative to `folder`, no suffix, parts joined by `_`."""
     videos: dict[str, Video] = {}
     for path in paths:
-        name = same_text("_".join(_without_suffix(path, folder).parts))
+        relative = path.relative_to(folder)
+        # A frame folder keeps the dots of its name: "cam.1" has no suffix.
+        stem = relative.with_suffix("") if path.is_file() else relative
+        name = same_text("_".join(stem.parts))
         if name in videos:
             raise DatasetError(
                 f"Two videos of {folder} have the same name {name!r}: {videos[name].path.name} and "

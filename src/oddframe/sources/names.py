@@ -25,7 +25,8 @@ SYSTEM = frozenset({
 """What NAS boxes, Windows, macOS and Linux leave in folders, in lower case."""
 LARGE = 1_000_000
 """Bytes from which on a file may be a video of a kind that nobody knows by its name."""
-_DECIMAL = re.compile(r"\D*\d+\.\d+\D*")
+_DECIMAL = re.compile(r"\D*\d+\.\d+\D*(\.[A-Za-z]\w*)?")
+"""A decimal, before or behind words; a suffix may hold digits (.mp4)."""
 
 
 def is_system(path: Path) -> bool:
