@@ -16,6 +16,7 @@ from oddframe.data.dataset import Video
 from oddframe.data.footage import (
     Stretch,
     Surveyed,
+    frames_of,
     learned_rate,
     looks_grey,
     stretches,
@@ -388,3 +389,9 @@ def test_no_frame_is_stored_twice(days, tmp_path):
     assert all(a[1] <= b[0] + 1e-6 for a, b in itertools.pairwise(spans))
     assert [v.held for v in store.videos] == [False, True, False]
     assert [v.stop - v.start for v in store.videos] == [50, 50, 50]
+
+
+def test_frames_of_footage_that_is_not_thinned_are_counted_as_they_are(make_frames, tmp_path):
+    (seen,) = clips_of(make_frames, tmp_path, 10.0)
+    counts = {fps: frames_of([replace(seen, fps=30.0)], fps) for fps in (None, 60, 25, 24, 20, 15)}
+    assert counts == {None: 300, 60: 300, 25: 300, 24: 300, 20: 200, 15: 150}

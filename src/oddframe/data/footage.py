@@ -23,6 +23,7 @@ from oddframe.errors import DatasetError
 from oddframe.pictures import Image
 from oddframe.sources import Source
 from oddframe.sources.depth import Range
+from oddframe.sources.rate import NEAR
 from oddframe.types import Frame
 
 FASTEST = 30.0
@@ -157,7 +158,8 @@ def frames_of(surveyed: Sequence[Surveyed], fps: float | None) -> int:
     total = 0.0
     for s in surveyed:
         there = s.length_s * s.fps if s.frames is None else min(s.frames, s.length_s * s.fps)
-        total += there * min(1.0, (fps or s.fps) / s.fps)
+        faster = s.fps / fps if fps is not None else 1.0
+        total += there / faster if faster > NEAR else there  # as `pacer` thins it
     return round(total)
 
 
