@@ -320,7 +320,7 @@ class Unsaid(Slow):
 
     def __init__(self, said, taken=0):
         self.said, self.first = said, taken
-        super().__init__(0.0, 0.2, [])
+        super().__init__(0.0, 2.0, [])  # it waits so long where the machine has other things to do
 
     def _pictures(self):
         self.taken = self.first
