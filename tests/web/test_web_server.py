@@ -84,7 +84,7 @@ def test_it_ends_though_somebody_stays_on_the_line():
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: "], ids=["nothing", "half"])
 def test_who_asks_for_nothing_is_hung_up_on(monkeypatch, sent):
     """And makes room: connections that only wait count as well."""
-    monkeypatch.setattr(module, "FIRST_S", 0.1)
+    monkeypatch.setattr(module, "REQUEST_S", 0.1)
     monkeypatch.setattr(module, "AT_ONCE", 4)
     with listening(ANY) as sockets, Server(app, sockets) as server, contextlib.ExitStack() as stack:
         where = sockets[0].getsockname()
@@ -96,8 +96,28 @@ def test_who_asks_for_nothing_is_hung_up_on(monkeypatch, sent):
         assert urllib.request.urlopen(server.addresses[0], timeout=5).read() == b"here"
 
 
+@pytest.mark.parametrize(
+    "half",
+    [b"GET / HTTP", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf"],
+    ids=["head", "body"],
+)
+def test_half_of_a_later_request_is_not_waited_for(monkeypatch, half):
+    monkeypatch.setattr(module, "REQUEST_S", 0.1)
+    with (
+        listening(ANY) as sockets,
+        Server(app, sockets),
+        socket.create_connection(sockets[0].getsockname()) as link,
+    ):
+        link.settimeout(3)  # an idle one is closed after five
+        link.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + half)
+        data = b""
+        while more := link.recv(4096):
+            data += more
+        assert data.startswith(b"HTTP/1.1 200")
+
+
 def test_who_has_asked_stays(monkeypatch):
-    monkeypatch.setattr(module, "FIRST_S", 0.25)
+    monkeypatch.setattr(module, "REQUEST_S", 0.25)
     with (
         listening(ANY) as sockets,
         Server(app, sockets),

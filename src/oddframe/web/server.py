@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -37,8 +38,9 @@ GRACE_S = 1
 """For answers that are under way, at the end."""
 PING_S = 20.0
 """A WebSocket is asked so often whether somebody is there, and has as long to answer."""
-FIRST_S = 30.0
-"""A connection that has asked for nothing by then is closed."""
+REQUEST_S = 30.0
+"""A connection on which a request, the first or a later one, is not whole after that is closed, or
+after twice as long."""
 ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """Whether a silent one is still there is asked after a minute, and four times."""
 MOST_MESSAGE = 16384
@@ -124,21 +126,29 @@ class Server:
 
 
 class _Http(H11Protocol):
-    """A connection that waits for its first request for `FIRST_S`; uvicorn's waits for ever, and
-    whoever opened `AT_ONCE` of them would have the server to himself.
+    """A connection that waits for requests for `REQUEST_S`; uvicorn's waits for ever, and whoever
+    opened `AT_ONCE` of them would have the server to himself.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._first = self.loop.call_later(FIRST_S, self._unasked)
+        self._before = self.scope
+        self._look = self.loop.call_later(REQUEST_S, self._looked)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._first.cancel()
+        self._look.cancel()
         super().connection_lost(exc)
 
-    def _unasked(self) -> None:
-        if self.scope is None:  # that of the newest request
+    def _looked(self) -> None:
+        """Close it where no request came since the last look, and none is being answered."""
+        if self.transport.get_protocol() is not self:  # a WebSocket by now
+            return
+        waits = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+        if waits and self.scope is self._before:  # that of the newest request
             self.transport.close()
+            return
+        self._before = self.scope
+        self._look = self.loop.call_later(REQUEST_S, self._looked)
 
 
 def address_of(bound: socket.socket) -> str:
