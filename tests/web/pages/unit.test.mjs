@@ -136,6 +136,15 @@ test("scores are drawn by the server's clock, whatever the browser's says", () =
   }
 });
 
+test("a server whose clock was set back goes on being drawn", () => {
+  const own = new trace.Trace(300);
+  own.add(5000, 1);
+  own.add(4990, 2); // late, and told already
+  own.add(1400, 3);
+  own.add(1401, 4);
+  assert.deepEqual(own.points, [[1400, 3], [1401, 4]]);
+});
+
 test("a time without connection is filled, and without an answer it is a gap in the line", () => {
   const own = new trace.Trace(300);
   own.lift();

@@ -17,7 +17,9 @@ export class Trace {
   }
 
   add(t, value) {
-    if (t <= (this.points.at(-1)?.[0] ?? 0)) return;
+    const last = this.points.at(-1)?.[0] ?? 0;
+    if (t < last - this.backS) this.points = []; // the server's clock was set back
+    else if (t <= last) return;
     this.points.push([t, value ?? null]);
     while (this.points[0][0] < t - this.backS) this.points.shift();
   }
