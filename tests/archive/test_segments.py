@@ -112,6 +112,35 @@ def test_also_where_scores_remember_what_stays(archived, tmp_path):
     same_as_one_pass(archived.table(video), one_pass(tmp_path / "RUN", video))
 
 
+def test_also_where_the_light_of_a_level_is_older_than_what_is_read_early(
+    archived, run_copy, tmp_path
+):
+    """There is colour from 2 s on, which is the light from 5 s on."""
+    card = json.loads((run_copy / "model.json").read_text("utf8"))
+    lights = {"colour": {"threshold": 3.0}, "infrared": {"threshold": 1.0}}
+    card["calibration"]["modes"] = lights
+    (run_copy / "model.json").write_text(json.dumps(card))
+
+    def picture(i):
+        image = np.repeat(street(i, 160, 96)[..., 1:2], 3, 2)
+        if i >= 20:
+            image[:, :80, 0] //= 4
+            image[:, 80:, 2] //= 4
+        return image
+
+    video = encode(tmp_path / "a.mp4", 80, fps=10, pictures=picture)
+    archived(run_copy, [video])
+    result = one_pass(run_copy, video)
+    above = result.level > 0
+    assert {round(x) for x in result.score[above] / result.level[above]} == {1, 3}
+    same_as_one_pass(archived.table(video), result)
+    assert len(archived.files(video)) == 1
+    steady = encode(tmp_path / "b.mp4", 40, fps=10, pictures=lambda i: picture(i + 20))
+    archived(run_copy, [steady])
+    assert len(archived.files(steady)) >= 3
+    same_as_one_pass(archived.table(steady), one_pass(run_copy, steady))
+
+
 @pytest.mark.parametrize("settings", ["smooth=0.5", "lag_s=0.2"])
 def test_scores_that_need_all_before_are_of_one_segment(
     archived, run_copy, footage, tmp_path, settings

@@ -91,7 +91,8 @@ def enter_plan(out: Path, key: str, file: File, plan: Plan) -> Plan:
 def broken_seams(entry: Entry) -> str | None:
     """Why segments are not those of one pass of the file; None: they are, as far as they are done.
 
-    At every seam the pictures that both sides read have to be the same.
+    At every seam the pictures that both sides read have to be the same, and the light that levels
+    go by.
     """
     if entry.plan is None:
         return None
@@ -100,7 +101,7 @@ def broken_seams(entry: Entry) -> str | None:
     for one, other in pairwise(entry.plan.segments):
         left, right = entry.facts.get(one.name), entry.facts.get(other.name)
         if left is not None and right is not None and left["seams"][1] != right["seams"][0]:
-            return f"before frame {other.start} other pictures come where decoding begins late"
+            return f"before frame {other.start} other pictures or light come where reading begins"
     return None
 
 

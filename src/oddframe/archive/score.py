@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import math
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oddframe.archive.plan import Segment, stamps_hash
+from oddframe.calibration.light import Light, modes_of
 from oddframe.events.rules import Rules
 from oddframe.events.where import places
 from oddframe.runtime.result import Collector, Result
@@ -42,7 +43,7 @@ class Rows:
     """(n, 4) the hottest place of each frame: left, top, width, height in the source's pixels."""
     seams: tuple[str, str]
     """Hashes of the pictures that the segment before reads as well, and of those that the one
-    behind does."""
+    behind does; where each light has a threshold, with the light that there is at the seam."""
     exact: bool
     """Stamps and gaps are as planned and nothing was broken: with equal seams these are the scores
     of the whole file."""
@@ -98,10 +99,15 @@ class _Taker:
         self._boxes = list[tuple[int, int, int, int]]()
         self._gaps = list[bool]()
         self._before, self._behind = (hashlib.blake2b(digest_size=8) for _ in range(2))
+        self._light = Light() if modes_of(detector.info.calibration or {}) else None
 
     def take(self, frame: Frame, score: Score) -> None:
         """The next frame, of those read early too."""
         segment = self._segment
+        if frame.index >= segment.start and not self._boxes:
+            self._before.update(self._light_text())
+        if self._light is not None and not score.held:
+            self._light.of(frame)
         if frame.index < segment.start:
             self._before.update(np.ascontiguousarray(frame.at(self._size)).data)
             return
@@ -116,9 +122,14 @@ class _Taker:
         result, segment = self._collector.result(), self._segment
         stamps = stamps_hash(result.time_s, np.array(self._gaps, bool))
         exact = segment.stamps is None or (stamps == segment.stamps and not lost.places)
+        self._behind.update(self._light_text())
         seams = self._before.hexdigest(), self._behind.hexdigest()
         boxes = np.array(self._boxes, np.int32).reshape(-1, 4)
         return Rows(segment.start, result, boxes, seams, exact, lost)
+
+    def _light_text(self) -> bytes:
+        """What levels go by beside the pictures: it may be older than what is read early."""
+        return b"" if self._light is None else repr(astuple(self._light)).encode()
 
     def _hottest(self, score: Score) -> tuple[int, int, int, int]:
         """The hottest place; frames between two of the RUN's rate keep that of the last."""

@@ -77,12 +77,14 @@ class Light:
     mode: Mode | None = None
     """None before the first frame."""
     _since_s: float | None = field(default=None, repr=False)
-    _looked_s: float = field(default=-math.inf, repr=False)
+    _second: float = field(default=math.nan, repr=False)
 
     def of(self, frame: Shown) -> Mode:
-        """The light of the next frame, by a look a second."""
-        if self.mode is None or not 0 <= frame.pts_s - self._looked_s < LOOK_S:
-            self._looked_s = frame.pts_s
+        """The light of the next frame, by a look at the first frame of each second: the same ones
+        wherever reading begins."""
+        second = frame.pts_s // LOOK_S
+        if self.mode is None or second != self._second:
+            self._second = second
             return self.take(colourfulness(frame.at(SMALL_PX)), frame.pts_s)
         return self.mode
 
