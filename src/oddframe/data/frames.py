@@ -211,12 +211,10 @@ class FrameStore:
         most_bytes: int | None = None,
     ) -> FrameStore:
         """The store in `folder` if it was made of the same at this size, else a new one."""
-        try:
+        with suppress(RunError):
             store = cls.open(folder)
-        except RunError:
-            return cls.build(videos, folder, size, progress, take, most_bytes)
-        if store.size == size and store.content == _content(videos, take):
-            return store
+            if store.size == size and store.content == _content(videos, take):
+                return store
         return cls.build(videos, folder, size, progress, take, most_bytes)
 
 
