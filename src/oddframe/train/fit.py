@@ -136,14 +136,13 @@ class _Work:
         wanted, footage = self.wanted, self.footage
         self.budget.check()
         footage.check()
+        reading = Reading(fps=footage.fps, allow_short=footage.allow_short)
         carried = outlined(wanted.model, self.chosen).carried
         folder = flow_folder(carried, footage.flow, wanted.model)
         if carried and folder is None:
             raise needs_flow(wanted.model)
         check_out(self.out, self.resume)
-        dataset = open_dataset(
-            footage.data, reading=Reading(fps=footage.fps, allow_short=footage.allow_short)
-        )
+        dataset = open_dataset(footage.data, reading=reading)
         if not dataset.train:
             raise DatasetError(f"{footage.data} holds no training video (layout {dataset.layout}).")
         if dataset.left_out_text:

@@ -68,9 +68,7 @@ class Footage:
     """Accept video files that are cut short."""
 
     def check(self) -> None:
-        """Raise ConfigError for values out of range."""
-        if self.fps is not None and not 0 < self.fps <= 1000:
-            raise ConfigError(f"--fps must be above 0 and at most 1000, found {self.fps:g}.")
+        """Raise ConfigError for values out of range; `Reading` does so for the rate."""
         if not self.cache_gb > 0:
             raise ConfigError(f"--cache must be above 0 GB, found {self.cache_gb:g}.")
 
