@@ -50,6 +50,8 @@ def test_links_are_followed_once_and_results_are_no_footage(tree, tmp_path):
     (pictures / "1.jpg").write_bytes(b"no footage")
     found = names(listed([str(tree)], tree / "scored"), tree)
     assert found == ["2.mp4", "10.mp4", "day/x.mkv", "frames", "gate/1.mp4"]
+    found = names(listed([str(tree / "**")], tree / "scored"), tree)
+    assert not [name for name in found if "scored" in name]
 
 
 def test_what_cannot_be_read_is_named(tree, monkeypatch):

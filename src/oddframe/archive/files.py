@@ -88,7 +88,7 @@ def _files_of(source: str, out: Path | None) -> Iterator[File]:
         else:
             yield _local(path)
     elif glob.has_magic(source):
-        yield from _of_glob(source)
+        yield from _of_glob(source, out)
     else:
         raise SourceError(
             f"{safe(source)} does not exist. Expected a video file, a folder, a pattern such as "
@@ -150,9 +150,12 @@ def _of_folder(folder: Path, out: Path | None) -> Iterator[File]:
         )
 
 
-def _of_glob(pattern: str) -> Iterator[File]:
+def _of_glob(pattern: str, out: Path | None) -> Iterator[File]:
     matches = sorted(glob.glob(pattern, recursive=True), key=natural_key)
     found = [Path(m) for m in matches]
+    if out is not None:
+        own = out.resolve()
+        found = [p for p in found if not p.resolve().is_relative_to(own)]
     videos = [p for p in found if p.is_file() and _taken(p)]
     frames = [p for p in found if p.is_dir() and list_images(p)]
     if not videos and not frames:
