@@ -32,7 +32,7 @@ demo: .venv/plain
 
 # Two processes of one thread each: most tests are too small to share out among threads.
 test: setup
-	@echo "10 to 15 minutes on two cores that do nothing else; one file: $(V)/pytest tests/PATH"
+	@echo "7 to 15 minutes on two cores that do nothing else; one file: $(V)/pytest tests/PATH"
 	OMP_NUM_THREADS=1 $(V)/pytest -n 2 --dist loadfile --durations 12
 
 # The dashboard in a real browser: needs node, npm and chromium, else it skips and says so.
