@@ -344,7 +344,9 @@ def test_sigterm_ends_in_order(tmp_path, calm_run, odd_video):
     assert "frames scored" in out
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kills", [2, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
 def test_after_kill_9_nothing_is_lost_or_twice(tmp_path, calm_run, odd_video, kills):
     """Killed at random moments, and started again each time."""
     for number in range(kills):
