@@ -23,7 +23,7 @@ LAYERS = [
     {"synth"},
     {"scoring", "events"},
     {"calibration", "judging"},
-    {"runs", "sinks"},
+    {"runs", "identity", "sinks"},
     {"train", "runtime", "archive", "export"},
     {"evaluation", "bench"},
     {"report"},
@@ -34,7 +34,7 @@ LAYERS = [
 """Low to high: a package imports from below its own layer."""
 BESIDE = {
     ("models", "losses"), ("data", "sources"), ("runtime", "export"), ("archive", "runtime"),
-    ("cli", "web"),
+    ("cli", "web"), ("identity", "runs"),
 }  # fmt: skip
 """Importer and imported of one layer that may."""
 HEIGHT = {name: i for i, layer in enumerate(LAYERS) for name in layer}

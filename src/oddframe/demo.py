@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from oddframe.atomic import write_json
 from oddframe.calibration.calibrate import calibrate
 from oddframe.data import open_dataset
 from oddframe.errors import RunError
@@ -25,7 +26,7 @@ from oddframe.judging.named import parse_protocols
 from oddframe.metrics import frame_auc
 from oddframe.report.build import Said, build_report
 from oddframe.report.page import write_report
-from oddframe.runs import load_run, write_calibration, write_json
+from oddframe.runs import load_run, write_calibration
 from oddframe.runtime.detector import load
 from oddframe.synth import SynthConfig, write_dataset, write_normal
 from oddframe.train.fit import Budget, Wanted, fit

@@ -24,9 +24,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, cast
 
-from oddframe.atomic import as_json, write_together
-from oddframe.atomic import write_atomic as write_atomic
-from oddframe.atomic import write_json as write_json
+from oddframe.atomic import as_json, write_json, write_together
 from oddframe.errors import ConfigError, RunError
 from oddframe.models import build, default_config, score_settings
 from oddframe.scoring.fuse import FUSING

@@ -14,8 +14,9 @@ from archiving import Here
 from oddframe import atomic
 from oddframe.archive.ledger import folder_of
 from oddframe.archive.manifest import FORMAT, manifest_of, read_manifest
+from oddframe.atomic import write_json
 from oddframe.errors import RunError
-from oddframe.runs import load_run, write_json
+from oddframe.runs import load_run
 
 
 @pytest.fixture(scope="module")

@@ -252,6 +252,21 @@ def test_torchrun_trains_and_one_process_speaks(normal, tmp_path):
 
 
 @pytest.mark.ranks
+@pytest.mark.timeout(900)
+def test_torch_does_not_speak_of_strides(normal, tmp_path):
+    sets = [f"--set={s}" for s in ("model.size=32", "train.batch=4", "train.lr=2e-4")]
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "oddframe", "fit", "--model", "m2s2l-edge", "--data", str(normal),
+            "--out", str(tmp_path / "run"), "--steps", "3", "--devices", "2", *sets,
+        ],
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+
+
+@pytest.mark.ranks
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("option", [{"minutes": 0.2}, {"core_minutes": 0.2}], ids=str)

@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from oddframe.archive.ledger import Entry, find, folder_of
 from oddframe.archive.manifest import Manifest
 from oddframe.archive.parquet import BOX, arrow, read
+from oddframe.atomic import write_atomic, write_json
 from oddframe.calibration.peaks import GAP_S, peak_frames
 from oddframe.errors import RunError
 from oddframe.events.event import Box
 from oddframe.events.rules import Rules
 from oddframe.events.tracker import events_of
 from oddframe.events.why import factors_of, reasons, streams_of
-from oddframe.runs import write_atomic, write_json
 
 TABLE, VALUES, PICTURES = "events.csv", "events.json", "events"
 STAMP_S = 1e-6

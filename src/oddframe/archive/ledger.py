@@ -18,7 +18,7 @@ from oddframe.archive.files import File
 from oddframe.archive.manifest import FILES
 from oddframe.archive.parquet import read_facts
 from oddframe.archive.plan import OTHERWISE, Plan
-from oddframe.runs import write_atomic, write_json
+from oddframe.atomic import write_atomic, write_json
 
 PLAN, TABLE, FAILED = "plan.json", "files.csv", "failed.csv"
 COLUMNS = (

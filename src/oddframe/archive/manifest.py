@@ -6,7 +6,6 @@ More files may come; a file that was changed is another file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -18,21 +17,16 @@ from typing import Any
 from oddframe import __version__
 from oddframe.archive.files import File
 from oddframe.archive.tasks import Job
-from oddframe.calibration.light import modes_of
+from oddframe.atomic import write_json
 from oddframe.errors import RunError
-from oddframe.runs import USUAL, WEIGHTS, Run, write_json
+from oddframe.identity import WORDS, light_thresholds, parts_of, short_hash
+from oddframe.runs import Run
 from oddframe.runtime.alarms import spread_of
 
 MANIFEST, FILES = "manifest.json", "files"
 FORMAT = 1
 PACKAGES = ("torch", "numpy", "av", "opencv-python-headless", "pyarrow")
 """Whose versions may move a score in its last digits."""
-WORDS = {
-    "weights": "its weights", "usual": "what is usual in its scene", "model": "its model",
-    "scene": "its scene", "score": "its score's settings (--set)", "threshold": "its threshold",
-    "fps": "its rate", "used": "its range of 16-bit pictures",
-}  # fmt: skip
-"""Parts of a RUN's identity, for people."""
 OPTIONS = {
     "segment_s": "--segment", "device": "--device", "precision": "--precision", "fps": "--fps",
 }  # fmt: skip
@@ -44,7 +38,7 @@ class Manifest:
 
     run: dict[str, Any]
     """path, model, threshold (of all light) and `lights`, that of each where they have their own,
-    spread, `parts`: hashes by the names in `WORDS`."""
+    spread, `parts`: hashes by the names in `identity.WORDS`."""
     settings: dict[str, Any]
     """By the names in `OPTIONS`, which decide what the scores are; and `allow_short`, by which
     files that are cut short have scores or none."""
@@ -58,7 +52,7 @@ class Manifest:
         """A hash of all that decides what the scores are; it stands in every file of results."""
         settings = {**self.settings, "allow_short": self.begun_short}
         known = {"format": FORMAT, "run": self.run["parts"], "settings": settings}
-        return _hash(json.dumps(known, sort_keys=True).encode())
+        return short_hash(json.dumps(known, sort_keys=True).encode())
 
     @property
     def threshold(self) -> float | None:
@@ -82,37 +76,6 @@ class Manifest:
         }  # fmt: skip
 
 
-def parts_of(run: Run) -> dict[str, str]:
-    """What makes a RUN give the scores that it gives: a hash for each part.
-
-    Raises:
-        RunError: a file of it cannot be read.
-    """
-    try:
-        known = {
-            "weights": (run.path / WEIGHTS).read_bytes(),
-            "usual": (run.path / USUAL).read_bytes() if "way" in run.scene else b"",
-        }
-    except OSError as error:
-        raise RunError(f"{error.filename} cannot be read: {error.strerror}.") from None
-    lights = _lights(run)
-    plain = {
-        "model": [run.name, run.model_config.model_dump(mode="json")],
-        "scene": run.card["scene"],
-        "score": run.score_config.model_dump(mode="json"),
-        "threshold": [run.threshold, lights] if lights else run.threshold,
-        "fps": run.fps,
-        "used": run.used,
-    }
-    texts = {name: json.dumps(value, sort_keys=True).encode() for name, value in plain.items()}
-    return {name: _hash(data) for name, data in {**known, **texts}.items()}
-
-
-def _lights(run: Run) -> dict[str, float]:
-    """The threshold of each light; {} where one holds for all."""
-    return {n: float(m["threshold"]) for n, m in modes_of(run.calibration or {}).items()}
-
-
 def manifest_of(run: Run, job: Job, files: Sequence[File]) -> Manifest:
     """What an archive is to be made by."""
     settings = {
@@ -121,7 +84,7 @@ def manifest_of(run: Run, job: Job, files: Sequence[File]) -> Manifest:
     }  # fmt: skip
     about = {
         "path": str(run.path), "model": run.name, "threshold": run.threshold,
-        "lights": _lights(run), "spread": spread_of(run.scene), "parts": parts_of(run),
+        "lights": light_thresholds(run), "spread": spread_of(run.scene), "parts": parts_of(run),
     }  # fmt: skip
     return Manifest(about, settings, _versions(), tuple(files))
 
@@ -220,7 +183,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=8).hexdigest()

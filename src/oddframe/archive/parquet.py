@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oddframe.archive.score import Rows
+from oddframe.atomic import write_atomic
 from oddframe.errors import ConfigError
-from oddframe.runs import write_atomic
 from oddframe.runtime.result import column_of
 
 if TYPE_CHECKING:

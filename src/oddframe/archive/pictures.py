@@ -15,9 +15,9 @@ import numpy as np
 from oddframe.archive.events import PICTURES, Found
 from oddframe.archive.manifest import Manifest
 from oddframe.archive.remote import at_hand
+from oddframe.atomic import write_atomic
 from oddframe.errors import OddframeError
 from oddframe.events.event import Box
-from oddframe.runs import write_atomic
 from oddframe.sources import Reading, open_as
 from oddframe.sources.stamps import DEFAULT_FPS
 from oddframe.types import Image

@@ -39,10 +39,10 @@ def command(
 
     1 to 2 minutes; some more for all models.
     """
+    from oddframe.atomic import write_atomic, write_json
     from oddframe.bench import Choice, text
     from oddframe.bench import run as bench
     from oddframe.report.bench import bench_svg
-    from oddframe.runs import write_atomic, write_json
 
     for file in (json, picture):
         if file is not None:

@@ -44,6 +44,7 @@ def command(
     """Compare methods on one data set: intervals, paired differences, where they disagree."""
     from contextlib import ExitStack
 
+    from oddframe.atomic import write_json
     from oddframe.cli.console import frame_bar, writable_folder
     from oddframe.data import frame_labels, label_source, open_dataset
     from oddframe.evaluation.compare import compare
@@ -53,7 +54,6 @@ def command(
     from oddframe.report.compare import render_comparison
     from oddframe.report.dots import dots_svg
     from oddframe.report.page import write_page
-    from oddframe.runs import write_json
 
     protocols = parse_protocols(protocol)
     out, json = compared.out, compared.json

@@ -51,9 +51,9 @@ def check(
     read: ReadAs,
 ) -> None:
     """Read every frame, label and mask of a data set and name all that is wrong (exit code 1)."""
+    from oddframe.atomic import write_json
     from oddframe.cli.console import frame_bar, writable_folder
     from oddframe.data import check_dataset, open_dataset
-    from oddframe.runs import write_json
 
     dataset = open_dataset(path, labels, read.reading())
     if json is not None:

@@ -51,13 +51,14 @@ def command(
     import time
     from contextlib import ExitStack
 
+    from oddframe.atomic import write_json
     from oddframe.cli.console import frame_bar, writable_folder
     from oddframe.data import frame_labels, open_dataset
     from oddframe.evaluation.evaluate import evaluate, one_class
     from oddframe.evaluation.memories import watching
     from oddframe.judging.named import parse_protocols
     from oddframe.metrics.rows import format_table
-    from oddframe.runs import load_run, write_json
+    from oddframe.runs import load_run
     from oddframe.runtime.detector import load
 
     protocols = parse_protocols(protocol)

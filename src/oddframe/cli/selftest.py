@@ -33,10 +33,11 @@ def command(
     Things that move there are cut out and put back faster, the other way, twice as large, or where
     nobody stands; `normal` is the control. Nothing is labelled.
     """
+    from oddframe.atomic import write_atomic, write_json
     from oddframe.cli.console import check_order, frame_bar
     from oddframe.data import open_dataset
     from oddframe.errors import DatasetError
-    from oddframe.runs import SELFTEST, check_own, load_run, write_atomic, write_json
+    from oddframe.runs import SELFTEST, check_own, load_run
     from oddframe.runtime.detector import load
     from oddframe.runtime.selftest import selftest_of
     from oddframe.scoring.selftest_picture import png

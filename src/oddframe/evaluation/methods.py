@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe import __version__, sources
-from oddframe.archive.manifest import parts_of
 from oddframe.data import Dataset, frame_labels, label_source, manifest, manifest_hash
 from oddframe.data.dataset import video_fps
 from oddframe.data.official import benchmark_of
@@ -25,6 +24,7 @@ from oddframe.errors import ConfigError
 from oddframe.evaluation.evaluate import score_all
 from oddframe.evaluation.kept import ByVideo, Kept, Store
 from oddframe.evaluation.scored import available, floors_of, leading, paced
+from oddframe.identity import parts_of
 from oddframe.judging.floors import FLOORS, floor_scores
 from oddframe.judging.paper import PaperScore
 from oddframe.judging.protocol import Protocol
@@ -136,7 +136,7 @@ def collect(
         name: foreign_scores(path, dict(labels), source, protocols, how.reading)
         for name, path in scores.items()
     }
-    store, whole = Store(folder), _Footage(dataset, manifest_hash(manifest(dataset)))
+    store, whole = Store(folder), _Shown(dataset, manifest_hash(manifest(dataset)))
     counts = {video: len(values) for video, values in labels.items()}
     known = benchmark_of(dataset, counts)
     trained = [
@@ -155,14 +155,14 @@ def collect(
 
 
 @dataclass(frozen=True, slots=True)
-class _Footage:
+class _Shown:
     """A data set as somebody reads it."""
 
     dataset: Dataset
     files: str
     """A hash of its videos."""
 
-    def read_by(self, run: Run) -> _Footage:
+    def read_by(self, run: Run) -> _Shown:
         """As a run reads it, whose training footage says what 16-bit values mean."""
         return replace(self, dataset=self.dataset.read_as(replace(self.reading, used=run.used)))
 
@@ -187,22 +187,22 @@ class _Trained:
     changed: Run
     """The same with the settings that were changed after training."""
     paper: PaperScore
-    footage: _Footage
+    footage: _Shown
     key: str
     """Of the run unchanged, whose scores are kept."""
 
 
-def _trained(name: str, run: Run, changed: Run, data: str | None, footage: _Footage) -> _Trained:
+def _trained(name: str, run: Run, changed: Run, data: str | None, footage: _Shown) -> _Trained:
     paper = PaperScore(changed.outline(), changed.name, changed.score_config, data)
     return _Trained(name, run, changed, paper, footage, _key(run, footage))
 
 
-def _key(run: Run, footage: _Footage) -> str:
+def _key(run: Run, footage: _Shown) -> str:
     # A threshold moves no score.
     return footage.key({part: x for part, x in parts_of(run).items() if part != "threshold"})
 
 
-def _of_run(one: _Trained, store: Store, shown: _Footage, tick: Tick, device: str) -> Method:
+def _of_run(one: _Trained, store: Store, shown: _Shown, tick: Tick, device: str) -> Method:
     """A run's scores and terms, from what is kept, else scored here.
 
     shown: as floors see it.
@@ -272,7 +272,7 @@ def _check_flow(run: Run) -> None:
         )
 
 
-def _floors(store: Store, shown: _Footage, tick: Tick) -> list[Method]:
+def _floors(store: Store, shown: _Shown, tick: Tick) -> list[Method]:
     """The floors, scored here where no run has brought them along."""
     lacking, dataset = _lacking(store, shown), shown.dataset
     if lacking:
@@ -296,7 +296,7 @@ def _floors(store: Store, shown: _Footage, tick: Tick) -> list[Method]:
     ]
 
 
-def _lacking(store: Store, shown: _Footage) -> Sequence[str]:
+def _lacking(store: Store, shown: _Shown) -> Sequence[str]:
     """The floors that nothing is kept of."""
     names = available(FLOORS, shown.dataset)
     return [f for f in names if store.get(f, shown.key(f)) is None]

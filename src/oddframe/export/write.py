@@ -20,11 +20,12 @@ from typing import Any, Literal
 import torch
 from torch.export import Dim, ExportedProgram
 
+from oddframe.atomic import write_atomic
 from oddframe.errors import ConfigError
 from oddframe.export.card import EXTRA, NEXT, STATE, Kind
 from oddframe.export.plan import Plan, Scan, plan_run
 from oddframe.ops.exported import ATTENTION_OPSET, DOMAIN
-from oddframe.runs import Run, write_atomic
+from oddframe.runs import Run
 
 To = Literal["onnx", "torch"]
 TARGETS: dict[str, To] = {"onnx": "onnx", "torch": "torch"}

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oddframe.atomic import write_atomic
 from oddframe.errors import ConfigError
 from oddframe.report.heat import clock
 from oddframe.report.video import VideoFile
-from oddframe.runs import write_atomic
 from oddframe.scoring.scorer import PEAK
 from oddframe.scoring.seen import Compared
 from oddframe.types import Image, Score, SourceInfo

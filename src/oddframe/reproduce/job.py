@@ -25,6 +25,7 @@ import torch
 from rich.console import Console
 
 from oddframe import __version__, process
+from oddframe.atomic import write_json
 from oddframe.data import Dataset, footage_hashes, label_source, open_dataset
 from oddframe.data.dataset import video_fps
 from oddframe.data.official import benchmark_of
@@ -49,7 +50,7 @@ from oddframe.reproduce.results import (
     hardware,
     in_words,
 )
-from oddframe.runs import CARD, RESUME, Run, load_run, write_json
+from oddframe.runs import CARD, RESUME, Run, load_run
 from oddframe.runtime.detector import Detector, load
 from oddframe.scoring.fuse import FUSING
 from oddframe.scoring.settings import ScoreConfig, score_again

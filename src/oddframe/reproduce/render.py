@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from oddframe.atomic import write_atomic
 from oddframe.errors import RunError
 from oddframe.judging.floors import BEST
 from oddframe.models import MODELS
@@ -22,7 +23,6 @@ from oddframe.reproduce.measure import (
 )
 from oddframe.reproduce.results import Result, read_failures, read_results
 from oddframe.reproduce.tables import Table
-from oddframe.runs import write_atomic
 
 PAGE = "README.md"
 WAYS = {"with": "as trained", "constant": "one constant", "without": "nothing"}

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from oddframe.atomic import write_json
 from oddframe.data import footage_hashes, open_dataset
 from oddframe.errors import ConfigError, RunError
 from oddframe.reproduce.plan import Job
-from oddframe.runs import write_json
 
 FORMAT = 1
 """Version of a file of results."""

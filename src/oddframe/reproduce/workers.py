@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from oddframe.atomic import write_json
 from oddframe.process import sigterm_as_ctrl_c
 from oddframe.reproduce.plan import Job
 from oddframe.reproduce.results import (
@@ -25,7 +26,6 @@ from oddframe.reproduce.results import (
     result_file,
     undone,
 )
-from oddframe.runs import write_json
 
 EVALUATION = 1.25
 """How much longer than its training a job is expected to take."""

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from oddframe.atomic import write_json
 from oddframe.events.event import Box, Event
 from oddframe.events.rules import Rules
 from oddframe.events.tracker import Moment, Tracker
 from oddframe.events.why import factors_of, streams_of
-from oddframe.runs import write_json
 from oddframe.scoring.scene import StreamScene
 from oddframe.types import Score, SourceInfo
 

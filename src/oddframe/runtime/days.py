@@ -32,10 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddframe import process
+from oddframe.atomic import write_atomic
 from oddframe.data.dataset import Video
 from oddframe.data.manifest import videos_hash
 from oddframe.errors import OddframeError, OddframeWarning
-from oddframe.runs import WEIGHTS, Run, load_run, write_atomic
+from oddframe.runs import WEIGHTS, Run, load_run
 from oddframe.runtime.detector import Detector, load
 from oddframe.runtime.lanes import Scored, Stretch, score_together
 

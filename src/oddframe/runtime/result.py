@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oddframe.atomic import write_atomic
 from oddframe.errors import ConfigError
-from oddframe.runs import write_atomic
 from oddframe.types import Map, Score
 
 HEAT_SIDE = 64

@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from oddframe.atomic import write_atomic
 from oddframe.data import Dataset, open_dataset
 from oddframe.data.flow_folder import StoredFlow, VideoFlow, flow_folder, needs_flow
 from oddframe.data.frames import FrameStore
@@ -26,7 +27,7 @@ from oddframe.errors import DatasetError
 from oddframe.models import build
 from oddframe.models.base import VADModel
 from oddframe.process import tune
-from oddframe.runs import CARD, RESUME, SELFTEST, Run, load_run, save_run, write_atomic
+from oddframe.runs import CARD, RESUME, SELFTEST, Run, load_run, save_run
 from oddframe.scoring.selftest import clip_frames
 from oddframe.scoring.selftest_picture import png
 from oddframe.sources import Reading

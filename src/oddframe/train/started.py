@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from oddframe.atomic import write_json
 from oddframe.errors import RunError
-from oddframe.runs import CURVE, RESUME, locked, write_json
+from oddframe.runs import CURVE, RESUME, locked
 from oddframe.train import take
 from oddframe.train.progress import STATE
 

@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from oddframe.atomic import write_atomic, write_json
 from oddframe.data.dataset import Video
 from oddframe.data.footage import (
     EASY,
@@ -33,7 +34,6 @@ from oddframe.data.footage import (
 )
 from oddframe.data.frames import FrameStore, Take
 from oddframe.errors import ConfigError, RunError
-from oddframe.runs import write_atomic, write_json
 from oddframe.sources.stamps import DEFAULT_FPS
 from oddframe.train.budget import Budget
 from oddframe.train.split import MOST_HELD
