@@ -15,7 +15,7 @@ PACKAGE = REPO / "src" / "oddframe"
 LAYERS = [
     {"pictures"},
     {"types", "errors", "process"},
-    {"config", "device", "atomic"},
+    {"config", "device", "atomic", "bars"},
     {"ops"},
     {"models", "losses"},
     {"sources", "data"},

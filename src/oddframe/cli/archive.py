@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from oddframe.cli.console import EVERY_S, RUN, SETTINGS, stderr
+from oddframe.cli.console import RUN, SETTINGS, stderr
 from oddframe.cli.options import ReadAs
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ def _board() -> Iterator[Callable[[Status], None]]:
     import time
 
     from rich.progress import BarColumn, Progress, TextColumn
+
+    from oddframe.bars import EVERY_S
 
     console = stderr()
     bar = Progress(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from oddframe.bars import Tick
     from oddframe.data import Video
     from oddframe.metrics.events import EventScore
 
@@ -33,10 +34,6 @@ PROTOCOL = typer.Option(
     "changed: deploy+drop=4. `oddframe protocols` lists them.",
 )
 
-EVERY_S = 30.0
-"""Between two lines where a bar cannot be drawn."""
-Tick = Callable[[int, int | None], None]
-
 
 def stderr() -> Console:
     """Where progress and remarks go; results go to stdout."""
@@ -45,61 +42,23 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-@contextmanager
-def frame_bar(title: str, unit: str = "frames") -> Iterator[Tick]:
+def frame_bar(title: str, unit: str = "frames") -> AbstractContextManager[Tick]:
     """A progress bar over frames (`unit`) with the remaining time; where stderr is no terminal, a
     line now and then."""
-    with _bar(title) as show:
+    from oddframe.bars import counting
 
-        def tick(done: int, total: int | None) -> None:
-            of = "" if total is None else f" of {total:,}"
-            show(done, total, f"{done:,}{of} {unit}")
-
-        yield tick
+    return counting(title, stderr(), unit)
 
 
 @contextmanager
 def stretch_bar(title: str) -> Iterator[Callable[[float, float], None]]:
     """The same over seconds of footage."""
-    with _bar(title) as show:
+    from oddframe.bars import bar
+
+    with bar(title, stderr()) as show:
         yield lambda done_s, total_s: show(
             done_s, total_s, f"{done_s / 3600:.1f} of {total_s / 3600:.1f} h"
         )
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Callable[[float, float | None, str], None]]:
-    """What both bars are: gives `show(done, total, the same in words)`."""
-    import time
-
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = stderr()
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"),
-        TextColumn("left"), TimeRemainingColumn(),
-        console=console, disable=not console.is_terminal, transient=True,
-    )  # fmt: skip
-    began = said = time.monotonic()
-    with bar:
-        task = bar.add_task(title, total=None, text="")
-
-        def show(done: float, total: float | None, text: str) -> None:
-            nonlocal said
-            bar.update(task, completed=done, total=total, text=text)
-            now = time.monotonic()
-            if bar.disable and now - said > EVERY_S:
-                said = now
-                left = (
-                    "" if total is None or not done else _left((now - began) * (total / done - 1))
-                )
-                console.print(f"{title}: {text}{left}")
-
-        yield show
-
-
-def _left(seconds: float) -> str:
-    return f", about {seconds / 60:.0f} min left" if seconds >= 60 else ", less than a minute left"
 
 
 def check_order(verb: str, run: Path, others: Sequence[str | Path]) -> None:

@@ -57,7 +57,8 @@ def _bar() -> Iterator[Tick]:
 
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from oddframe.cli.console import EVERY_S, stderr
+    from oddframe.bars import EVERY_S
+    from oddframe.cli.console import stderr
 
     console = stderr()
     bar = Progress(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 
+from oddframe.bars import counting
 from oddframe.calibration.calibrate import calibrate
 from oddframe.data.blobs import Sizes
 from oddframe.data.frames import FrameStore
@@ -183,7 +183,7 @@ class _Look:
             for at in range(span.start, span.stop, CUT)
         ]
         some = pieces[:: max(1, len(pieces) * CUT // CUT_FROM)]
-        with self._bar("looking for what moves", len(some)) as tick:
+        with self._bar("looking for what moves", "pieces") as tick:
             return cut_out(self._ticked(some, tick))
 
     def _ticked(self, spans: Sequence[Span], tick: Tick) -> Iterator[list[Image]]:
@@ -290,12 +290,8 @@ class _Look:
         known = span in self._looked
         return fitted.parts[self._looked.index(span)] if known else fitted.usual
 
-    @contextmanager
-    def _bar(self, doing: str, total: int | None = None) -> Iterator[Tick]:
-        console = self.console
-        with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-            task = bar.add_task(doing, total=total)
-            yield lambda done, of: bar.update(task, completed=done, total=of)
+    def _bar(self, doing: str, unit: str = "frames") -> AbstractContextManager[Tick]:
+        return counting(doing, self.console, unit)
 
 
 @dataclass(frozen=True, slots=True)

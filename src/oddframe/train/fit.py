@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
 
 from oddframe.atomic import write_atomic
+from oddframe.bars import counting
 from oddframe.data import Dataset, open_dataset
 from oddframe.data.flow_folder import StoredFlow, VideoFlow, flow_folder, needs_flow
 from oddframe.data.frames import FrameStore
@@ -267,12 +267,11 @@ class _Work:
 
     def _store(self, dataset: Dataset, taken: Taken) -> FrameStore:
         console, most = self.console, int(take.FOR_FRAMES * self.footage.cache_gb * take.GB)
-        with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-            task = bar.add_task("decoding", total=None)
+        with counting("decoding", console) as tick:
             return FrameStore.obtain(
                 dataset.train, self.out / RESUME / FRAMES,
                 self.chosen.model.size,  # type: ignore[attr-defined]
-                lambda done, total: bar.update(task, completed=done, total=total), taken.take, most,
+                tick, taken.take, most,
             )  # fmt: skip
 
     def _say(self, taken: Taken, split: Split, store: FrameStore) -> None:

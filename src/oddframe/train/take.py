@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from oddframe.atomic import write_atomic, write_json
+from oddframe.bars import counting
 from oddframe.data.dataset import Video
 from oddframe.data.footage import (
     EASY,
@@ -141,32 +141,26 @@ def plan(
         ConfigError: they cannot be taken as they are.
     """
     whole = footage.flow is not None
-    bar = Progress(console=console, disable=not console.is_terminal, transient=True)
-    with bar:
-        task = bar.add_task("looking at the footage", total=len(videos))
-        seen = survey(videos, speed.size, lambda done: bar.update(task, completed=done))
-        fps = learned_rate(seen, footage.fps, math.inf if whole else FASTEST)
-        rate_taken = None if whole else fps
-        most_held = _most_held(budget, speed)
-        total, room = frames_of(seen, rate_taken), _room(seen, footage, budget, speed)
-        if whole:
-            _check_whole(seen, footage, total, speed)
-        hours = sum(s.length_s for s in seen) / 3600
-        assumed = f"{DEFAULT_FPS:g} frames/s: nothing says so, give --fps"
-        if total <= room or whole:
-            rate = f" at {fps:.3g} frames/s" if fps is not None else f", if it has {assumed}"
-            text = f"all {total} frames ({hours:.2g} h{rate})"
-            return Taken(Take(rate_taken), fps, text, most_held, range_in_use(seen))
-        rate_s = fps or seen[0].fps
-        length = max(STRETCH, 4 * speed.shortest)
-        aside = max(most_held, FEWEST_ASIDE * speed.aside)
-        held = 0 if not speed.share else min(round(speed.share * room), aside)
-        bar.reset(task, total=max(1, room // length), description="choosing stretches")
-        parts = stretches(
-            seen, rate_s, room, held, seed,
-            lambda done, total: bar.update(task, completed=done, total=total),
-            (length, speed.aside),
-        )  # fmt: skip
+    with counting("looking at the footage", console, "videos") as tick:
+        seen = survey(videos, speed.size, lambda done: tick(done, len(videos)))
+    fps = learned_rate(seen, footage.fps, math.inf if whole else FASTEST)
+    rate_taken = None if whole else fps
+    most_held = _most_held(budget, speed)
+    total, room = frames_of(seen, rate_taken), _room(seen, footage, budget, speed)
+    if whole:
+        _check_whole(seen, footage, total, speed)
+    hours = sum(s.length_s for s in seen) / 3600
+    assumed = f"{DEFAULT_FPS:g} frames/s: nothing says so, give --fps"
+    if total <= room or whole:
+        rate = f" at {fps:.3g} frames/s" if fps is not None else f", if it has {assumed}"
+        text = f"all {total} frames ({hours:.2g} h{rate})"
+        return Taken(Take(rate_taken), fps, text, most_held, range_in_use(seen))
+    rate_s = fps or seen[0].fps
+    length = max(STRETCH, 4 * speed.shortest)
+    aside = max(most_held, FEWEST_ASIDE * speed.aside)
+    held = 0 if not speed.share else min(round(speed.share * room), aside)
+    with counting("choosing stretches", console, "stretches") as tick:
+        parts = stretches(seen, rate_s, room, held, seed, tick, (length, speed.aside))
     frames = sum(s.frames for s in parts)
     text = (
         f"{len(parts)} stretches of {length} frames, {100 * frames / total:.2g} % of {hours:.3g} h "
