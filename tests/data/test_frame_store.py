@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from encoded import encode, numbered
-from oddframe.data import frames as module
+from oddframe.data import decode as module
 from oddframe.data.dataset import Video
 from oddframe.data.footage import (
     Stretch,
@@ -22,7 +22,8 @@ from oddframe.data.footage import (
     stretches,
     survey,
 )
-from oddframe.data.frames import FrameStore, Take, from_store, resize_bgr, to_model
+from oddframe.data.decode import Take
+from oddframe.data.frames import FrameStore, from_store, resize_bgr, to_model
 from oddframe.errors import DatasetError, RunError, SourceError
 from oddframe.sources import Reading, open_source
 

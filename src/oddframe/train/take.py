@@ -32,7 +32,8 @@ from oddframe.data.footage import (
     stretches,
     survey,
 )
-from oddframe.data.frames import FrameStore, Take
+from oddframe.data.decode import Take
+from oddframe.data.frames import FrameStore
 from oddframe.errors import ConfigError, RunError
 from oddframe.sources.stamps import DEFAULT_FPS
 from oddframe.train.budget import Budget
