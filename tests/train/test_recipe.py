@@ -153,7 +153,7 @@ def fit_cut(monkeypatch, data, out, after, **options):
         end = Watch.on_train_batch_end
 
         def stop(watch, trainer, *args):
-            watch.interrupted = trainer.global_step == after
+            watch.asked = trainer.global_step == after
             end(watch, trainer, *args)
 
         patch.setattr(Watch, "on_train_batch_end", stop)
