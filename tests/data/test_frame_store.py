@@ -13,6 +13,7 @@ import pytest
 from encoded import encode, numbered
 from oddframe.data import decode as module
 from oddframe.data.dataset import Video
+from oddframe.data.decode import Take
 from oddframe.data.footage import (
     Stretch,
     Surveyed,
@@ -22,7 +23,6 @@ from oddframe.data.footage import (
     stretches,
     survey,
 )
-from oddframe.data.decode import Take
 from oddframe.data.frames import FrameStore, from_store, resize_bgr, to_model
 from oddframe.errors import DatasetError, RunError, SourceError
 from oddframe.sources import Reading, open_source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -272,6 +274,21 @@ def wait_for_steps(root: Path, process: subprocess.Popen[str], rows: int) -> Non
             return
         time.sleep(0.05)
     pytest.fail(f"no steps: {process.poll()}")
+
+
+def test_hours_without_a_terminal_are_not_silent(monkeypatch):
+    now = SimpleNamespace(s=0.0)
+    monkeypatch.setattr(workers, "time", SimpleNamespace(monotonic=lambda: now.s))
+    jobs = [SimpleNamespace(name=name, minutes=10) for name in ("one", "other")]
+    console = Console(file=io.StringIO(), width=100)
+    with workers._board(jobs, 1, console) as board:
+        child = SimpleNamespace(job=jobs[0], started=0.0)
+        for now.s in range(0, 700, 10):
+            board.show([child])
+    assert console.file.getvalue().splitlines() == [
+        "21 %, about 20 min left: one",
+        "41 %, about 15 min left: one",
+    ]
 
 
 @pytest.mark.slow

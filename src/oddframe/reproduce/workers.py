@@ -30,6 +30,8 @@ from oddframe.reproduce.results import (
 EVALUATION = 1.25
 """How much longer than its training a job is expected to take."""
 POLL_S = 0.2
+SAY_EVERY_S = 300.0
+"""Between two lines where a bar cannot be drawn: a table takes hours."""
 SAVE_S = 120.0
 """How long a job that was asked to stop may take to save its state."""
 STOPPED = 130
@@ -159,23 +161,24 @@ def _stop(children: Sequence[_Child]) -> None:
 
 
 class _Board:
-    """The progress: a bar on a terminal, elsewhere only the line that each run ends with."""
+    """The progress: a bar on a terminal, elsewhere a line now and then beside those of the ends."""
 
     def __init__(self, jobs: Sequence[Job], at_once: int, bar: Progress) -> None:
         self.at_once, self.bar = at_once, bar
         self.total = sum(map(_expected_s, jobs))
-        self.over = 0.0
+        self.over, self.said = 0.0, time.monotonic()
         self.task = bar.add_task("", total=max(self.total, 1.0), left="", now="")
 
     def show(self, children: Sequence[_Child]) -> None:
         """Move the bar by what the running jobs have used of what they are expected to take."""
         spent = [min(time.monotonic() - c.started, 0.98 * _expected_s(c.job)) for c in children]
         at = self.over + sum(spent)
-        left = (self.total - at) / max(1, self.at_once)
-        self.bar.update(
-            self.task, completed=at, left=f"about {left / 60:.0f} min left",
-            now=", ".join(c.job.name for c in children),
-        )  # fmt: skip
+        left = f"about {(self.total - at) / max(1, self.at_once) / 60:.0f} min left"
+        now = ", ".join(c.job.name for c in children)
+        self.bar.update(self.task, completed=at, left=left, now=now)
+        if self.bar.disable and time.monotonic() - self.said > SAY_EVERY_S:
+            self.said = time.monotonic()
+            self.bar.console.print(f"{100 * at / self.total:.0f} %, {left}: {now}")
 
     def finish(self, child: _Child) -> None:
         """One job less."""

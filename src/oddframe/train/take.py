@@ -20,6 +20,7 @@ from rich.console import Console
 from oddframe.atomic import write_atomic, write_json
 from oddframe.bars import counting
 from oddframe.data.dataset import Video
+from oddframe.data.decode import Take
 from oddframe.data.footage import (
     EASY,
     FASTEST,
@@ -32,7 +33,6 @@ from oddframe.data.footage import (
     stretches,
     survey,
 )
-from oddframe.data.decode import Take
 from oddframe.data.frames import FrameStore
 from oddframe.errors import ConfigError, RunError
 from oddframe.sources.stamps import DEFAULT_FPS
