@@ -80,7 +80,8 @@ def made_up(
     found: dict[str, Any] = {"paper": {}, "deploy": {}}
     for protocol, each in kinds.items():
         made = {f"{model}{kind}": pairs(more) for kind, more in each.items()}
-        counts = {"abnormal": abnormal, "normal": normal}
+        videos = [f"{i:02d}" for i in range(1, 1 + len(labels))]
+        counts = {"videos": videos, "abnormal": abnormal, "normal": normal}
         found[protocol] = {**counts, "wins": {m: p["wins"] for m, p in made.items()}}
     floors = [
         {"method": floor, "protocol": protocol, "auc": 0.9, "auc_low": 0.85, "auc_high": 0.94,

@@ -98,6 +98,20 @@ def test_one_run_is_two_rows_and_floors_stand_below(m2s2l):
         assert said in text
 
 
+def test_the_default_is_shown_clip_by_clip(tmp_path):
+    asked = table("scenes")
+    runs = [made_up(asked, asked.lines[0], "street", seed, 1.0) for seed in (0, 1)]
+    text = render(asked, write(tmp_path / "scenes", runs)).read_text()
+    clips = [cells(text, f"{i:02d}") for i in range(1, 7)]
+    assert clips[2] == []  # no frame of it is abnormal
+    kinds = ["m2s2l-edge", "m2s2l-edge:own"]
+    for i in (0, 5):
+        won = [[wins_of(r, "deploy", kind).wins[i].sum() for r in runs] for kind in kinds]
+        assert clips[i][0] == [
+            f"{i + 1:02d}", "30", *(f"{100 * np.mean(w) / (30 * 270):.1f}" for w in won)
+        ]  # fmt: skip
+
+
 def test_items_in_use_stand_where_the_runs_have_them(m2s2l):
     asked = table("m2s2l-tables")
     assert "items in use" not in render(asked, m2s2l).read_text()

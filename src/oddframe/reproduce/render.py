@@ -90,6 +90,8 @@ def _section(table: Table, group: Group, folder: Path) -> list[str]:
             "are judged\non more under `paper`.",
             "",
         ]
+    if table.clips and (clips := _clips(group.rows[0])):
+        out += ["### Clip by clip", "", *clips, ""]
     if any(len(row.results) > 1 for row in group.rows):
         out += ["### Each seed", "", *_seeds(group), ""]
     sized = ("papers" if "paper" in group.size else "cpu") if group.several else group.size
@@ -231,6 +233,26 @@ def _change(auc: Auc | None, before: Auc | None) -> str:
     if found.low is None or found.high is None:
         return text
     return f"{text} [{found.low:+.1f}, {found.high:+.1f}]"
+
+
+def _clips(row: Measured) -> list[str]:
+    """What one clip's abnormal frames score above: the normal frames of all clips."""
+    shown = {COMPARED: f"`{row.line.model}`", ("deploy", "own"): "its own streams",
+             OVER: f"`{BEST}`"}  # fmt: skip
+    kinds = [key for key in shown if key in row.aucs]
+    aucs, lines = [row.aucs[key].wins for key in kinds], []
+    for i, name in enumerate(row.results[0]["pairs"]["deploy"]["videos"] if kinds else []):
+        odd, normal = int(aucs[0].abnormal[i]), int(aucs[0].normal.sum())
+        if odd and normal:
+            shares = [f"{100 * w.wins[i].sum() / (odd * normal):.1f}" for w in aucs]
+            lines.append(f"| {' | '.join([name, f'{odd}', *shares])} |")
+    head = ["clip", "abnormal frames", *(shown[key] for key in kinds)]
+    said = (
+        f"`deploy` of {row.line.name}: AUC in % of each clip's abnormal frames against the normal "
+        "frames of all clips."
+    )
+    titles = [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head))]
+    return [said, "", *titles, *lines] if lines else []
 
 
 def _seeds(group: Group) -> list[str]:

@@ -49,6 +49,8 @@ class Table:
     protocols: tuple[str, ...] = ("paper", "deploy")
     memory: bool = False
     """Every run also says what its memories do."""
+    clips: bool = False
+    """The first row is also shown clip by clip."""
     against: str = "the row before"
     """What a row is compared with (`Line.after`), in words."""
 
@@ -167,7 +169,7 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "scenes", "What each part of the default earns, scene by scene", _scenes(),
-            seeds=(0, 1, 2), minutes=25, against="the default",
+            seeds=(0, 1, 2), minutes=25, clips=True, against="the default",
         ),
         Table(
             # Rows without skips draw from a few coarse places. Asked for the change since the last
