@@ -112,6 +112,26 @@ def test_the_default_is_shown_clip_by_clip(tmp_path):
         ]  # fmt: skip
 
 
+def test_alarms_of_the_runs_that_have_a_threshold(tmp_path):
+    asked = table("scenes")
+    runs = [made_up(asked, asked.lines[0], "street", seed, 1.0) for seed in (0, 1, 2)]
+    assert "Alarms" not in render(asked, write(tmp_path / "scenes", runs)).read_text()
+    runs[0]["alarms"] = {
+        "events": 5, "found": 4, "alarms": 7, "true_alarms": 5, "median_delay_s": 0.62,
+        "false_alarms_per_hour": 60.0, "false_frame_share": 0.031,
+    }  # fmt: skip
+    runs[1]["alarms"] = {
+        "events": 5, "found": 0, "alarms": 0, "true_alarms": 0, "median_delay_s": None,
+        "false_alarms_per_hour": 0.0, "false_frame_share": 0.0,
+    }  # fmt: skip
+    text = render(asked, write(tmp_path / "scenes", runs)).read_text()
+    lines = text[text.index("### Alarms") :].split("###")[1]
+    assert cells(lines, "default") == [
+        ["default", "0", "4 of 5", "0.6", "2 of 7", "60", "3.1"],
+        ["default", "1", "0 of 5", "", "0 of 0", "0", "0.0"],
+    ]
+
+
 def test_items_in_use_stand_where_the_runs_have_them(m2s2l):
     asked = table("m2s2l-tables")
     assert "items in use" not in render(asked, m2s2l).read_text()

@@ -73,6 +73,9 @@ def test_a_result_says_what_was_done_and_what_it_came_to(made):
         *FLOORS,
     }  # fmt: skip
     assert [v["video"] for v in found["videos"]] == ["01", "02", "03"]
+    odd = sum(v["abnormal"] > 0 for v in found["videos"])
+    assert found["alarms"]["events"] >= odd >= 1
+    assert found["alarms"]["found"] <= found["alarms"]["events"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,7 @@ def measured(
         "seconds": round(seconds, 1), "training": run.card["training"],
         "cost": cost(run.name, run.model_config), "rows": found.rows,
         "videos": _videos(name, pairs), "pairs": pairs, "variants": variants,
+        "alarms": None if found.events is None else asdict(found.events),
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from oddframe.atomic import write_atomic
@@ -11,6 +11,7 @@ from oddframe.judging.floors import BEST
 from oddframe.models import MODELS
 from oddframe.models.papers import NAMES, OTHERS
 from oddframe.report.xy import Point, Series, cost_svg, sweep_svg
+from oddframe.reproduce.below import COLUMNS, COMPARED, OVER, below
 from oddframe.reproduce.measure import (
     PRINTED,
     Auc,
@@ -25,16 +26,6 @@ from oddframe.reproduce.results import Result, read_failures, read_results
 from oddframe.reproduce.tables import Table
 
 PAGE = "README.md"
-WAYS = {"with": "as trained", "constant": "one constant", "without": "nothing"}
-"""What is read from the memories (`evaluation.memories.WAYS`), in words."""
-COLUMNS = {
-    ("paper", ""): "`paper`",
-    ("deploy", "own"): "`deploy`, own streams",
-    ("deploy", ""): "`deploy`",
-}
-"""Protocol and kind of score -> its column."""
-COMPARED, OVER = ("deploy", ""), ("deploy", BEST)
-"""The default score, and the best that needs no learning, on the same frames."""
 
 
 def render(table: Table, folder: Path) -> Path:
@@ -81,8 +72,6 @@ def _section(table: Table, group: Group, folder: Path) -> list[str]:
     if group.recipe != "size":
         what.append(f"recipe of the {group.recipe}")
     out = [f"## {', '.join(what)}", "", *_main(group, table.against), ""]
-    if any("memory" in r for row in group.rows for r in row.results):
-        out += ["### What the memories do", "", *_memories(group), ""]
     if group.several and group.floors:
         first = group.rows[0].results[0]["model"]
         out += [
@@ -90,10 +79,8 @@ def _section(table: Table, group: Group, folder: Path) -> list[str]:
             "are judged\non more under `paper`.",
             "",
         ]
-    if table.clips and (clips := _clips(group.rows[0])):
-        out += ["### Clip by clip", "", *clips, ""]
-    if any(len(row.results) > 1 for row in group.rows):
-        out += ["### Each seed", "", *_seeds(group), ""]
+    for heading, lines in below(table, group):
+        out += [f"### {heading}", "", *lines, ""]
     sized = ("papers" if "paper" in group.size else "cpu") if group.several else group.size
     stem = "-".join([group.data, sized, f"{group.budget.split()[0]}m"])
     stem += "-clock" if group.budget.endswith("by the clock") else ""
@@ -175,35 +162,6 @@ def _items(row: Measured) -> str:
     return f"{used} of {', '.join(sizes)}" if used else ""
 
 
-def _memories(group: Group) -> list[str]:
-    """Per run its items in use on the test videos, and what is drawn and judged in each way."""
-    lines = [["row", "seed", "in use"]]
-    for said in WAYS.values():
-        lines[0] += [f"{said}: normal", "odd", "AUC"]
-    lines.append(["---"] * len(lines[0]))
-    for row in group.rows:
-        for result in row.results:
-            if "memory" not in result:
-                continue
-            found = result["memory"]
-            line = [row.line.name, str(result["seed"])]
-            line.append(", ".join(str(m["in_use"]) for m in found["memories"].values()))
-            for way in WAYS:
-                line += [_decibels(found[way][kind]) for kind in ("normal", "odd")]
-                line.append(f"{100 * found[way]['auc']:.1f}")
-            lines.append(line)
-    text = (
-        "PSNR of normal and odd frames in dB, of the frame / of the motion, and the AUC of their "
-        "weighted sum,\neach video rescaled: as trained, with every read replaced by one constant, "
-        "with nothing read."
-    )
-    return [text, "", *(f"| {' | '.join(line)} |" for line in lines)]
-
-
-def _decibels(means: Mapping[str, float | None]) -> str:
-    return " / ".join("" if v is None else f"{v:.2f}" for v in means.values())
-
-
 def _range(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
@@ -233,40 +191,6 @@ def _change(auc: Auc | None, before: Auc | None) -> str:
     if found.low is None or found.high is None:
         return text
     return f"{text} [{found.low:+.1f}, {found.high:+.1f}]"
-
-
-def _clips(row: Measured) -> list[str]:
-    """What one clip's abnormal frames score above: the normal frames of all clips."""
-    shown = {COMPARED: f"`{row.line.model}`", ("deploy", "own"): "its own streams",
-             OVER: f"`{BEST}`"}  # fmt: skip
-    kinds = [key for key in shown if key in row.aucs]
-    aucs, lines = [row.aucs[key].wins for key in kinds], []
-    for i, name in enumerate(row.results[0]["pairs"]["deploy"]["videos"] if kinds else []):
-        odd, normal = int(aucs[0].abnormal[i]), int(aucs[0].normal.sum())
-        if odd and normal:
-            shares = [f"{100 * w.wins[i].sum() / (odd * normal):.1f}" for w in aucs]
-            lines.append(f"| {' | '.join([name, f'{odd}', *shares])} |")
-    head = ["clip", "abnormal frames", *(shown[key] for key in kinds)]
-    said = (
-        f"`deploy` of {row.line.name}: AUC in % of each clip's abnormal frames against the normal "
-        "frames of all clips."
-    )
-    titles = [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head))]
-    return [said, "", *titles, *lines] if lines else []
-
-
-def _seeds(group: Group) -> list[str]:
-    columns = [key for key in COLUMNS if any(key in row.aucs for row in group.rows)]
-    lines = [["row", "seed", *(COLUMNS[key] for key in columns), "steps"]]
-    lines.append(["---"] * len(lines[0]))
-    for row in group.rows:
-        for i, result in enumerate(row.results):
-            aucs = [
-                "" if key not in row.aucs else f"{row.aucs[key].seeds[i][1]:.2f}" for key in columns
-            ]
-            steps = "" if row.line.rescored else str(result["training"]["steps"])
-            lines.append([row.line.name, str(result["seed"]), *aucs, steps])
-    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 # ---- pictures
