@@ -24,6 +24,11 @@ def as_json(values: Any) -> str:
     return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
 
+def _short(name: str) -> str:
+    """As much of a name as leaves room for what a temporary one adds: of 255 bytes, 200."""
+    return os.fsdecode(os.fsencode(name)[:200])
+
+
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it into place.
 
@@ -45,7 +50,7 @@ def write_together(files: Mapping[Path, Callable[[Path], object]]) -> None:
     try:
         for path, write in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            handle, name = tempfile.mkstemp(prefix=f".{_short(path.name)}.", dir=path.parent)
             os.close(handle)
             made[path] = Path(name)
             write(made[path])

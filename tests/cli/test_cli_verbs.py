@@ -22,6 +22,7 @@ from oddframe.cli.watch import Cameras, Telling, site_of
 from oddframe.errors import OddframeError
 from oddframe.judging.floors import FLOORS
 from oddframe.report.heat import strip_rows
+from oddframe.scoring.selftest import KINDS
 
 SCORE = ["frame", "time_s", "score", "level", "alarm"]
 
@@ -53,7 +54,72 @@ def left(folder):
     return sorted(p.name for p in folder.iterdir()) if folder.exists() else []
 
 
+# ---- selftest
+
+
+def test_a_selftest_without_footage_is_that_of_fit(oddframe_main, run_copy, tmp_path):
+    run = run_copy
+    card = json.loads((run / "model.json").read_text())
+    fails(oddframe_main("selftest", run), "holds no self-test", "selftest RUN FOOTAGE")
+    kinds = {
+        kind: {"said": said.said, "seen": 0.5, "auc": 0.7, "zones": {"far": 0.5, "near": None}}
+        for kind, said in KINDS.items()
+    }
+    card["training"] = {"selftest": {"clips": 9, "frames": 24, "things": 4, "kinds": kinds}}
+    (run / "model.json").write_text(json.dumps(card))
+    (run / "selftest.png").write_bytes(b"picture")
+    wanted = ("selftest", run, "--json", tmp_path / "f.json", "--out", tmp_path / "f.png")
+    code, out, err = oddframe_main(*wanted)
+    assert code == 0, err
+    assert "in 9 clips" in out
+    assert "somebody running: 50% (far 50%)" in out
+    assert json.loads((tmp_path / "f.json").read_text())["kinds"] == kinds
+    assert (tmp_path / "f.png").read_bytes() == b"picture"
+
+
 # ---- score
+
+
+def test_names_of_any_bytes_are_printed_where_output_is_strict(shared_run, make_video, tmp_path):
+    """Python is strict about UTF-8 in most locales, and names from a recorder need not be UTF-8."""
+    for name in (b"entr\xe9e.avi", b"zaun.avi"):
+        made = make_video(tmp_path / "made" / "clip.avi")
+        made.rename(tmp_path / os.fsdecode(name))
+    found = subprocess.run(
+        [sys.executable, "-m", "oddframe", "score", shared_run, tmp_path, "--out", "out"],
+        capture_output=True, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert b"entr\xe9e" in found.stdout
+    written = os.listdir(os.fsencode(tmp_path / "out"))
+    assert {b"entr\xe9e.csv", b"zaun.csv"} <= set(written)
+
+
+def test_what_is_wrong_with_a_folder_is_said_as_it_is(
+    oddframe_main, shared_run, make_video, tmp_path
+):
+    make_video(tmp_path / "in" / "a.avi")
+    shutil.copy(tmp_path / "in" / "a.avi", tmp_path / "in" / "a.mkv")
+    fails(oddframe_main("score", shared_run, tmp_path / "in", "--out", tmp_path / "out"),
+          "Two videos", "same name 'a'")  # fmt: skip
+
+
+def test_a_link_to_frames_is_scored_by_its_own_name(
+    oddframe_main, shared_run, make_frames, tmp_path
+):
+    make_frames(tmp_path / "real")
+    (tmp_path / "gate").symlink_to(tmp_path / "real")
+    code, _, err = oddframe_main("score", shared_run, tmp_path / "gate", "--out", tmp_path / "out")
+    assert code == 0, err
+    assert "gate.csv" in left(tmp_path / "out")
+
+
+def test_a_long_name_that_fits_is_written(oddframe_main, shared_run, make_video, tmp_path):
+    make_video(tmp_path / ("a" * 230 + ".avi"))
+    video = tmp_path / ("a" * 230 + ".avi")
+    code, _, err = oddframe_main("score", shared_run, video, "--out", tmp_path / "out")
+    assert code == 0, err
+    assert "a" * 230 + ".csv" in left(tmp_path / "out")
 
 
 def test_score_writes_one_csv_per_video(

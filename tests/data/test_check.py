@@ -290,3 +290,16 @@ def test_a_picture_on_a_bad_sector_is_told_with_all_the_rest(tmp_path, number):
     assert f"{number:03d}.jpg cannot be read: Input/output error" in texts["train/01"]
     assert "gap" in {one.kind for one in found.findings}
     assert {"01", "02"} == set(frame_labels(open_dataset(root)))
+
+
+def test_pictures_that_are_shown_turned_have_the_size_that_is_shown(tmp_path):
+    root = ffp(tmp_path)
+    for file in (root / "training/frames/01").glob("*.jpg"):
+        turned = cv2.rotate(cv2.imread(str(file)), cv2.ROTATE_90_COUNTERCLOCKWISE)
+        data = cv2.imencode(".jpg", turned)[1].tobytes()
+        tiff = b"II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06" + bytes(7)
+        exif = b"Exif\x00\x00" + tiff
+        head = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+        if file.stem != "000":  # the others are as they are
+            file.write_bytes(data[:2] + head + data[2:])
+    assert texts(root, "size") == {}

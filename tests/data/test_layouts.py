@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from oddframe.data.check import check_dataset
 from oddframe.data.dataset import numbers
 from oddframe.data.layouts import open_dataset
 from oddframe.errors import DatasetError
@@ -197,3 +198,35 @@ def test_numbers_of_names():
 def test_real_folders(real_data, name, train, test):
     data = open_dataset(real_data(name))
     assert (len(data.train), len(data.test)) == (train, test)
+
+
+def test_a_link_to_a_data_set_has_the_name_and_the_labels_of_the_link(make_frames, tmp_path):
+    for split in ("training", "testing"):
+        make_frames(tmp_path / "store17" / split / "frames" / "01")
+    (tmp_path / "sets").mkdir()
+    link = tmp_path / "sets" / "ped2"
+    link.symlink_to(tmp_path / "store17")
+    np.save(tmp_path / "sets" / "frame_labels_ped2.npy", np.zeros(8))
+    found = open_dataset(link)
+    assert found.name == "ped2"
+    assert [file.path.name for file in found.label_files] == ["frame_labels_ped2.npy"]
+    # Behind a link, .. is where the link leads to.
+    assert open_dataset(link / ".." / "store17").name == "store17"
+
+
+def test_folders_of_pictures_beside_videos_are_named(make_video, make_frames, tmp_path):
+    make_video(tmp_path / "a.avi")
+    make_frames(tmp_path / "thumbs")
+    found = open_dataset(tmp_path)
+    assert [v.name for v in found.train] == ["a"]
+    assert "left out 1 folder of pictures beside videos (thumbs)" in found.left_out_text
+    assert any("(thumbs)" in note for note in check_dataset(found).notes)
+
+
+def test_own_footage_of_labelled_tests_alone(make_video, tmp_path):
+    make_video(tmp_path / "test" / "a.avi")
+    with pytest.raises(DatasetError, match="No data set in"):
+        open_dataset(tmp_path)
+    (tmp_path / "labels.csv").write_text("video,start,stop\na,2,4\n")
+    found = open_dataset(tmp_path)
+    assert (found.layout, found.train, [v.name for v in found.test]) == ("own", (), ["a"])

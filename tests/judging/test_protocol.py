@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from oddframe.errors import ConfigError, ProtocolError
 from oddframe.judging.elsewhere import evaluate_scores_files
 from oddframe.judging.judge import ROC_CELLS, evaluate_arrays, judge, per_video, roc_of
-from oddframe.judging.named import PROTOCOLS, SETS, parse_protocols
+from oddframe.judging.named import PROTOCOLS, SETS, for_short, parse_protocols
 from oddframe.judging.protocol import Protocol
 from oddframe.metrics import roc_curve
 from oddframe.metrics.rows import format_table, write_rows_json
@@ -262,3 +262,12 @@ def test_files_a_video_without_any_score_is_refused(tmp_path):
     np.savez(tmp_path / "y.npz", **labels)
     with pytest.raises(ProtocolError, match="'02'"):
         evaluate_scores_files(tmp_path / "s.npz", tmp_path / "y.npz", parse_protocols("paper"))
+
+
+def test_a_clip_that_history_and_end_leave_nothing_of_is_judged_where_it_has_scores():
+    memae = PROTOCOLS["memae"]  # drops 8 and, at the end, 7
+    assert for_short(memae, 20) == memae
+    short = for_short(memae, 20, first=16)
+    assert (short.drop, short.drop_end) == (None, 0)
+    assert "a video has only 20 frames" in short.text
+    assert for_short(memae, 24, first=16) == memae

@@ -163,3 +163,14 @@ def test_rows_about_memories_have_some_whatever_the_size_has():
         for line in table(name).lines:
             found = configs(line.model, line.settings, ablation=line.ablation).model
             assert found.memory_items == (0 if line.name.endswith("-off") else 64), line.name
+
+
+def test_releases_are_found_under_the_names_that_they_unpack_to(tmp_path):
+    for folder in ("UCSD_Anomaly_Dataset.v1p2/UCSDped1", "UCSD_Anomaly_Dataset.v1p2/UCSDped2",
+                   "Avenue Dataset", "ShanghaiTech"):  # fmt: skip
+        (tmp_path / folder).mkdir(parents=True)
+    found = {name: path.name for name, path in data_sets([], tmp_path).items()}
+    assert found == {
+        "ped1": "UCSDped1", "ped2": "UCSDped2", "avenue": "Avenue Dataset",
+        "shanghaitech": "ShanghaiTech",
+    }  # fmt: skip

@@ -9,8 +9,10 @@ SIGTERM). `--debug`, before or after the verb, shows the traceback.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import functools
+import io
 import os
 import sys
 import traceback
@@ -65,6 +67,7 @@ def main(args: Sequence[str] | None = None) -> int:
     args: without the program's name; sys.argv[1:] by default.
     """
     process.tune()
+    _write_any_name()
     words = list(sys.argv[1:] if args is None else args)
     debug = _take_debug(words)
     if " ".join(words[:2]) in PAIRS:
@@ -77,6 +80,15 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _interrupted()
     return 0
+
+
+def _write_any_name() -> None:
+    """Names of files need not be UTF-8: where they are printed their bytes are, and what a terminal
+    of another code page has no sign for is spelt out."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            utf8 = codecs.lookup(stream.encoding).name == "utf-8"
+            stream.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
 
 
 def _take_debug(words: list[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def command(
         print(words(facts["selftest"]))
         print(f"examples: {run.path / SELFTEST}")
     more = "" if taken.flow is None else " --flow FOLDER"
-    print(f"next: oddframe score {run.path} VIDEO --out DIR{more}")
+    print(f"next: oddframe score {shlex.quote(str(run.path))} VIDEO --out DIR{more}")
 
 
 def _learned(facts: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -190,7 +190,9 @@ def _stems(videos: list[str], reading: Reading) -> dict[str, str]:
 
 def _named(given: str) -> Iterator[tuple[str, str]]:
     """Name and path of a video, or of every one in a folder of videos."""
+    from oddframe.cli.console import stderr
     from oddframe.data import open_dataset
+    from oddframe.data.layouts import named
     from oddframe.errors import DatasetError
     from oddframe.sources.images import list_images
 
@@ -198,11 +200,15 @@ def _named(given: str) -> Iterator[tuple[str, str]]:
     if not path.is_dir():
         yield path.stem, given
     elif list_images(path):
-        yield path.resolve().name, given
+        yield named(path).name, given
     else:
         try:
             dataset = open_dataset(path)
-        except DatasetError:  # opened as a folder of frames it says what is in it
-            yield path.resolve().name, given
+        except DatasetError:
+            if any(path.rglob("*.*")):
+                raise
+            yield named(path).name, given  # opened as a folder of frames it says that it is empty
             return
+        if dataset.beside:
+            stderr().print(replace(dataset, left_out=(), unreadable=()).left_out_text)
         yield from ((v.name, str(v.path)) for v in dataset.test or dataset.train)

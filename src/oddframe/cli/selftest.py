@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from oddframe.cli.console import DEVICE, RUN
 from oddframe.cli.options import ReadAs
 
+if TYPE_CHECKING:
+    from oddframe.runs import Run
+
 
 def command(
     run: Path = RUN,
-    footage: Path = typer.Argument(
-        metavar="FOOTAGE",
+    footage: Path | None = typer.Argument(
+        None,
+        metavar="[FOOTAGE]",
         help="Normal footage of the same camera that the run was not trained on: a video, a "
-        "folder of videos or of frame folders.",
+        "folder of videos or of frame folders. Without it: what `fit` found at its end.",
         show_default=False,
     ),
     clips: int = typer.Option(24, "--clips", min=3, help="Clips that each anomaly is put into."),
@@ -42,6 +47,9 @@ def command(
     from oddframe.runtime.selftest import selftest_of
     from oddframe.scoring.selftest_picture import png
 
+    if footage is None:
+        _as_kept(load_run(run), out, json_out)
+        return
     check_order("selftest", run, [footage])
     loaded = load_run(run)
     if out is None:
@@ -59,3 +67,27 @@ def command(
     if json_out is not None:
         write_json(json_out, found.to_json())
     print(f"examples: {picture}")
+
+
+def _as_kept(run: Run, out: Path | None, json_out: Path | None) -> None:
+    """Say what `fit` found at its end, in the footage that it had kept aside."""
+    from oddframe.atomic import write_atomic, write_json
+    from oddframe.errors import RunError
+    from oddframe.runs import SELFTEST
+    from oddframe.scoring.selftest import words
+
+    found = run.card.get("training", {}).get("selftest")
+    if found is None:
+        raise RunError(
+            f"{run.path} holds no self-test: its footage had nothing that moves, or `fit` no time. "
+            "Give normal footage of the camera: oddframe selftest RUN FOOTAGE."
+        )
+    print(words(found))
+    if json_out is not None:
+        write_json(json_out, found)
+    picture = run.path / SELFTEST
+    if picture.is_file():
+        if out is not None:
+            examples = picture.read_bytes()
+            write_atomic(out, lambda p: p.write_bytes(examples))
+        print(f"examples: {out or picture}")

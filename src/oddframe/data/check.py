@@ -103,7 +103,7 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> Report:
         progress: called after each frame.
     """
     book = _Notebook()
-    if dataset.left_out or dataset.unknown:
+    if dataset.left_out or dataset.unknown or dataset.beside:
         book.notes.append(replace(dataset, unreadable=()).left_out_text)
     for path in dataset.unreadable:
         book.say("unreadable", "", f"{path} may not be read by this user. Get the right to, or "

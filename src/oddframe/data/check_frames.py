@@ -158,6 +158,8 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     place = 2
     while place + 9 < len(data) and data[place] == 0xFF:
         marker = data[place + 1]
+        if marker == 0xE1 and data[place + 4 : place + 8] == b"Exif":
+            return None  # it may be shown turned
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height = int.from_bytes(data[place + 5 : place + 7], "big")
             return int.from_bytes(data[place + 7 : place + 9], "big"), height

@@ -67,6 +67,8 @@ class Dataset:
     """Files and folders that may not be read."""
     unknown: tuple[Path, ...] = ()
     """Large files of no kind that is known by its name."""
+    beside: tuple[Path, ...] = ()
+    """Folders of pictures beside videos in a plain folder: thumbnails, as likely as footage."""
 
     def read_as(self, reading: Reading) -> Dataset:
         """The same, its videos read otherwise."""
@@ -87,6 +89,13 @@ class Dataset:
             names = dict.fromkeys(path.name for path in self.unknown)
             kinds = "1 large file" if len(self.unknown) == 1 else f"{len(self.unknown)} large files"
             said.append(f"left out {kinds} of no kind that is known ({_few(names)})")
+        if self.beside:
+            folders = "1 folder" if len(self.beside) == 1 else f"{len(self.beside)} folders"
+            said.append(
+                f"left out {folders} of pictures beside videos "
+                f"({_few(path.name for path in self.beside)}); what is in a folder normal/ is "
+                "taken, videos and folders of pictures"
+            )
         if self.unreadable:
             said.append(
                 f"{len(self.unreadable)} may not be read by this user and are left out "

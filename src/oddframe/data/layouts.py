@@ -6,6 +6,7 @@ row in the table.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -115,22 +116,23 @@ def _clips(root: Path) -> Dataset | None:
 def _own(root: Path) -> Dataset | None:
     """Own footage: normal/ and test/ (files or frame folders, nested or not), labels.csv."""
     train, test = child(root, "normal", "train"), child(root, "test")
-    if train is None or not train.is_dir():
-        return None
     labels, masks = _labels_and_masks(root)
+    if not any(folder and folder.is_dir() for folder in (train, test if labels else None)):
+        return None  # `test` alone is a name like any other, unless labels say what it is
     return _dataset(root, "own", train, test, labels, masks, MAX_DEPTH)
 
 
 def _flat(root: Path) -> Dataset | None:
     """A folder of videos, a folder of frame folders, or one frame folder: training only."""
-    if video_files(root):
-        videos = name_videos(video_files(root), root)
-    elif list_images(root):
-        videos = (Video(root.name, root),)
+    beside: tuple[Path, ...] = ()
+    if not video_files(root) and list_images(root):
+        videos: tuple[Video, ...] = (Video(root.name, root),)
     else:
-        found = [p for p in subfolders(root) if list_images(p) and not video_files(p)]
-        videos = name_videos(found, root)
-    return Dataset(root, "flat", videos, (), root.name) if videos else None
+        pictures = [p for p in subfolders(root) if list_images(p) and not video_files(p)]
+        if files := video_files(root):  # beside them, folders of pictures may be thumbnails
+            beside = tuple(pictures)
+        videos = name_videos(files or pictures, root)
+    return Dataset(root, "flat", videos, (), root.name, beside=beside) if videos else None
 
 
 LAYOUTS: tuple[tuple[str, str, Callable[[Path], Dataset | None]], ...] = (
@@ -171,7 +173,7 @@ def open_dataset(
             f"{safe(folder)} does not exist. Expected the root of a data set, a folder of videos "
             "or of frame folders, or one video file."
         )
-    folder = folder.resolve()  # so that the root "." has a name
+    folder = named(folder)
     found = _detect(folder) if folder.is_dir() else _single(folder)
     if found is None:
         raise DatasetError(_unknown(folder))
@@ -191,6 +193,15 @@ def open_dataset(
     if str(labels) in LABEL_SETS and not Path(labels).exists():
         return replace(found, labels=choose_labels(found, str(labels)))
     return replace(found, labels=_given(Path(labels)))
+
+
+def named(folder: Path) -> Path:
+    """A folder by its own name, that of a link to it and not of what it leads to: data sets are
+    known by their names, and labels lie beside the link."""
+    absolute = Path(os.path.abspath(folder))  # the root "." has a name
+    if ".." in folder.parts and not (absolute.exists() and absolute.samefile(folder)):
+        return folder.resolve()  # behind a link, .. is where it leads to
+    return absolute
 
 
 def _detect(folder: Path) -> Dataset | None:

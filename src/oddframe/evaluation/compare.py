@@ -130,7 +130,8 @@ def _shared(protocol: Protocol, methods: Sequence[Method]) -> Protocol:
     """The protocol over the frames that all methods have scores for."""
     first = max(m.usual for m in methods)
     last = max(m.missing_end for m in methods)
-    protocol = for_short(protocol, min(len(values) for values in methods[0].scores.values()))
+    shortest = min(len(values) for values in methods[0].scores.values())
+    protocol = for_short(protocol, shortest, first)
     return for_missing(replace(protocol, drop=protocol.drop or 0), first, last)
 
 

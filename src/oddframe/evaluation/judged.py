@@ -108,9 +108,9 @@ def _stated(
     detector: Detector, paper: PaperScore, protocol: Protocol, videos: Sequence[VideoScores]
 ) -> Protocol:
     """The protocol with how weights and alpha were chosen, and the frames that have no score."""
-    protocol = for_short(protocol, min(len(v.score) for v in videos))
-    stated = paper.stated(protocol, detector.info.weights, detector.info.changed)
     # The floors have scores for more frames, and are judged on the same.
-    usual = min(leading(v.score) for v in videos)
-    drop = max(protocol.drop or 0, detector.info.history, usual)
+    first = max(detector.info.history, min(leading(v.score) for v in videos))
+    protocol = for_short(protocol, min(len(v.score) for v in videos), first)
+    stated = paper.stated(protocol, detector.info.weights, detector.info.changed)
+    drop = max(protocol.drop or 0, first)
     return replace(stated, drop=drop, holes=any(holes(v.score, drop).any() for v in videos))

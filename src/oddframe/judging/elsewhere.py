@@ -67,9 +67,9 @@ def stated(protocol: Protocol, found: Foreign) -> Protocol:
     """The protocol with the frames that these scores do not have (`for_short`, `for_missing`)."""
     leading = max(_leading(s) for s in found.scores.values())
     shortest = min(s.size for s in found.scores.values())
-    protocol = for_short(protocol, shortest)
     # A video without any score is no clip length: the rule then refuses it by name.
-    return for_missing(protocol, leading if leading < shortest else 0, found.cut[1])
+    first = leading if leading < shortest else 0
+    return for_missing(for_short(protocol, shortest, first), first, found.cut[1])
 
 
 def evaluate_events(

@@ -97,13 +97,14 @@ def parse_protocols(text: str) -> list[Protocol]:
     return list(found)
 
 
-def for_short(protocol: Protocol, shortest: int) -> Protocol:
+def for_short(protocol: Protocol, shortest: int, first: int = 0) -> Protocol:
     """The protocol for a test set whose shortest video has so many frames.
 
+    first: frames without a score at the start of every video, which are dropped anyway.
     Where a protocol drops all of a video, only frames without a score are dropped from all videos,
     and the text says so.
     """
-    if not protocol.drop or protocol.drop + protocol.drop_end < shortest:
+    if not protocol.drop or max(protocol.drop, first) + protocol.drop_end < shortest:
         return protocol
     said = f"not its first {protocol.drop}: a video has only {shortest} frames"
     note = "; ".join(part for part in (protocol.note, said) if part)

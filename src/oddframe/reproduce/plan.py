@@ -15,8 +15,9 @@ from oddframe.reproduce.tables import Line, Table, resized
 from oddframe.train.fit import configs
 
 FOLDERS: dict[str, tuple[str, ...]] = {
-    "ped2": ("ped2", "ucsdped2", "ucsd_ped2"),
-    "avenue": ("avenue", "avenue_dataset", "cuhk_avenue"),
+    "ped1": ("ped1", "ucsdped1", "ucsd_ped1", "ucsd_anomaly_dataset.v1p2/ucsdped1"),
+    "ped2": ("ped2", "ucsdped2", "ucsd_ped2", "ucsd_anomaly_dataset.v1p2/ucsdped2"),
+    "avenue": ("avenue", "avenue_dataset", "avenue dataset", "cuhk_avenue"),
     "avenue-part": ("avenue-part",),
     "shanghaitech": ("shanghaitech",),
 }
@@ -194,5 +195,12 @@ def data_sets(given: Sequence[str], root: Path | None) -> dict[str, Path]:
 
 
 def _folder(base: Path, name: str) -> Path | None:
-    present = {p.name.lower(): p for p in sorted(base.iterdir())} if base.is_dir() else {}
-    return next((present[f] for f in FOLDERS.get(name, (name,)) if f in present), None)
+    return next((p for f in FOLDERS.get(name, (name,)) if (p := _below(base, f.split("/")))), None)
+
+
+def _below(base: Path, parts: Sequence[str]) -> Path | None:
+    """The folder by the names on the way to it, in any case."""
+    if not parts:
+        return base
+    found = sorted(base.iterdir()) if base.is_dir() else []
+    return next((_below(p, parts[1:]) for p in found if p.name.lower() == parts[0]), None)

@@ -59,7 +59,7 @@ def say_outside(name: str, samples: Iterable[Deep], used: Range) -> None:
     if found is not None and (found[0] < used[0] or found[1] > used[1]):
         warnings.warn(
             f"{name} has values from {found[0]:.0f} to {found[1]:.0f}, and is scaled by "
-            f"{used[0]} to {used[1]}, the values of the footage that the RUN learned from: what is "
+            f"{used[0]} to {used[1]}, the values of the normal footage: what is "
             "outside is cut off. Fit on footage of all temperatures there are.",
             OddframeWarning,
             stacklevel=2,
