@@ -45,6 +45,7 @@ def test_links_are_followed_once_and_results_are_no_footage(tree, tmp_path):
     (tree / "gate").symlink_to(other)
     (other / "round").symlink_to(tree)
     (tree / "a-latest").symlink_to(tree / "day")  # which keeps the name that its results have
+    (tree / "a-newest.mp4").symlink_to(tree / "10.mp4")
     pictures = tree / "scored" / "events"
     pictures.mkdir(parents=True)
     (pictures / "1.jpg").write_bytes(b"no footage")
@@ -73,7 +74,7 @@ def test_globs_and_files_each_once(tree):
 
 
 def test_lists_name_paths_from_here_or_from_beside_them(tree, monkeypatch):
-    text = f"# a comment\n\n2.mp4\n{tree / '10.mp4'}\nday\ngone.mp4\n"
+    text = f"# a comment\n  # another\n\n2.mp4\n{tree / '10.mp4'}\nday\ngone.mp4\n"
     (tree / "list.txt").write_text(text, "utf-8-sig")  # as editors of Windows do
     monkeypatch.chdir(tree.parent)
     found = listed(["cam/list.txt"])

@@ -12,7 +12,7 @@ import pytest
 from archiving import Here
 
 from oddframe import atomic
-from oddframe.archive.ledger import folder_of
+from oddframe.archive.ledger import Entry, find, folder_of
 from oddframe.archive.manifest import FORMAT, manifest_of, read_manifest
 from oddframe.atomic import write_json
 from oddframe.errors import RunError
@@ -286,3 +286,56 @@ def test_names_of_folders_can_be_told_apart(light, archived, footage, tmp_path):
     folders = {folder_of(archived.out, e.file).name for e in outcome.entries}
     assert len(folders) == 3
     assert sum(f.startswith("cam-1-") for f in folders) == 2
+
+
+def test_what_cannot_be_read_for_a_moment_is_not_deleted(archived, light, clips, monkeypatch):
+    """A share that is away gives errors, and its files are there again a minute later."""
+    archived(light, [clips])
+    before = archived.content()
+
+    def away(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("oddframe.archive.ledger.read_facts", away)
+        with pytest.raises(RunError, match=r"cannot be read now \(Input/output error\)"):
+            archived(light, [clips])
+    assert archived.content() == before
+    archived(light, [clips])
+    assert archived.tasks == []
+
+
+def test_results_wait_where_a_plan_is_lost(archived, light, clips):
+    archived(light, [clips / "one.mp4"])
+    [file] = read_manifest(archived.out).files
+    folder = folder_of(archived.out, file)
+    (folder / "plan.json").unlink()
+    (folder / "@eaDir").mkdir()  # what a NAS leaves
+    kept = sorted(folder.glob("*.parquet"))
+    assert not find(archived.out, read_manifest(archived.out).key, file).facts
+    assert sorted(folder.glob("*.parquet")) == kept
+    archived(light, [clips / "one.mp4"])
+    assert len(archived.files(clips / "one.mp4")) == 3
+
+
+def test_a_kill_as_the_manifest_is_written_first_leaves_a_folder_to_begin_in(
+    archived, light, clips
+):
+    archived.out.mkdir(exist_ok=True)
+    (archived.out / ".manifest.json.x7a").write_text("{")
+    (archived.out / ".oddframe-try").touch()
+    archived(light, [clips / "short.mp4"])
+    assert archived.files(clips / "short.mp4")
+
+
+def test_the_highest_level_is_not_always_that_of_the_highest_score():
+    """By night another threshold holds."""
+    facts = {
+        "day": {"top": {"frame": 3, "time_s": 0.3, "score": 5.0, "level": 0.5}},
+        "night": {"top": {"frame": 9, "time_s": 0.9, "score": 4.0, "level": 2.0}},
+        "dark": {"top": None},
+    }
+    assert Entry(None, None, facts).top["level"] == 2.0
+    for one in ("day", "night"):
+        facts[one]["top"]["level"] = None
+    assert Entry(None, None, facts).top["score"] == 5.0

@@ -134,7 +134,7 @@ def _of_folder(folder: Path, out: Path | None) -> Iterator[File]:
             continue
         seen.add(real)
         folders[:] = sorted((n for n in folders if not passed(here / n)), key=natural_key)
-        videos = [n for n in names if _taken(here / n)]
+        videos = [n for n in names if _taken(here / n) and not passed(here / n)]
         for name in sorted(videos, key=natural_key):
             empty = False
             yield _local(here / name)
@@ -175,7 +175,7 @@ def _of_list(path: Path, out: Path | None) -> Iterator[File]:
         raise SourceError(
             f"{path} is no list of paths: expected text in UTF-8, a path on each line."
         ) from None
-    wanted = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    wanted = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     if not wanted:
         raise SourceError(f"{path} names no file: expected a path on each line.")
     for line in wanted:

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from oddframe.archive.files import File
 from oddframe.archive.manifest import FILES
 from oddframe.archive.parquet import read_facts
 from oddframe.archive.plan import OTHERWISE, Plan
 from oddframe.atomic import write_atomic, write_json
+from oddframe.errors import RunError
 
 PLAN, TABLE, FAILED = "plan.json", "files.csv", "failed.csv"
 COLUMNS = (
     "file", "id", "state", "frames", "length_s", "segments", "done", "top_score", "top_level",
     "top_time_s", "lost", "why_whole",
 )  # fmt: skip
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -44,9 +47,9 @@ class Entry:
 
     @property
     def top(self) -> dict[str, Any] | None:
-        """The frame with the highest score."""
+        """The frame with the highest level, where there are none with the highest score."""
         known = [facts["top"] for facts in self.facts.values() if facts["top"] is not None]
-        return max(known, key=lambda top: float(top["score"]), default=None)
+        return max(known, key=lambda top: (top["level"] or 0.0, float(top["score"])), default=None)
 
 
 def folder_of(out: Path, file: File) -> Path:
@@ -56,15 +59,22 @@ def folder_of(out: Path, file: File) -> Path:
 
 def find(out: Path, key: str, file: File) -> Entry:
     """What there is of a file; whatever else lies in its folder is deleted: files that a kill left
-    half-written, or that are of a plan of before."""
+    half-written, or that are of a plan of before. Without a plan results wait for the next one.
+
+    Raises:
+        RunError: something cannot be read now, as on a share that is away; nothing of it is lost.
+    """
     folder = folder_of(out, file)
     entry = Entry(file, _plan(folder / PLAN, key, file))
     known = {} if entry.plan is None else {s.name: s for s in entry.plan.segments}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.name == PLAN and entry.plan is not None:
+        if path.is_dir() or (path.name == PLAN and entry.plan is not None):
             continue
-        segment = known.get(path.stem) if path.suffix == ".parquet" else None
-        facts = None if segment is None else read_facts(path)
+        result = path.suffix == ".parquet"
+        if result and entry.plan is None:
+            continue
+        segment = known.get(path.stem) if result else None
+        facts = None if segment is None else _there(read_facts, path)
         if facts is None or segment is None or not _of(facts, key, file, segment.plain()):
             path.unlink()
         else:
@@ -167,13 +177,31 @@ def _write(path: Path, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> No
     write_atomic(path, save)
 
 
-def _plan(path: Path, key: str, file: File) -> Plan | None:
+def _there(read: Callable[[Path], T], path: Path) -> T | None:
+    """What is read of a file; None where it is not there.
+
+    Raises:
+        RunError: it is there, and cannot be read now.
+    """
     try:
-        found = json.loads(path.read_text("utf8"))
+        return read(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read now ({error.strerror or error}); it was left as it is. See to "
+            "the disk or the share, then give the command again: it goes on."
+        ) from error
+
+
+def _plan(path: Path, key: str, file: File) -> Plan | None:
+    text = _there(Path.read_bytes, path)
+    try:
+        found = json.loads(text or b"")
         if (found["key"], found["file"], found["mark"]) != (key, file.path, file.mark):
             return None
         return Plan.read(found)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 

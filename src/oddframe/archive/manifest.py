@@ -24,6 +24,8 @@ from oddframe.runs import Run
 from oddframe.runtime.alarms import spread_of
 
 MANIFEST, FILES = "manifest.json", "files"
+HALF = f".{MANIFEST}.", ".oddframe-"
+"""What a kill may leave in a folder before there is an archive in it."""
 FORMAT = 1
 PACKAGES = ("torch", "numpy", "av", "opencv-python-headless", "pyarrow")
 """Whose versions may move a score in its last digits."""
@@ -125,7 +127,8 @@ def enter(out: Path, asked: Manifest) -> Manifest:
         RunError: the folder is of another RUN or other settings, or holds something else.
     """
     if not (out / MANIFEST).exists():
-        if any(out.iterdir()):
+        left = [p for p in out.iterdir() if not p.name.startswith(HALF)]
+        if left:
             raise RunError(
                 f"{out} holds something and no {MANIFEST}: expected a new folder, an empty one, or "
                 "an archive to go on with. Choose another --out."

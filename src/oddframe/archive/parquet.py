@@ -82,12 +82,16 @@ def write(path: Path, rows: Rows, file: str, facts: Mapping[str, Any]) -> None:
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:
-    """What `write` was told; None where there is no whole file of ours."""
+    """What `write` was told; None where the file is not whole, or not ours.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     pa = arrow()
     try:
         with path.open("rb") as file:  # by name pyarrow maps it, and a cut map is a crash
             found = json.loads(pa.parquet.read_schema(file).metadata[FACTS])
-    except (OSError, ValueError, KeyError, TypeError):  # ArrowInvalid is a ValueError
+    except (ValueError, KeyError, TypeError):  # ArrowInvalid is a ValueError
         return None
     return found if isinstance(found, dict) else None
 

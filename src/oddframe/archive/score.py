@@ -52,14 +52,16 @@ class Rows:
 
     @property
     def top(self) -> dict[str, Any] | None:
-        """The frame with the highest score, as plain values; None where there is none."""
+        """The frame with the highest level, or where there are none the highest score, as plain
+        values; None where there is none."""
         found = self.result
         if np.isnan(found.score).all():
             return None
-        i = int(np.nanargmax(found.score))
+        levels = np.where(np.isnan(found.level), 0.0, found.level)  # of each light's threshold
+        i = max(np.flatnonzero(~np.isnan(found.score)), key=lambda k: (levels[k], found.score[k]))
         level = float(found.level[i])
         return {
-            "frame": self.start + i, "time_s": float(found.time_s[i]),
+            "frame": self.start + int(i), "time_s": float(found.time_s[i]),
             "score": float(found.score[i]), "level": None if math.isnan(level) else level,
         }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -70,6 +71,8 @@ def command(
     from oddframe.runtime.watch.signals import stopping
     from oddframe.scoring.scorer import precision_of
 
+    if not math.isfinite(workers.segment):
+        raise typer.BadParameter(f"--segment is a time in seconds, found {workers.segment}.")
     arrow()
     check_order("archive", run, sources)
     files = listed(sources, out)
@@ -117,10 +120,11 @@ def _engine(job: Job, workers: Workers, stopped: Callable[[], bool]) -> Engine:
     from oddframe.archive.pool import Pool
     from oddframe.process import cores
 
-    if job.device == "cuda":
+    if job.device.startswith("cuda"):
         import torch
 
-        return Pool(job, workers.workers or torch.cuda.device_count(), stopped)
+        gpus = 1 if ":" in job.device else torch.cuda.device_count()
+        return Pool(job, workers.workers or gpus, stopped)
     return Pool(job, workers.workers or cores(), stopped)
 
 
