@@ -238,6 +238,18 @@ def test_only_surprises_count_as_such(store, run, monkeypatch):
     assert len(sink.tried) == 10
 
 
+def test_a_token_that_is_away_for_long_loses_nothing(store, run, monkeypatch):
+    """Its file is read for every message, and may be written anew just then."""
+    monkeypatch.setattr("oddframe.events.store.outbox.LONGEST_S", 0.02)
+    monkeypatch.setattr(courier_module, "LONGEST_S", 0.02)
+    sink = Stub(*[ConfigError("token_file cannot be read")] * 12)
+    courier = run(sink)
+    store.put(event(), ["s"])
+    until(lambda: "token_file" in courier.stats.error)
+    until(lambda: counts(store) == {"done": 1})
+    assert len(sink.tried) == 13
+
+
 def test_a_mistake_in_a_sink_ends_no_thread_and_blocks_not_for_ever(store, run, caplog):
     sink = Stub(*[ValueError("http://me:hunter2@h/")] * 8)
     sink.send = lambda m, send=sink.send: send(m) if m.event.id == event().id else None

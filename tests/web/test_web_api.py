@@ -211,6 +211,7 @@ def test_a_clip_can_be_sought_in(ask, filmed):
     assert (whole.status_code, whole.content) == (200, FILM)
     assert whole.headers["content-type"] == "video/webm"
     assert whole.headers["accept-ranges"] == "bytes"
+    assert ask.get(f"{address}.webm").content == FILM
     part = ask.get(address, headers={"Range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, FILM[100:200])
     assert part.headers["content-range"] == f"bytes 100-199/{len(FILM)}"

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from oddframe.errors import OddframeError
+from oddframe.errors import ConfigError, OddframeError
 from oddframe.events.store import Store, Waiting
 from oddframe.sinks.base import Later, Message, Refused, Sink
 
@@ -191,6 +191,8 @@ class Courier:
             return self._again(waiting, str(error), error.after_s)
         except Refused as error:
             return self._put_aside(waiting, str(error))
+        except ConfigError as error:  # such as a token's file that is away: it may come back
+            return self._again(waiting, str(error))
         except Exception as error:
             why = _unexpected(error)
             self._surprises[waiting.id] += 1

@@ -39,7 +39,7 @@ class Result:
     score: Floats
     """(n,) the score; NaN in the first k frames."""
     level: Floats
-    """(n,) score / threshold, 1 = alarm, 0 for scores below 0; all NaN before the run is calibrated."""
+    """(n,) score / threshold, 1 = alarm, 0 for scores below 0; NaN before the run is calibrated."""
     alarm: NDArray[np.bool_]
     """(n,) level >= 1."""
     terms: dict[str, Floats]

@@ -215,7 +215,12 @@ def _with(shared: Mapping[str, Any], camera: Any) -> Any:
     own = camera.get("detect") if isinstance(camera, Mapping) else None
     if not isinstance(camera, Mapping) or not isinstance(own, Mapping | None):
         return camera  # no such keys: refused in words
-    return {**camera, "detect": {**shared, **(own or {})}}
+    found = {**shared, **(own or {})}
+    site, its = shared.get("schedule"), found.get("schedule")
+    its = {"windows": its} if isinstance(its, list) else its  # a bare list is this
+    if isinstance(site, Mapping) and isinstance(its, Mapping):
+        found["schedule"] = {**site, **its}
+    return {**camera, "detect": found}
 
 
 def _where(error: yaml.YAMLError) -> str:

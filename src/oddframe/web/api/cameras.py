@@ -81,9 +81,11 @@ def router(work: AtWork) -> APIRouter:
         "/events/{event_id}/snapshot.jpg", api.snapshot, responses=files,
         response_class=FileResponse,
     )  # fmt: skip
-    found.add_api_route(
-        "/events/{event_id}/clip", api.clip, responses=films, response_class=FileResponse
-    )
+    for name in ("clip", "clip.webm"):  # whatever it is stored as; a player wants a name
+        found.add_api_route(
+            f"/events/{{event_id}}/{name}", api.clip, responses=films,
+            response_class=FileResponse, include_in_schema=name == "clip",
+        )  # fmt: skip
     return found
 
 
