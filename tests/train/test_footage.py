@@ -4,6 +4,7 @@ import csv
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +20,8 @@ from oddframe.runs import locked
 from oddframe.scoring.selftest import clip_frames
 from oddframe.train import take
 from oddframe.train.budget import Budget
+from oddframe.train.finish import _Look, one_of_each
+from oddframe.train.split import Span
 from oddframe.train.take import Footage, Speed, Taken, plan
 
 MANY = 1400
@@ -255,3 +258,25 @@ def test_one_process_writes_to_a_run(long, tmp_path):
     with locked(out, "it"):
         pass
     assert not list(out.iterdir())
+
+
+def test_pieces_of_a_plan_that_alternates_are_of_both_kinds():
+    kinds = ["anywhere", "lively"] * 100
+    for group in (2, 4):
+        some = one_of_each(kinds, group)
+        assert len(some) == 200 / group
+        assert 0.25 < some.count("lively") / len(some) < 0.75
+    assert one_of_each(kinds, 0) == one_of_each(kinds, 1) == kinds
+    assert len(one_of_each(kinds[:5], 4)) == 2
+
+
+def test_the_rate_of_what_is_usual_is_not_that_of_the_first_name():
+    clips = {"a": (5.0, 50), "b": (25.0, 350)}
+    for order in ("ab", "ba"):
+        spans, fps = [], {}
+        for name in order:
+            start = spans[-1].stop if spans else 0
+            fps[start] = clips[name][0]
+            spans.append(Span(start, start + clips[name][1]))
+        footage = SimpleNamespace(store=SimpleNamespace(fps_at=fps.__getitem__))
+        assert _Look._rate(SimpleNamespace(all=spans, footage=footage)) == 25.0

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -60,6 +61,7 @@ FIRST_ALARMS_PER_DAY = 1.0
 """What the threshold that fit leaves behind aims at; `calibrate` sets another."""
 
 Tick = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class _Look:
             for span in self.all
             for at in range(span.start, span.stop, CUT)
         ]
-        some = pieces[:: max(1, len(pieces) * CUT // CUT_FROM)]
+        some = one_of_each(pieces, sum(map(len, pieces)) // CUT_FROM)
         with self._bar("looking for what moves", "pieces") as tick:
             return cut_out(self._ticked(some, tick))
 
@@ -194,12 +196,17 @@ class _Look:
     def usual(self, sizes: Sizes | None, most: int) -> Fitted:
         """What is usual in the scene, by every so many pieces of it where there is a lot."""
         total = sum(map(len, self.all))
-        self._looked = self.all[:: max(1, round(total / (LOOKED * most)))]
+        self._looked = tuple(one_of_each(self.all, round(total / (LOOKED * most))))
         pieces = [_Stored(self.footage.store, span) for span in self._looked]
         with self._bar("learning what is usual") as tick:
-            return fit_usual(
-                pieces, sizes, self.footage.store.fps_at(self.all[0].start), tick, most
-            )
+            return fit_usual(pieces, sizes, self._rate(), tick, most)
+
+    def _rate(self) -> float:
+        """Frames a second of most of the footage, whichever video comes first."""
+        frames = Counter[float]()
+        for span in self.all:
+            frames[self.footage.store.fps_at(span.start)] += len(span)
+        return max(frames, key=lambda fps: (frames[fps], fps))
 
     def learned(
         self, sizes: Sizes | None
@@ -315,6 +322,16 @@ class _Stored:
         for i in range(self.span.start, self.span.stop):
             looks.step(_bgr(self.store, i))
             yield looks
+
+
+def one_of_each(pieces: Sequence[T], group: int) -> Sequence[T]:
+    """One of every so many pieces in their order, drawn: a plan alternates between anywhere and
+    where something moves, and by every second one there would be none of a kind."""
+    if group < 2:
+        return pieces
+    rng = np.random.default_rng(0)
+    starts = range(0, len(pieces), group)
+    return [pieces[int(rng.integers(at, min(at + group, len(pieces))))] for at in starts]
 
 
 def _images(store: FrameStore, span: Span) -> list[Image]:
