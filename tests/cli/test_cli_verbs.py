@@ -77,6 +77,15 @@ def test_a_selftest_without_footage_is_that_of_fit(oddframe_main, run_copy, tmp_
     assert (tmp_path / "f.png").read_bytes() == b"picture"
 
 
+# ---- watch
+
+
+def test_a_file_that_is_not_there_is_no_camera_that_comes_later(
+    oddframe_main, shared_run, tmp_path
+):
+    fails(oddframe_main("watch", shared_run, tmp_path / "no.mp4"), "no.mp4 does not exist")
+
+
 # ---- score
 
 

@@ -73,6 +73,7 @@ def command(
     if telling.log not in ("text", "json"):
         raise ConfigError(f"--log is text or json, found {telling.log!r}.")
     check_order("watch", run, sources)
+    _check_files(sources)
     site = site_of(run, sources, cameras, telling)
     log_to_stderr(telling.log)
     with stopping() as stop, AtWork(site, device) as work:
@@ -82,6 +83,24 @@ def command(
     for line in summary(work):
         print(line)
     print(f"events in {site.store.path}")
+
+
+def _check_files(sources: list[str]) -> None:
+    """Refuse files that are not there; a camera may come later, and is waited for.
+
+    Raises:
+        SourceError: as said.
+    """
+    from oddframe.errors import SourceError
+    from oddframe.sources.urls import is_address, safe
+
+    for source in sources:
+        file = not (is_address(source) or source.isdecimal() or source.startswith("/dev/"))
+        if file and not Path(source).exists():
+            raise SourceError(
+                f"{safe(source)} does not exist. Expected an address such as rtsp://…, the number "
+                "of a webcam, a video file or a folder."
+            )
 
 
 def site_of(run: Path, sources: Sequence[str], cameras: Cameras, telling: Telling) -> SiteConfig:
