@@ -12,13 +12,12 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Container
-from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oddframe.errors import OddframeError, RunError
-from oddframe.runs import CARD, Run, load_run, shipped
+from oddframe.runs import CARD, Run, load_run
 
 if TYPE_CHECKING:
     from oddframe.runtime.watch.at_work import AtWork
@@ -40,15 +39,15 @@ class Runs:
         return self._work.store.folder / "runs"
 
     def all(self) -> dict[str, Path]:
-        """Folders of finished RUNs by their names: of the store, then of the cameras, then those
-        that come with oddframe."""
+        """Folders of finished RUNs by their names: of the store, then of the cameras. Those that
+        come with oddframe are of other places, and for no camera here."""
         found = dict[str, Path]()
         if self.folder.is_dir():
             for path in sorted(self.folder.iterdir()):
                 if NAME.fullmatch(path.name) and (path / CARD).is_file():
                     found[path.name] = path
         own = {path.resolve() for path in found.values()}
-        others = [*filter(None, map(self.of, self._work.engine.cameras)), *_shipped()]
+        others = filter(None, map(self.of, self._work.engine.cameras))
         outside = {whole: path for path in others if (whole := path.resolve()) not in own}
         names = Counter([*found, *(_plain(path.name) for path in outside.values())])
         for whole, path in outside.items():
@@ -100,11 +99,6 @@ class Runs:
         """A name that no RUN has: the camera's, and when it was made."""
         taken = {path.name for path in self.folder.glob("*")}
         return _apart(_plain(f"{camera}-{moment}"), taken)
-
-
-@cache
-def _shipped() -> list[Path]:
-    return [load_run(name).path for name in shipped()]
 
 
 def _plain(name: str) -> str:
