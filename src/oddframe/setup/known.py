@@ -40,7 +40,7 @@ class Runs:
 
     def all(self) -> dict[str, Path]:
         """Folders of finished RUNs by their names: of the store, then of the cameras. Those that
-        come with oddframe are of other places, and for no camera here."""
+        come along with the package are of other places, and for no camera here."""
         found = dict[str, Path]()
         if self.folder.is_dir():
             for path in sorted(self.folder.iterdir()):
