@@ -25,8 +25,9 @@ def as_json(values: Any) -> str:
 
 
 def _short(name: str) -> str:
-    """As much of a name as leaves room for what a temporary one adds: of 255 bytes, 200."""
-    return os.fsdecode(os.fsencode(name)[:200])
+    """As much of a name as leaves room for what a temporary one adds: of 255 bytes, 200, and no
+    half of a letter, which some disks refuse."""
+    return os.fsencode(name)[:200].decode("utf8", "ignore")
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:

@@ -193,22 +193,15 @@ def _named(given: str) -> Iterator[tuple[str, str]]:
     from oddframe.cli.console import stderr
     from oddframe.data import open_dataset
     from oddframe.data.layouts import named
-    from oddframe.errors import DatasetError
     from oddframe.sources.images import list_images
 
     path = Path(given)
     if not path.is_dir():
         yield path.stem, given
-    elif list_images(path):
+    elif list_images(path) or not any(path.iterdir()):  # of an empty one its source says so
         yield named(path).name, given
     else:
-        try:
-            dataset = open_dataset(path)
-        except DatasetError:
-            if any(path.rglob("*.*")):
-                raise
-            yield named(path).name, given  # opened as a folder of frames it says that it is empty
-            return
+        dataset = open_dataset(path)
         if dataset.beside:
             stderr().print(replace(dataset, left_out=(), unreadable=()).left_out_text)
         yield from ((v.name, str(v.path)) for v in dataset.test or dataset.train)
