@@ -29,3 +29,6 @@ class Some:
         for image in self.images:
             looks.step(image)
             yield looks
+
+    def before(self) -> Sequence[tuple[Grey, float]]:
+        return ()

@@ -26,6 +26,7 @@ from oddframe.data.footage import (
 from oddframe.data.frames import FrameStore, from_store, resize_bgr, to_model
 from oddframe.errors import DatasetError, RunError, SourceError
 from oddframe.sources import Reading, open_source
+from oddframe.sources.rate import pacer
 
 
 @pytest.fixture
@@ -140,7 +141,8 @@ def test_colour_that_nobody_saw_takes_no_more_space_than_was_planned(tmp_path):
         clips, tmp_path / "s", 16, take=Take(stretches=parts), most_bytes=200 * 16 * 16
     )
     assert (tmp_path / "s" / "frames.u8").stat().st_size <= 200 * 16 * 16
-    assert (store.channels, [v.held for v in store.videos]) == (3, [True, False, False])
+    kept = [v.held for v in store.videos if not v.lead]
+    assert (store.channels, kept) == (3, [True, False, False])
     again = FrameStore.obtain(clips, tmp_path / "s", 16, take=Take(stretches=parts))
     assert again.videos == store.videos
     with pytest.raises(
@@ -339,17 +341,26 @@ def test_half_of_the_parts_prefer_where_something_moves(days):
 def test_a_store_of_stretches_holds_these_and_no_more(days, tmp_path):
     plan = [Stretch(0, 3.0, 40, False), Stretch(1, 21.0, 50, True), Stretch(1, 39.4, 50, False)]
     store = FrameStore.build(days, tmp_path / "s", 32, take=Take(stretches=tuple(plan)))
-    got = [(v.name, v.stop - v.start, v.start_s, v.held) for v in store.videos]
+    got = [(v.name, v.stop - v.start, v.start_s, v.held) for v in store.videos if not v.lead]
     assert got == [
         ("a", 40, pytest.approx(3.0), False), ("b", 50, pytest.approx(21.0), True),
         ("b", 15, pytest.approx(39.4), False),
     ]  # fmt: skip
+    lead, aside = store.videos[1:3]
+    assert (lead.lead, lead.held, lead.fps, lead.start_s) == (True, None, 4.0, pytest.approx(13.0))
+    assert 28 <= lead.stop - lead.start <= 32  # of 25 frames a second no quarter has as many
+    assert store.before(aside.start, 8.0) == (lead.start, 4.0)
+    assert store.before(store.videos[0].start, 8.0) is None  # nobody kept what came before it
+    assert store.before(aside.start + 10, 8.0) == (aside.start, 25.0)
     with open_source(days[1].path) as source:
-        wanted = [to_model(f.at(32), 32) for f in source][525:575]
-    found = from_store(store.read(store.videos[1].start, store.videos[1].stop))
-    np.testing.assert_array_equal(found, np.stack(wanted))
-    other = Take(stretches=tuple(plan[:2]))
-    assert FrameStore.obtain(days, tmp_path / "s", 32, take=other).frames == 90
+        frames = [to_model(f.at(32), 32) for f in source]
+    found = from_store(store.read(aside.start, aside.stop))
+    np.testing.assert_array_equal(found, np.stack(frames[525:575]))
+    np.testing.assert_array_equal(
+        from_store(store.read(lead.start, lead.start + 1))[0], frames[325]
+    )
+    other = FrameStore.obtain(days, tmp_path / "s", 32, take=Take(stretches=tuple(plan[:2])))
+    assert sum(v.stop - v.start for v in other.videos if not v.lead) == 90
 
 
 def test_a_store_is_thinned_to_a_rate_and_cut_at_pauses(tmp_path):
@@ -386,13 +397,27 @@ def test_no_frame_is_stored_twice(days, tmp_path):
     """Stretches that overlap: what is kept aside is not trained on."""
     plan = (Stretch(0, 3.0, 50, False), Stretch(0, 4.0, 50, True), Stretch(0, 4.0, 50, False))
     store = FrameStore.build(days, tmp_path / "s", 32, take=Take(stretches=plan))
-    spans = [(v.start_s, v.start_s + (v.stop - v.start) / 25) for v in store.videos]
+    kept = [v for v in store.videos if not v.lead]
+    spans = [(v.start_s, v.start_s + (v.stop - v.start) / 25) for v in kept]
     assert all(a[1] <= b[0] + 1e-6 for a, b in itertools.pairwise(spans))
-    assert [v.held for v in store.videos] == [False, True, False]
-    assert [v.stop - v.start for v in store.videos] == [50, 50, 50]
+    assert [v.held for v in kept] == [False, True, False]
+    assert [v.stop - v.start for v in kept] == [50, 50, 50]
 
 
-def test_frames_of_footage_that_is_not_thinned_are_counted_as_they_are(make_frames, tmp_path):
+def test_frames_are_counted_as_they_are_looked_at(make_frames, tmp_path):
     (seen,) = clips_of(make_frames, tmp_path, 10.0)
     counts = {fps: frames_of([replace(seen, fps=30.0)], fps) for fps in (None, 60, 25, 24, 20, 15)}
-    assert counts == {None: 300, 60: 300, 25: 300, 24: 300, 20: 200, 15: 150}
+    assert counts == {None: 300, 60: 600, 25: 300, 24: 300, 20: 200, 15: 150}
+
+
+def test_slow_footage_is_stored_as_often_as_it_will_be_looked_at(tmp_path):
+    """Learned otherwise than scored, a clip of 5 frames a second alarmed in its own RUN."""
+    slow = Video("slow", encode(tmp_path / "slow.mp4", 10, 5))
+    store = FrameStore.build([slow], tmp_path / "s", 32, take=Take(fps=25.0))
+    (stored,) = store.videos
+    with open_source(slow.path) as source:
+        pace = pacer(25.0, source.info)
+        wanted = [to_model(f.at(32), 32) for f in source for _ in range(pace.looks(f))]
+    assert len(wanted) in range(46, 51)
+    assert stored.fps == 25.0
+    np.testing.assert_array_equal(from_store(store.read(0, store.frames)), np.stack(wanted))

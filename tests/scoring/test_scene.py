@@ -131,6 +131,18 @@ def test_a_far_tail_widens_the_range_and_a_short_one_does_not():
     assert (8 - level.mean) / level.std == pytest.approx(2.326, abs=0.01)
 
 
+@pytest.mark.parametrize("every", [2, 5])
+def test_pictures_that_repeat_do_not_widen_the_range(every):
+    """25 frames a second of which a camera fills but some: nothing moves between the others."""
+    rng = np.random.default_rng(7)
+    moving = np.exp(rng.normal(0, 0.3, 600))
+    repeated = np.where(np.arange(600 * every) % every, 0.0, np.repeat(moving, every))
+    whole, thinned = fit_range(repeated), fit_range(moving)
+    assert (whole.mean, whole.std) == pytest.approx((thinned.mean, thinned.std), abs=1e-6)
+    nothing = fit_range(np.zeros(100))
+    assert (nothing.std, np.isfinite(nothing.mean)) == (0.05, True)
+
+
 def test_frames_kept_aside_and_frames_that_trained_each_may_widen_the_range():
     rng = np.random.default_rng(3)
     aside, trained = rng.normal(1, 0.2, 300), rng.normal(-1, 0.2, 300)

@@ -1,5 +1,8 @@
 """What is usual: by plain recomputation, and on things that go as nobody goes there."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ from safetensors.numpy import load, save
 
 from oddframe.data.blobs import Sizes
 from oddframe.errors import RunError
+from oddframe.scoring.look import Grey
 from oddframe.scoring.usual import Past, Usual, fit_usual
 from oddframe.scoring.ways import (
     FASTER,
@@ -200,3 +204,52 @@ def test_frames_that_were_left_out_make_nothing_faster():
     middle = np.s_[64:192, 64:192]
     assert np.median(all_right[middle]) == pytest.approx(-2, abs=0.1)
     assert np.median(some_right[middle]) == pytest.approx(-2, abs=0.1)
+
+
+@dataclass
+class Led(Some):
+    """A piece of which the seconds before are kept, or are not."""
+
+    seconds: Sequence[tuple[Grey, float]] | None = None
+
+    def before(self):
+        return self.seconds
+
+
+def standing(n, level=200):
+    """Somebody who stands there for all of n pictures."""
+    images = walk(n, stop=0)
+    for image in images:
+        image[180:220, 200:216] = level
+    return images
+
+
+def test_who_stood_before_a_piece_began_stands_longer():
+    walks = [Some(walk(60, first=at)) for at in (0, 40, 90, 130)]
+    greys = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in standing(16)]
+    led = fit_usual([*walks, Led(standing(20), [(g, 0.25) for g in greys])], None, 25)
+    cut = fit_usual([*walks, Led(standing(20), ())], None, 25)
+    longest = lambda scene: scene.mean + 2.326 * scene.std  # noqa: E731
+    assert longest(led.scene["stay"]) > 4  # 16 pictures of a quarter of a second each
+    assert longest(cut.scene["stay"]) < 1  # 20 frames
+
+
+def test_pieces_whose_past_nobody_kept_count_only_where_all_are_so():
+    walks = [Some(walk(60, first=at)) for at in (0, 40, 90, 130)]
+    plain = fit_usual(walks, None, 25).scene["stay"]
+    alone = fit_usual([*walks, Led(standing(90), None)], None, 25).scene["stay"]
+    known = fit_usual([*walks, Led(standing(90), ())], None, 25).scene["stay"]
+    assert alone.mean == pytest.approx(plain.mean, abs=0.05)
+    assert known.mean > plain.mean + 0.3
+    cut = fit_usual([Led(standing(90), None)], None, 25).scene["stay"]
+    assert cut == fit_usual([Led(standing(90), ())], None, 25).scene["stay"]
+
+
+@pytest.mark.parametrize("walks", [1, 2])
+def test_who_comes_by_rarely_makes_neither_nothing_nor_everything_odd(walks):
+    """One or two passages in ten clips: the range is of a few frames."""
+    pieces = [
+        Some(walk(40, first=at)) if at < walks else Some(walk(40, stop=0)) for at in range(10)
+    ]
+    found = fit_usual(pieces, None, 25).scene["way"]
+    assert 0.5 <= found.std <= 2.0

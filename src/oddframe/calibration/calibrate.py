@@ -250,7 +250,7 @@ def describe(calibration: Mapping[str, Any]) -> str:
         text += f" (90 % interval {c['low']:.3g} to {c['high']:.3g}) for {rate}, from {footage}"
         wanted = c["alarms_per_day"] * c["hours"] / 24
         if wanted < 1:
-            text += f"; reaches beyond the footage, in which {wanted:.2g} alarms are expected"
+            text += f"; {_beyond(c.get('above'))}, in which {wanted:.2g} alarms are expected"
     if c["provisional"]:
         text += f"; provisional, because it is less than {PROVISIONAL_H:g} hours"
     if modes := modes_of(c):
@@ -260,6 +260,13 @@ def describe(calibration: Mapping[str, Any]) -> str:
         text += f"; by light: {', '.join(lights)}, and {other:.3g} in any that was not seen"
     counts = counts_text(c)
     return f"{text}. {counts[:1].upper()}{counts[1:]}." if counts else text + "."
+
+
+def _beyond(above: int | None) -> str:
+    """Where a threshold lies of which less than one alarm is expected in the footage."""
+    if not above:
+        return "reaches beyond the footage"
+    return f"{above} peak{'s' * (above != 1)} of the footage reach{'es' * (above == 1)} above it"
 
 
 def _span(hours: float) -> str:

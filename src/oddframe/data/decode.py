@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import IO
 
 from oddframe.data.dataset import Video
-from oddframe.data.footage import Stretch, is_grey, looks_grey
+from oddframe.data.footage import LEAD_FPS, LEAD_S, Stretch, is_grey, looks_grey, stored_frames
 from oddframe.errors import RunError
 from oddframe.sources import Source
-from oddframe.sources.rate import pacer
+from oddframe.sources.rate import MOST, pacer
 from oddframe.types import Frame, Image
 
 Progress = Callable[[int, int | None], None]
@@ -34,6 +35,9 @@ class StoredVideo:
     """Whether the plan keeps them aside; None where there is no plan."""
     first: int = 0
     """Number of the first of them in the video."""
+    lead: bool = False
+    """What came before a stretch that is kept aside, thinned to `LEAD_FPS`: some streams look back
+    that far. Nothing is learned from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Writer:
             )
         kept = _thinned(self.take.stretches, -(-needed // self.most_bytes))
         self.take = replace(self.take, stretches=kept)
-        return sum(stretch.frames for stretch in kept)
+        return sum(stored_frames(stretch) for stretch in kept)
 
     def _survey(self) -> tuple[bool, int | None]:
         """Whether all that is wanted looks grey, and how many frames to expect."""
@@ -100,7 +104,7 @@ class Writer:
                 hints.append(self._expected(source))
                 grey = grey and looks_grey(source, self.size)
         if stretches is not None:
-            return grey, sum(stretch.frames for stretch in stretches)
+            return grey, sum(stored_frames(stretch) for stretch in stretches)
         known = [hint for hint in hints if hint is not None]
         return grey, sum(known) if len(known) == len(hints) else None
 
@@ -109,7 +113,7 @@ class Writer:
         pace, hint = pacer(self.take.fps, source.info), source.frame_hint
         if pace is None or hint is None:
             return hint
-        return round(hint * min(1.0, pace.fps / source.info.fps))
+        return round(hint * min(MOST, pace.fps / source.info.fps))
 
     def _write(self, path: Path, channels: int, hint: int | None) -> tuple[StoredVideo, ...]:
         if hint is not None:
@@ -119,19 +123,35 @@ class Writer:
         with _create(path) as file:
             for video, stretch, source in self._wanted():
                 held = None if stretch is None else stretch.held
-                for frame, fps, begins in self._taken(source, stretch, ends.get(video.name, -1.0)):
-                    ends[video.name] = frame.pts_s
+                after_s = ends.get(video.name, -1.0)
+                for frame, fps, begins, lead in self._wanted_of(source, stretch, after_s):
+                    if not lead:
+                        ends[video.name] = frame.pts_s
                     file.write(self._encode(frame.at(self.size), channels))
                     at = stored[-1].stop if stored else 0
                     if begins:
                         start_s = round(frame.pts_s, 6)
-                        piece = StoredVideo(video.name, at, at + 1, fps, start_s, held, frame.index)
-                        stored.append(piece)
+                        aside = None if lead else held
+                        stored.append(
+                            StoredVideo(
+                                video.name, at, at + 1, fps, start_s, aside, frame.index, lead
+                            )
+                        )
                     else:
                         stored[-1] = replace(stored[-1], stop=at + 1)
                     if self.progress is not None:
                         self.progress(at + 1, hint)
         return tuple(stored)
+
+    def _wanted_of(
+        self, source: Source, stretch: Stretch | None, after_s: float
+    ) -> Iterator[tuple[Frame, float, bool, bool]]:
+        """`_taken`, and before what is kept aside what led up to it; the last: it is that."""
+        if stretch is not None and stretch.held:
+            for frame, begins in _leading(source, stretch.start_s):
+                yield frame, LEAD_FPS, begins, True
+        for frame, fps, begins in self._taken(source, stretch, after_s):
+            yield frame, fps, begins, False
 
     def _taken(
         self, source: Source, stretch: Stretch | None, after_s: float
@@ -142,18 +162,19 @@ class Writer:
         what is kept aside must not be trained on.
         """
         pace = pacer(self.take.fps, source.info)
-        fps = source.info.fps if pace is None else min(source.info.fps, pace.fps)
+        fps = source.info.fps if pace is None else pace.fps
         done = 0
         for frame in source if stretch is None else source.frames_from(stretch.start_s):
-            if pace is not None and not pace.looks(frame):
-                continue
+            # What is slower is looked at as often as it will be when it is scored.
+            times = 1 if pace is None else pace.looks(frame)
             if frame.pts_s <= after_s:
                 continue
-            begins = done == 0 or frame.gap
-            if stretch is not None and (done == stretch.frames or (begins and done)):
-                return
-            yield frame, fps, begins
-            done += 1
+            for again in range(times):
+                begins = done == 0 or (frame.gap and not again)
+                if stretch is not None and (done == stretch.frames or (begins and done)):
+                    return
+                yield frame, fps, begins
+                done += 1
 
     def _wanted(self) -> Iterator[tuple[Video, Stretch | None, Source]]:
         """Videos in their order, or the stretches of the plan, opened."""
@@ -186,6 +207,18 @@ def _thinned(stretches: Sequence[Stretch], every: int) -> tuple[Stretch, ...]:
         group = [s for s in stretches if s.held is held]
         kept += group[every - 1 :: every] or group[:1]
     return tuple(s for s in stretches if s in kept)
+
+
+def _leading(source: Source, start_s: float) -> Iterator[tuple[Frame, bool]]:
+    """Some frames a second of the `LEAD_S` before a place; whether something begins with each."""
+    due_s = -math.inf
+    for frame in source.frames_from(max(0.0, start_s - LEAD_S)):
+        if frame.pts_s >= start_s:
+            return
+        begins = due_s == -math.inf or frame.gap
+        if begins or frame.pts_s >= due_s:
+            yield frame, begins
+            due_s = frame.pts_s + 1 / LEAD_FPS - 1e-3
 
 
 def _create(path: Path) -> IO[bytes]:

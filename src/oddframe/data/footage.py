@@ -23,7 +23,7 @@ from oddframe.errors import DatasetError
 from oddframe.pictures import Image
 from oddframe.sources import Source
 from oddframe.sources.depth import Range
-from oddframe.sources.rate import NEAR
+from oddframe.sources.rate import MOST, NEAR
 from oddframe.types import Frame
 
 FASTEST = 30.0
@@ -40,6 +40,9 @@ TIMED = 48
 """Frames that the speed of decoding is measured on."""
 PRIME = 7
 """One part of so many is kept aside."""
+LEAD_S, LEAD_FPS = 8.0, 4.0
+"""What came before each of these is kept as well, thinned: what stands there may have stood for so
+long (`scoring.stay`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,11 @@ class Stretch:
     """Chosen because something moves."""
     activity: float | None = None
     """Mean difference between its first frames, in grey levels; None where nobody looked."""
+
+
+def stored_frames(stretch: Stretch) -> int:
+    """Frames that a stretch takes in a store, with those that lead up to it."""
+    return stretch.frames + (round(min(LEAD_S, stretch.start_s) * LEAD_FPS) if stretch.held else 0)
 
 
 def survey(videos: Sequence[Video], size: int, tick: Callable[[int], None]) -> list[Surveyed]:
@@ -159,7 +167,8 @@ def frames_of(surveyed: Sequence[Surveyed], fps: float | None) -> int:
     for s in surveyed:
         there = s.length_s * s.fps if s.frames is None else min(s.frames, s.length_s * s.fps)
         faster = s.fps / fps if fps is not None else 1.0
-        total += there / faster if faster > NEAR else there  # as `pacer` thins it
+        near = 1 / NEAR <= faster <= NEAR
+        total += there if near else there / max(faster, 1 / MOST)  # as `pacer` looks at it
     return round(total)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -86,6 +87,19 @@ class FrameStore:
         """The rate of the video that frame i is of."""
         at = bisect_right([video.start for video in self.videos], i) - 1
         return self.videos[at].fps
+
+    def before(self, i: int, most_s: float) -> tuple[int, float] | None:
+        """Where the frames begin that came before frame i in its video, of so many seconds at most,
+        and their rate: i itself where there were none, or a gap. None: the video had some that the
+        store has not."""
+        at = bisect_right([video.start for video in self.videos], i) - 1
+        video = self.videos[at]
+        start = max(video.start, i - math.ceil(most_s * video.fps))
+        if start < i or video.held is None or video.start_s < 1 / video.fps:
+            return start, video.fps
+        lead = self.videos[at - 1]
+        known = at > 0 and lead.lead and lead.name == video.name
+        return (lead.start, lead.fps) if known else None
 
     def __reduce__(self) -> tuple[Callable[[Path], FrameStore], tuple[Path]]:
         """Workers of a data loader open the folder again."""

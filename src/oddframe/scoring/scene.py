@@ -33,6 +33,11 @@ SIZE_PX, LEAST_SIZE = 256, 0.15
 share of the largest."""
 ACTIVE = 0.1
 """A row moves in a frame when its largest value passes this share of the scene's quantile."""
+FEWEST = 8
+"""Frames that a range is made of, at least."""
+SAME = 1e-4
+"""A picture in which less happens than this share of what happens in the liveliest is that of
+before once more: footage whose rate is but nominal repeats them, and they say nothing."""
 TAIL, TAIL_STD = 0.99, 2.326
 """One normal frame of a hundred stands as far above the mean as that of a normal distribution, or
 nearer: streams whose normal frames reach further are counted in larger deviations."""
@@ -130,12 +135,13 @@ class SceneFit:
         sizes: how large things are where. tail: see `fit_range`.
 
         Raises:
-            RunError: fewer than 8 frames were added.
+            RunError: fewer than `FEWEST` frames were added.
         """
-        if self._seen < 8:
+        if self._seen < FEWEST:
             raise RunError(
-                f"The scene's normal range needs at least 8 scored frames of held-out normal "
-                f"video, found {self._seen}. Train on longer footage, or raise train.hold_out."
+                f"The scene's normal range needs at least {FEWEST} scored frames of held-out "
+                f"normal video, found {self._seen}. Train on longer footage, or raise "
+                "train.hold_out."
             )
         trained = np.array(self._trained)
         return {
@@ -170,6 +176,9 @@ def fit_range(
         differ more among each other, than all together, they alone say so.
     tail: the deviation is no less than what `TAIL` of the frames make it.
     """
+    real = worst > SAME * np.quantile(worst, TAIL)
+    if FEWEST <= real.sum() < real.size:
+        worst, trained = worst[real], None if trained is None else trained[real]
     # One thousandth of normal: far below anything that is ever the worst place of a frame.
     tiny = float(1e-3 * np.median(worst)) + 1e-12
     logs = np.log(worst + tiny)

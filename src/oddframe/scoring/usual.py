@@ -13,7 +13,7 @@ Letters: n frames   g rows and columns of the grid (`ways.GRID`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ from oddframe.errors import RunError
 from oddframe.scoring.look import FLOW_LAG, Grey, Looks, motion_of
 from oddframe.scoring.scene import StreamScene, fit_level, fit_range, fit_stream
 from oddframe.scoring.stay import LEAST_STD_S, STAY_PX, Stay, small
-from oddframe.scoring.ways import GRID, WAYS, Cells, Ways, cells_of, count, rarity_of, ways_of
+from oddframe.scoring.ways import GRID, STD, WAYS, Cells, Ways, cells_of, count, rarity_of, ways_of
 from oddframe.types import Map
 
 SLOW = 0.25
@@ -89,6 +89,11 @@ class Piece(Protocol):
 
     def looks(self) -> Iterator[Looks]:
         """Every frame, with its past."""
+
+    def before(self) -> Iterable[tuple[Grey, float]] | None:
+        """Pictures (256, 256) of the seconds before the first frame, some or all of
+        `stay.MOST_S`, oldest first, and the seconds from each to the next; none where it begins
+        after a gap. None: there were some, and nobody kept them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,13 +179,14 @@ def fit_usual(
     total, done = sum(p.frames for p in pieces), 0
     every, stride = max(1, total // PICTURES), max(1, total // most)
     stay = Stay(_median([small(grey) for piece in pieces for grey in piece.greys(every)]), fps)
-    seen, longest = list[list[Cells]](), list[float]()
+    seen, longest = list[list[Cells]](), (list[float](), list[float]())
     for piece in pieces:
         seen.append([])
-        stayed: Map | None = None
+        before = piece.before()
+        stayed = led(stay, before or ())
         for i, look in enumerate(piece.looks()):
             stayed = stay.after(stayed, look.grey)
-            longest.append(float(stayed.max()))
+            longest[before is None].append(float(stayed.max()))
             if i % stride == 0 and look.motion is not None:
                 seen[-1].append(cells_of(*look.motion))
             done += 1
@@ -189,8 +195,20 @@ def fit_usual(
     fitted = _fitted([_stacked(cells) for cells in seen if cells], sizes, stay)
     others = iter(fitted.parts)
     parts = fitted.parts if len(seen) == 1 else [next(others) if c else fitted.usual for c in seen]
-    scene = {**fitted.scene, "stay": fit_level(np.array(longest), LEAST_STD_S)}
+    # What has no known past has stood for a moment, whatever it is: it counts where all is so.
+    known = longest[0] or longest[1]
+    scene = {**fitted.scene, "stay": fit_level(np.array(known), LEAST_STD_S)}
     return replace(fitted, scene=scene, parts=tuple(parts))
+
+
+def led(stay: Stay, before: Iterable[tuple[Grey, float]]) -> Map | None:
+    """For how long what is in a picture has stood when it comes, by what came before
+    (`Piece.before`); None: nothing did."""
+    stayed, passed_s = None, 0.0
+    for grey, next_s in before:
+        stayed = stay.after(stayed, grey, passed_s * stay.fps)
+        passed_s = next_s
+    return stayed
 
 
 def _median(pictures: Sequence[Grey]) -> Grey:
@@ -225,7 +243,8 @@ def _fitted(seen: Sequence[Cells], sizes: Sizes | None, stay: Stay) -> Fitted:
         for cells, fold in zip(seen, fold_of, strict=True)
         for frame in _frames(cells)
     ]
-    scene = {"flow": flow, "way": fit_range(np.array(worst))}
+    way = fit_range(np.array(worst))
+    scene = {"flow": flow, "way": replace(way, std=float(np.clip(way.std, *STD)))}
     parts = tuple(Usual(others[f], stay) for f in fold_of)
     return Fitted(Usual(Ways(rarity_of(whole), pace), stay), scene, parts)
 

@@ -41,6 +41,10 @@ PRIOR = 200.0
 """Observations that what goes anywhere counts for at a place where little was seen."""
 BODY = 5
 """Cells across over which rarity is averaged: one odd cell is noise."""
+STD = (0.5, 2.0)
+"""What the deviation of the normal range stays between, in logarithms of times rarer. Measured are
+.8 to 1.6 where things go all day; where somebody comes by twice in all of the footage it would be
+a twentieth, or five."""
 STILLEST = 0.1
 """px per frame: what is slower is noise, whatever is usual."""
 

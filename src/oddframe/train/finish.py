@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import cv2
@@ -41,7 +41,8 @@ from oddframe.scoring.selftest import (
     selftest,
 )
 from oddframe.scoring.settings import ScoreConfig
-from oddframe.scoring.usual import MOST, Fitted, Usual, fit_usual
+from oddframe.scoring.stay import MOST_S
+from oddframe.scoring.usual import MOST, Fitted, Past, Usual, fit_usual, led
 from oddframe.train.module import Batches
 from oddframe.train.split import Span, Split
 from oddframe.types import Image
@@ -253,7 +254,7 @@ class _Look:
             for span in self.held:
                 usual = None if fitted is None else self._others(span, fitted)
                 scorer = Scorer(self.net, self.config, scene, device=self.device, usual=usual)
-                state, clip = scorer.init_state(), list[float]()
+                state, clip = self._led(scorer, span), list[float]()
                 for i in range(span.start, span.stop):
                     state, score = scorer.step(state, _preprocessed(scorer, state, self.footage, i))
                     clip.append(score.score)
@@ -263,6 +264,14 @@ class _Look:
                 scores.append(centred_median(np.array(clip), frames_of(self.config.lag_s, fps)))
         rates = [self.footage.store.fps_at(span.start) for span in self.held]
         return calibrate(scores, rates, FIRST_ALARMS_PER_DAY)
+
+    def _led(self, scorer: Scorer, span: Span) -> ScorerState:
+        """The state before a part of the footage: what stands there may have stood for long."""
+        state, usual = scorer.init_state(), scorer.usual
+        before = None if usual is None else _Stored(self.footage.store, span).before()
+        if usual is None or before is None:
+            return state
+        return replace(state, past=Past(stayed=led(usual.stay, before)))
 
     def selftest(
         self, scene: Mapping[str, StreamScene], calibration: Mapping[str, Any],
@@ -314,14 +323,24 @@ class _Stored:
 
     def greys(self, every: int) -> Iterator[Grey]:
         for i in range(self.span.start, self.span.stop, every):
-            image = resize_bgr(_bgr(self.store, i), SIZE_PX)
-            yield np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+            yield self._grey(i)
 
     def looks(self) -> Iterator[Looks]:
         looks = Looks()
         for i in range(self.span.start, self.span.stop):
             looks.step(_bgr(self.store, i))
             yield looks
+
+    def before(self) -> Iterator[tuple[Grey, float]] | None:
+        span = self.store.before(self.span.start, MOST_S)
+        return None if span is None else self._led(*span)
+
+    def _led(self, start: int, fps: float) -> Iterator[tuple[Grey, float]]:
+        return ((self._grey(i), 1 / fps) for i in range(start, self.span.start))
+
+    def _grey(self, i: int) -> Grey:
+        image = resize_bgr(_bgr(self.store, i), SIZE_PX)
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def one_of_each(pieces: Sequence[T], group: int) -> Sequence[T]:

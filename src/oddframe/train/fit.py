@@ -294,12 +294,13 @@ class _Work:
 
 def _split(store: FrameStore, share: float, shortest: int, taken: Taken) -> Split:
     """What trains and what is kept aside: as planned, and by `hold_out` where there is no plan."""
-    spans = {v: Span(v.start, v.stop) for v in store.videos if v.stop - v.start >= shortest}
+    videos = [v for v in store.videos if not v.lead]
+    spans = {v: Span(v.start, v.stop) for v in videos if v.stop - v.start >= shortest}
     train = tuple(span for v, span in spans.items() if v.held is False)
     held = tuple(span for v, span in spans.items() if v.held)
     if train and held:
         return Split(train, held)
-    return hold_out([Span(v.start, v.stop) for v in store.videos], share, shortest, taken.most_held)
+    return hold_out([Span(v.start, v.stop) for v in videos], share, shortest, taken.most_held)
 
 
 def _still(batches: Batches) -> torch.Tensor:

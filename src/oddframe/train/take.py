@@ -24,6 +24,8 @@ from oddframe.data.decode import Take
 from oddframe.data.footage import (
     EASY,
     FASTEST,
+    LEAD_FPS,
+    LEAD_S,
     STRETCH,
     Stretch,
     Surveyed,
@@ -160,6 +162,7 @@ def plan(
     length = max(STRETCH, 4 * speed.shortest)
     aside = max(most_held, FEWEST_ASIDE * speed.aside)
     held = 0 if not speed.share else min(round(speed.share * room), aside)
+    room -= round(held / speed.aside * LEAD_S * LEAD_FPS)
     with counting("choosing stretches", console, "stretches") as tick:
         parts = stretches(seen, rate_s, room, held, seed, tick, (length, speed.aside))
     frames = sum(s.frames for s in parts)
@@ -217,7 +220,7 @@ def write_table(out: Path, store: FrameStore) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video", "start_s", "frames", "fps", "kept_aside"])
-    for v in store.videos:
+    for v in (v for v in store.videos if not v.lead):
         held = "" if v.held is None else int(v.held)
         name = v.name.encode("utf8", "replace").decode("utf8")
         writer.writerow([name, f"{v.start_s:.3f}", v.stop - v.start, f"{v.fps:g}", held])

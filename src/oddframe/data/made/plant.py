@@ -43,7 +43,7 @@ class Kind:
     large: float = 1.0
     """How many times as large as what stands there."""
     turned: bool = False
-    """It goes where the fewest go."""
+    """It goes in the direction in which the fewest go."""
     quiet: bool = False
     """It stands where the least is ever seen."""
     bag: bool = False
@@ -55,7 +55,7 @@ class Kind:
 KINDS = {
     "normal": Kind("somebody put back where and as they went", own=True),
     "running": Kind("somebody running", speed=(2.0, 4.0)),
-    "wrong way": Kind("somebody going where nobody goes", turned=True),
+    "wrong way": Kind("somebody going a way that hardly anybody goes", turned=True),
     "large": Kind("something twice as large", large=2.0),
     "standing": Kind("somebody standing for 5 s where nobody stands", speed=(0.0, 0.0), quiet=True),
     "left": Kind("a bag left behind 5 s ago", speed=(0.0, 0.0), large=0.35, quiet=True, bag=True),
