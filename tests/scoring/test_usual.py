@@ -163,6 +163,54 @@ def test_every_part_is_compared_with_the_others_alone():
     assert way[0] == pytest.approx(way[4], abs=0.5)
 
 
+def test_held_against_itself_nothing_is_as_rare():
+    pieces = [Some(walk(40, first=at)) for at in (0, 60, 120)] + [Some(walk(40, step=-3))]
+    crossed, plain = (fit_usual(pieces, None, 25, cross=x) for x in (True, False))
+    longest = [x.scene["way"].mean + 2.326 * x.scene["way"].std for x in (crossed, plain)]
+    assert longest[0] > longest[1] + 0.5
+    np.testing.assert_array_equal(crossed.usual.ways.rarity, plain.usual.ways.rarity)
+    np.testing.assert_array_equal(plain.parts[3].ways.rarity, plain.usual.ways.rarity)
+
+
+def flag(n, row=60, column=150, seed=0):
+    """n pictures in which something in one place is another all the time, as a tree in the wind."""
+    rng, images = np.random.default_rng(seed), walk(n, stop=0)
+    for image in images:
+        image[row : row + 24, column : column + 24] = rng.integers(150, 255, (24, 24, 1))
+    return images
+
+
+def test_a_place_where_something_always_stands_does_not_speak_for_the_others():
+    """Its like there is usual, and a bag elsewhere is seen; without that one hides the other."""
+    pieces = [Some(flag(60, seed=i) if i % 2 else walk(60, stop=0)) for i in range(10)]
+    fitted = fit_usual(pieces, None, 10)
+    usual = fitted.usual.stay.usual
+    assert usual.max() > 1
+    far = np.hypot(*(np.indices((GRID, GRID)) - np.array([18, 40])[:, None, None])) > 12
+    assert usual[far].max() < 0.6
+
+    def stays(images):
+        past = Past()
+        for image in images:
+            past, maps = fitted.usual.step(past, cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
+        return float(fitted.scene["stay"].unusual(maps["stay"]).max())
+
+    with_bag = flag(60, seed=9)
+    for image in with_bag:
+        image[170:190, 60:76] = 240
+    assert stays(flag(60, seed=9)) < 2.5
+    assert stays(with_bag) > 4
+    again = Usual.from_bytes(fitted.usual.to_bytes())
+    np.testing.assert_array_equal(again.stay.usual, usual)
+
+
+def test_runs_of_before_know_no_place_where_something_always_stands(fitted):
+    known = load(fitted.usual.to_bytes())
+    del known["stays"]
+    again = Usual.from_bytes(save(known))
+    assert not again.stay.usual.any()
+
+
 def test_one_piece_alone_is_compared_by_quarters():
     assert len(fit_usual([Some(walk(60))], None, 25).parts) == 4
 

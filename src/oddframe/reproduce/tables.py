@@ -120,6 +120,7 @@ def _scenes() -> tuple[Line, ...]:
     trained = {
         "residual head": ("model.head=residual",),
         "without body sizes": ("score.body_sizes=false",),
+        "without cross-fitting": ("score.cross_fit=false",),
         "memories": ("model.memory_items=64", "model.memory_read=concat"),
     }
     return (

@@ -38,6 +38,9 @@ class ScoreConfig(Config):
     body_sizes: bool = True
     """Measure how large things are from far to near in normal footage, and hold every stream's
     values against that too, not against how much happens at a row alone."""
+    cross_fit: bool = True
+    """Hold each part of the normal footage against what the others say when the ranges of `way` and
+    `stay` are fitted; else against all, itself among them."""
     sharpness: float = Field(SHARPNESS, gt=0, le=100)
     """K of the smooth maximum that fuses the streams (`scoring.fuse`)."""
     one_voice: bool = True

@@ -11,6 +11,12 @@ picture (`fitted`), and what a whole neighbourhood shares: light changes, things
 of an empty office 8 % more light stood at 9 deviations, a sag of half a pixel at 30; both stand
 below 1 now.
 
+A place is held against what stands at places like it: trees sway, chairs are moved, somebody always
+waits by the door. What is there for a quarter of the normal footage is usual there (`usual_at`),
+and only what stays longer counts. Without that one such place speaks for the whole picture: of
+patches put into half of five scenes' own footage the AUC was 63, 60, 50, 50 and 86 and is 100, 62,
+85, 86 and 100 (PETS 2001 and 2009, an office, a room, a road).
+
 Letters: h w rows and columns of a picture   g rows and columns of the grid (`ways.GRID`)
 """
 
@@ -42,6 +48,12 @@ AROUND = 21
 LEAST_STD_S = 3 / LEVELS_PER_S
 """The least deviation of the normal range, three grey levels: of footage in which nothing ever
 stood, noise alone would say how much is odd."""
+OFTEN, NEAR = 0.75, 5
+"""What is usual at a place: this quantile, the largest of so many cells across and then their
+mean. With .9 a place is allowed more than two minutes of footage can tell: the street's AUC falls
+from 92.1 to 91.4, with .99 to 87.9."""
+OF_ALL = 1000
+"""Frames that it is told from, about."""
 FACTORS = (0.7, 1.4)
 """What an exposure may be set anew to, as a factor."""
 SAGS_PX = 1.5
@@ -65,6 +77,14 @@ class Stay:
     """(128, 128): the median of its normal footage, as `small` makes it."""
     fps: float
     """Frames per second of the footage that comes."""
+    usual: Map | None = None
+    """(g, g) seconds for which something stays at each place as a rule; None: nothing does."""
+
+    def local(self, stayed: Map) -> Map:
+        """(g, g): the seconds beyond what is usual at each place, of what `after` gave."""
+        if self.usual is None:
+            return stayed
+        return np.asarray(np.maximum(stayed - self.usual, 0), np.float32)
 
     def after(self, before: Map | None, grey: Grey, steps: float = 1.0) -> Map:
         """(g, g) float32: for how many seconds each place has been another.
@@ -82,6 +102,15 @@ class Stay:
     def memory(self) -> int:
         """Frames after which nothing of those before matters."""
         return math.ceil(MOST_S * self.fps)
+
+
+def usual_at(stayed: Map) -> Map:
+    """(n, g, g) seconds of normal frames -> `Stay.usual`: what a quarter of them pass at a place or
+    near it."""
+    some = stayed[:: max(1, len(stayed) // OF_ALL)].astype(np.float32)
+    often = np.quantile(some, OFTEN, axis=0).astype(np.float32)
+    reach = (NEAR, NEAR)
+    return np.asarray(cv2.blur(cv2.dilate(often, np.ones(reach, np.uint8)), reach), np.float32)
 
 
 def small(grey: Grey) -> Grey:

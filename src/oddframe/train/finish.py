@@ -200,7 +200,7 @@ class _Look:
         self._looked = tuple(one_of_each(self.all, round(total / (LOOKED * most))))
         pieces = [_Stored(self.footage.store, span) for span in self._looked]
         with self._bar("learning what is usual") as tick:
-            return fit_usual(pieces, sizes, self._rate(), tick, most)
+            return fit_usual(pieces, sizes, self._rate(), tick, most, self.config.cross_fit)
 
     def _rate(self) -> float:
         """Frames a second of most of the footage, whichever video comes first."""
