@@ -158,9 +158,9 @@ def test_pauses_grow_and_a_sink_may_ask_for_more(store, run, monkeypatch):
     at = []
     sink = Stub(*[Later("x")] * 4, Later("x", after_s=0.4))
     sink.send = lambda m, send=sink.send: (at.append(time.monotonic()), send(m))[1]
+    monkeypatch.setattr("oddframe.events.store.outbox.FIRST_S", 0.0)  # its own pause: none
     run(sink)
-    for number in range(6):  # each message has a pause of its own in the store
-        store.put(event(number), ["s"])
+    store.put(event(), ["s"])
     until(lambda: len(at) >= 6)
     pauses = [b - a for a, b in itertools.pairwise(at)]
     assert pauses[0] >= 0.02
@@ -168,6 +168,54 @@ def test_pauses_grow_and_a_sink_may_ask_for_more(store, run, monkeypatch):
     assert pauses[2] >= 0.08
     assert 0.1 <= pauses[3] < 0.3
     assert pauses[4] >= 0.4
+
+
+def test_what_is_new_is_told_although_another_cannot_be(store, run, monkeypatch):
+    """One wrong address of three held all alarms up, one pause after the other."""
+    monkeypatch.setattr(courier_module, "FIRST_S", 30.0)
+    sink, at = Stub(), {}
+
+    def send(message):
+        sink.tried.append(message.key)
+        at.setdefault(message.event.id, time.monotonic())
+        if message.event.id == event().id:
+            raise Later("address 2 did not take it")
+        sink.taken.append(message.key)
+
+    sink.send = send
+    run(sink)
+    store.put(event(), ["s"])
+    until(lambda: sink.tried)
+    for number in (1, 2, 3):
+        began = time.monotonic()
+        store.put(event(number), ["s"])
+        until(lambda number=number: event(number).id in at)
+        assert at[event(number).id] - began < 2
+    until(lambda: len(sink.taken) == 3)
+
+
+def test_nobody_new_disturbs_a_sink_that_asked_to_be_left_alone(store, run):
+    sink = Stub(Later("too many requests", after_s=60))
+    courier = run(sink)
+    store.put(event(), ["s"])
+    until(lambda: courier.stats.error)
+    for number in (1, 2):
+        store.put(event(number), ["s"])
+    time.sleep(0.6)
+    assert len(sink.tried) == 1
+
+
+def test_a_sink_that_is_away_is_tried_once_for_each_that_is_new(store, run, monkeypatch):
+    monkeypatch.setattr(courier_module, "FIRST_S", 30.0)
+    sink = Stub(*[Later("away")] * 50)
+    courier = run(sink)
+    store.put(event(), ["s"])
+    until(lambda: courier.stats.error)
+    for number in (1, 2, 3):
+        store.put(event(number), ["s"])
+        until(lambda number=number: len(sink.tried) == 1 + number)
+    time.sleep(0.6)
+    assert len(sink.tried) == 4
 
 
 def test_waking_ends_a_pause(store, run):

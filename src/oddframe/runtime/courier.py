@@ -87,7 +87,8 @@ class Courier:
         self._abandoned = self._started = False
         self._known = 0
         self._sent = self._failed = self._refused = self._in_a_row = 0
-        self._error, self._since, self._rest_until, self._busy = "", 0.0, 0.0, 0.0
+        self._error, self._since, self._busy = "", 0.0, 0.0
+        self._rest_until = self._asked_until = 0.0
         self._owed: tuple[Waiting, Mapping[str, Any] | None] | None = None
         self._surprises = Counter[int]()  # by message
         self._tried = set[int]()  # messages, since it is in trouble
@@ -176,10 +177,16 @@ class Courier:
         return True
 
     def _one(self) -> bool:
-        """Say the oldest message that is due; False where none is, or it has to wait."""
+        """Say the next message that is due; False where none is, or it has to wait."""
         if self._owed is not None:
             self._pay()
-        waiting = self._store.due(self.name)
+        # In a pause one that is new is tried once all the same, for the trouble may be another's:
+        # of three addresses one may be wrong. Not where the sink asked to be left alone.
+        now = time.monotonic()
+        if now < self._asked_until:
+            return False
+        resting = bool(self._error) and now < self._rest_until
+        waiting = self._store.due(self.name, untried=resting)
         if waiting is None or self.sink is None:
             return False
         folder = self._store.folder
@@ -219,6 +226,8 @@ class Courier:
         with self._lock:
             if not self._abandoned:
                 self._store.later(waiting, why)
+        if time.monotonic() < self._rest_until and after_s is None:
+            return False  # the pause that it came in is that of the others
         self._tried.add(waiting.id)
         self._trouble(why, after_s)
         return False
@@ -244,7 +253,8 @@ class Courier:
         pause = min(LONGEST_S, FIRST_S * 2.0 ** min(self._in_a_row, 30))
         pause *= 1.0 + random.uniform(-JITTER, JITTER)
         self._in_a_row += 1
-        self._rest_until = now + max(pause, after_s or 0.0)
+        self._asked_until = now + (after_s or 0.0)
+        self._rest_until = max(now + pause, self._asked_until)
 
     def _well(self) -> None:
         if self._error:
@@ -257,15 +267,14 @@ class Courier:
         self._error, self._in_a_row = "", 0
 
     def _rest(self) -> None:
-        """Wait: in trouble for the pause, else for news, or for a message to come due."""
-        pause_s = self._rest_until - time.monotonic()
-        if self._error and pause_s > 0:
-            self._bell.wait(pause_s)
-        else:
-            until = time.monotonic() + IDLE_S
-            before = self._known
-            while not self._bell.is_set() and time.monotonic() < until and self._known == before:
-                self._known = self._store.news(before, GLANCE_S)
+        """Wait for news; in trouble for the pause, else for a message to come due."""
+        now = time.monotonic()
+        until = max(self._rest_until, now) if self._error else now + IDLE_S
+        before = self._known
+        while not self._bell.is_set() and time.monotonic() < until and self._known == before:
+            self._known = self._store.news(before, min(GLANCE_S, until - time.monotonic()))
+        if self._bell.is_set():
+            self._rest_until = self._asked_until = 0.0
         self._bell.clear()
 
 

@@ -81,12 +81,12 @@ class Outbox:
 
     # ---- for couriers
 
-    def due(self, sink: str, now: float | None = None) -> Waiting | None:
+    def due(self, sink: str, now: float | None = None, untried: bool = False) -> Waiting | None:
         """The oldest message for a sink whose time has come, None where there is none.
 
         Stays due until `done`, `later` or `refuse` was said of it.
 
-        now: of the monotonic clock, in seconds.
+        now: of the monotonic clock, in seconds. untried: the newest that was not tried yet.
         """
         now = self._clock() if now is None else now
         rows = self._db.read(
@@ -98,15 +98,17 @@ class Outbox:
         if len(again) > len(rows):  # some were superseded or dropped
             again = {r["id"]: again[r["id"]] for r in rows if r["id"] in again}
             self._next[sink] = again
+        found = list[int]()
         for row in rows:
             if row["event_id"] in seen:
                 continue  # an earlier one of the same event is still to be told
             seen.add(row["event_id"])
             if self._films.get(row["event_id"], now) > now:
                 continue
-            if again.get(row["id"], now) <= now and (found := self._waiting(row["id"])):
-                return found
-        return None
+            if again.get(row["id"], now) <= now and not (untried and row["id"] in again):
+                found.append(row["id"])
+        order = reversed(found) if untried else found
+        return next((w for i in order if (w := self._waiting(i))), None)
 
     def _waiting(self, message: int) -> Waiting | None:
         rows = self._db.read(
