@@ -132,8 +132,12 @@ class Intake:
         return self._freeze.frozen
 
     def _is_unsettled(self, picture: Picture, pts_s: float) -> bool:
-        if not self._config.upheaval or pts_s - self._looked_s < LOOK_S - 1e-3:
-            return self.unsettled is not None
+        """Whether the picture became another, or may be about to: neither is scored."""
+        if not self._config.upheaval:
+            return False
+        if pts_s - self._looked_s < LOOK_S - 1e-3:
+            held = self.unsettled is not None or self._upheaval.suspect is not None
+            return held or upheaval.sudden(self._upheaval, picture.at(upheaval.SIZE), pts_s)
         self._looked_s = pts_s
         self._upheaval, found = upheaval.step(self._upheaval, picture.at(upheaval.SIZE), pts_s)
         if found is not None:
@@ -143,7 +147,7 @@ class Intake:
             self._feed.skip("unsettled")
         elif self._upheaval.settled:
             self.unsettled = None
-        return self.unsettled is not None
+        return self.unsettled is not None or self._upheaval.suspect is not None
 
 
 def size_of(picture: Picture) -> tuple[int, int]:

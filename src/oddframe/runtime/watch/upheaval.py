@@ -166,6 +166,16 @@ def step(state: State, picture: Image, pts_s: float) -> tuple[State, Upheaval | 
     return fired, Upheaval(kind, pts_s)
 
 
+def sudden(state: State, picture: Image, pts_s: float) -> bool:
+    """Whether a picture between two looks may be the first of a change: it is not to be scored
+    before that is known."""
+    if not state.recent or not state.settled:
+        return False
+    now, before = look(picture, pts_s), state.recent[-1]
+    kind = change(now, before) or moved(state, now, before, state.behind or before)
+    return kind is not None
+
+
 def look(picture: Image | Floats, pts_s: float) -> Look:
     """What a picture is compared by."""
     bgr = picture.astype(np.float32)
