@@ -11,8 +11,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from oddframe.calibration.aim import aimed
 from oddframe.errors import ConfigError, OddframeError
 from oddframe.events.event import Event
 from oddframe.events.store import Store, StoreError
@@ -302,7 +304,7 @@ class Changes:
         """A camera, with what the store knows of it."""
         name = reader.camera
         weights = "" if detector is None else weights_hash(detector)
-        known = {"threshold": math.nan} if detector is None else detector.info.calibration or {}
+        known = _calibration(name, config, detector)
         threshold = Threshold(name, known, weights, self.store, config.detect.goes_on)
         tracker = Tracker(name, config.detect, config.zones, weights, config.detect.schedule)
         tracker.armed(bool(self.store.recall(name, ARMED, True)))
@@ -357,6 +359,21 @@ class Changes:
             there = ", ".join(self.engine.cameras) or "none"
             raise ConfigError(f"There is no camera {camera[:80]!r}: expected one of {there}.")
         return found
+
+
+def _calibration(name: str, config: CameraConfig, detector: Detector | None) -> Mapping[str, Any]:
+    """What a camera's threshold rests on: its RUN's, for as many alarms a day as are wanted."""
+    if detector is None:
+        return {"threshold": math.nan}
+    known, wanted = detector.info.calibration or {}, config.detect.alarms_per_day
+    if wanted is None:
+        return known
+    try:
+        return aimed(known, wanted)
+    except ConfigError as error:  # a site that watches less well is better than none
+        log.warning("%s: alarms_per_day stays what the RUN's is. %s", name, error,
+                    extra={"camera": name})  # fmt: skip
+        return known
 
 
 def _used(detector: Detector | None) -> tuple[int, int] | None:

@@ -112,6 +112,9 @@ class DetectConfig(Rules):
     model: str | None = None
     """A RUN folder, or the name of one that comes with oddframe; relative to the site's file. null:
     there is none yet."""
+    alarms_per_day: float | None = Field(None, gt=0)
+    """False alarms to accept in 24 hours, where that is another number than the RUN was calibrated
+    for: the threshold is found anew from the peaks that it keeps."""
     goes_on: bool = True
     """Let live footage without alarms join what the threshold rests on, within bounds, for each
     camera by itself; every change is logged and can be undone."""
