@@ -30,7 +30,7 @@ NAME = "events.db"
 LOCK = "events.lock"
 APPLICATION = 0x6F646466
 """`PRAGMA application_id`, "oddf": whose file it is."""
-VERSION = 3
+VERSION = 4
 """`PRAGMA user_version` of schema.sql."""
 STEPS: Mapping[int, str] = {
     1: """
@@ -76,6 +76,7 @@ CREATE TABLE normals (
 CREATE INDEX normals_camera ON normals (camera, level);
 """,
     2: "ALTER TABLE calibrations ADD COLUMN light TEXT NOT NULL DEFAULT ''",
+    3: "CREATE INDEX receipts_event ON receipts (event_id)",
 }
 """SQL that brings a file of version n to n + 1, for every n from 1 to VERSION - 1."""
 SCHEMA = Path(__file__).with_name("schema.sql")

@@ -49,6 +49,18 @@ STEP_S = 3600.0
 UNREVIEWED = "verdict IS NULL AND severity = 'alert'"
 WITH_FILES = "state = 'end' AND (snapshot IS NOT NULL OR clip IS NOT NULL)"
 
+OLD_MINUTES = """
+WITH RECURSIVE every (camera) AS (
+    SELECT min(camera) FROM minutes
+    UNION ALL
+    SELECT (SELECT min(camera) FROM minutes m WHERE m.camera > every.camera)
+    FROM every WHERE camera IS NOT NULL
+)
+DELETE FROM minutes WHERE camera IN (SELECT camera FROM every) AND t_utc < ?
+"""
+"""Camera by camera, which is how they lie: to look through a year of all takes seconds, for which
+no event can be written."""
+
 log = logging.getLogger("oddframe.events.keep")
 
 
@@ -192,7 +204,7 @@ class Keeper:
         """Rows older than 400 days; messages and receipts go with their events."""
         old = now_utc - RECORD_DAYS * DAY_S
         with self._store.database.write() as con:
-            con.execute("DELETE FROM minutes WHERE t_utc < ?", (old,))
+            con.execute(OLD_MINUTES, (old,))
             con.execute("DELETE FROM gaps WHERE end_utc < ?", (old,))
             return con.execute(
                 f"DELETE FROM events WHERE start_utc < ? AND state = 'end' AND NOT ({UNREVIEWED})"

@@ -99,6 +99,7 @@ CREATE TABLE receipts (
     values_json TEXT NOT NULL,
     PRIMARY KEY (sink, event_id)
 ) WITHOUT ROWID;
+CREATE INDEX receipts_event ON receipts (event_id);
 
 -- Small things that survive a restart, such as whether a camera is armed.
 CREATE TABLE state (
