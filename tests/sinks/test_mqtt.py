@@ -263,6 +263,25 @@ def test_cameras_join_and_leave_while_it_is_connected(broker, listen, mqtt):
     until(lambda: ear.of(config)[2:])
 
 
+def test_a_camera_that_left_while_nobody_ran_is_forgotten(broker, listen, mqtt):
+    """It was taken out of SITE.yaml: the broker kept it, and Home Assistant its device."""
+    port = broker().port
+    first = mqtt(port, Around(("gate", "yard")), homeassistant=True)
+    first.start()
+    t, config = Topics("oddframe"), "homeassistant/device/oddframe_yard/config"
+    ear = listen(port)
+    until(lambda: ear.of(config) and ear.of(t.armed("yard")))
+    first.close()
+    second = mqtt(port, Around(("gate",), gone=("yard",)), homeassistant=True)
+    second.start()
+    until(lambda: ear.of(config)[-1] == "" and ear.of(t.armed("yard"))[-1] == "")
+    late = listen(port)
+    until(lambda: late.of(t.armed("gate")) == ["ON"])
+    assert not [topic for topic, _, _ in late.heard if "yard" in topic]
+    second.follow(("gate", "yard"))  # it is back
+    until(lambda: ear.of(t.armed("yard"))[-1] == "ON")
+
+
 @pytest.mark.parametrize("name", ["gate", "front door", "a/b", "a_b", "#", "+", "Straße", "", "$x"])
 def test_names_are_safe_and_stay_apart(name):
     import re

@@ -93,6 +93,8 @@ class Around:
     mustn't take long."""
     armed: Callable[[str], bool] | None = None
     """Whether a camera's alarms are on; None: all are."""
+    gone: tuple[str, ...] = ()
+    """Cameras that were spoken of before, and are watched no more."""
 
 
 class Mqtt(Sink):
@@ -107,7 +109,7 @@ class Mqtt(Sink):
         super().__init__(config)
         self._config, self._around = config, around or Around()
         self._cameras = self._around.cameras
-        self._gone = set[str]()  # cameras that left
+        self._gone = set(self._around.gone)  # cameras that left
         self._topics = Topics(config.prefix)
         address = Address(
             config.host,
@@ -121,6 +123,8 @@ class Mqtt(Sink):
         self._broker = Broker(address, will, self._connected, self._heard)
         self._lock = threading.Lock()
         self._kept = {s.topic: s.payload for s in self._at_rest(self._cameras)}
+        # Who left while nobody ran is said to be gone at each start: a broker keeps it for ever.
+        self._kept |= {topic: "" for c in self._around.gone for topic in self._retained(c)}
         self._newest: dict[str, int] = {}  # of each camera: number of its newest event's first word
         self._under_way: tuple[str, set[int]] | None = None
         self._taken = ""  # key of the message before, where it was acknowledged after its time
@@ -242,13 +246,17 @@ class Mqtt(Sink):
 
     def _forget(self, camera: str) -> None:
         """Nothing is retained of a camera any more: to say nothing is how a broker is told."""
+        for topic in self._retained(camera):
+            self._keep(Say(topic, "", True))
+
+    def _retained(self, camera: str) -> list[str]:
+        """All topics of a camera that a broker keeps."""
         t = self._topics
         topics = [t.anomaly(camera), t.attributes(camera), t.snapshot(camera), t.status(camera),
                   t.armed(camera)]  # fmt: skip
         if self._config.homeassistant:
             topics.append(discovery(camera, t, self._config.homeassistant_prefix)[0])
-        for topic in topics:
-            self._keep(Say(topic, "", True))
+        return topics
 
     def close(self) -> None:
         """Say that we stopped, and disconnect."""

@@ -50,6 +50,8 @@ READERS_S = 2.0
 """For all readers together, at the end."""
 CLIPS_S = 10.0
 """For clips that wait, at the end."""
+SPOKEN = "spoken"
+"""Key in the store: all cameras that sinks were ever told of."""
 WRITE_S = 2.0
 """For events that could not be written, at the end."""
 
@@ -178,7 +180,11 @@ class AtWork(Changes):
 
     def _courier(self, name: str, config: SinkConfig) -> Courier:
         def make() -> Sink:
-            return make_sink(config, Around(tuple(self.meters.cameras), self.arm, self.armed))
+            cameras = tuple(self.meters.cameras)
+            spoken = {*self.store.recall("", SPOKEN, []), *cameras}
+            self.store.remember("", SPOKEN, sorted(spoken))
+            gone = tuple(sorted(spoken - set(cameras)))
+            return make_sink(config, Around(cameras, self.arm, self.armed, gone))
 
         return Courier(make, self.store, name)
 
