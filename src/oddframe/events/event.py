@@ -16,11 +16,11 @@ from typing import Any, Literal, Self
 State = Literal["start", "update", "end"]
 Severity = Literal["alert", "detection"]
 """An alert wants somebody to look now; a detection is kept for who looks later."""
-Ended = Literal["calm", "long", "lost", "changed", "disarmed", "stopped", "killed"]
+Ended = Literal["calm", "long", "lost", "changed", "disarmed", "stopped", "killed", "back"]
 """Why an event is over: levels fell; it had lasted long, and another one began elsewhere; the
 source was lost; the picture became another (a moved camera, a switch to infrared); alarms were
 switched off; oddframe was told to stop; it was killed, and the next start closed what it had left
-open."""
+open; a camera that was away gives pictures again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Event:
     peak_utc: float
     """The frame with the highest level so far; snapshot, boxes and reasons are of it."""
     peak_level: float
-    """score / threshold, 1 or more."""
+    """score / threshold, 1 or more; 0 where nothing was seen (`away`)."""
     peak_score: float
     threshold: float
     width: int
@@ -78,6 +78,11 @@ class Event:
     """Why it is over, None while it is open."""
     run: str = ""
     """Hash of the weights that scored."""
+
+    @property
+    def away(self) -> bool:
+        """It is that a camera gave no picture, and nothing that one saw."""
+        return self.peak_level <= 0
 
     def plain(self) -> dict[str, Any]:
         """As JSON, the same for every sink; `Event.read` gives it back."""

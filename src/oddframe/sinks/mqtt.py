@@ -183,8 +183,8 @@ class Mqtt(Sink):
         # By the order in which events began, not by their ids: those hold a clock that may be set.
         if _first(message) < self._newest.get(event.camera, 0):
             return out  # of an event before the newest: what holds now is known better
-        if event.camera in self._gone:
-            return out
+        if event.camera in self._gone or event.away:
+            return out  # `status` says that one is away
         self._newest[event.camera] = _first(message)
         known = {**after, "reason": reasons(event), "message": sentence(event)}
         state = "OFF" if kind == "end" else "ON"

@@ -29,6 +29,7 @@ def share(level: float) -> float:
 def title(event: Event) -> str:
     """One line: what, and where."""
     what = "Alert" if event.severity == "alert" else "Something unusual"
+    what = "No picture" if event.away else what
     return f"{what}: {event.camera}"
 
 
@@ -40,10 +41,11 @@ def reasons(event: Event, most: int | None = None) -> str:
 
 def sentence(event: Event) -> str:
     """Reasons, level, place and time, as one would tell somebody."""
-    parts = [f"{reasons(event)}.", f"Level {event.peak_level:.1f} (1 is the threshold)"]
+    parts = [f"{reasons(event)}."]
+    parts.append("Since" if event.away else f"Level {event.peak_level:.1f} (1 is the threshold)")
     if event.zones:
         parts.append(f"in {', '.join(event.zones)}")
-    parts.append(f"at {iso(event.start_utc)}")
+    parts.append(iso(event.start_utc) if event.away else f"at {iso(event.start_utc)}")
     if event.end_utc is not None:
         parts.append(f"for {event.end_utc - event.start_utc:.0f} s")
     return f"{parts[0][:1].upper()}{parts[0][1:]} {' '.join(parts[1:])}."

@@ -19,6 +19,7 @@ from oddframe.runtime.watch.at_work import AtWork
 from oddframe.runtime.watch.feed import LiveFrame
 from oddframe.runtime.watch.site import SiteConfig
 from oddframe.runtime.watch.status import State
+from oddframe.sinks.words import sentence, title
 from oddframe.sources.why import Trouble
 from oddframe.types import Score
 
@@ -256,3 +257,89 @@ def test_what_an_event_was_before_it_was_told_is_not_normal(camera):
     assert len(gate.threshold.running.seen.alarms) == 1
     assert max(peaks) == 1.0
     assert hours * 3600 == pytest.approx(400, abs=2)
+
+
+# ---- a camera that is away
+
+
+@pytest.fixture
+def away(camera, monkeypatch):
+    """`away(**detect)`: a camera, and `say(state, since_s)` what its reader is doing."""
+
+    def make(**detect):
+        found = camera(**detect)
+
+        def say(state, since_s=0.0, words=""):
+            known = found.reader.status()
+            now = replace(known, state=state, since_s=time.monotonic() - since_s, words=words)
+            monkeypatch.setattr(found.reader, "status", lambda: now)
+            found.tend()
+
+        return found, say
+
+    return make
+
+
+def events(camera):
+    return camera.desk._office.store.events()
+
+
+def test_who_is_away_for_long_is_told_of_once_and_when_it_is_back(camera, away):
+    gate, say = away(offline_s=300)
+    scored(gate, 0.0, 0.1)
+    say(State.RUNNING, 1000)
+    say(State.DOWN, 299, "it refuses the connection")
+    assert events(gate) == []
+    for since_s in (301, 302, 900):
+        say(State.DOWN, since_s, "it refuses the connection")
+    (event,) = events(gate)
+    assert (event.state, event.severity, event.ended) == ("start", "detection", None)
+    assert event.reasons == ("no picture for 5 min: it refuses the connection",)
+    assert event.start_utc == pytest.approx(time.time() - 301, abs=5)
+    assert event.away
+    assert sentence(event).startswith("No picture for 5 min: it refuses the connection. Since 20")
+    assert title(event) == "No picture: gate"
+    say(State.RUNNING)
+    (over,) = events(gate)
+    assert (over.state, over.ended, over.id) == ("end", "back", event.id)
+    assert over.end_utc - event.start_utc == pytest.approx(301, abs=5)
+    assert learned(gate)[0] == []  # it says nothing of scores
+    assert not gate.desk.meters.events.total()
+    say(State.DOWN, 400)
+    assert len(events(gate)) == 2
+
+
+def test_absences_may_be_left_to_the_record(away):
+    gate, say = away(offline_s=0)
+    say(State.DOWN, 90_000)
+    assert events(gate) == []
+
+
+@pytest.mark.parametrize("state", [State.ENDED, State.STOPPED, State.OPENING])
+def test_what_is_over_or_begins_is_not_away(away, state):
+    gate, say = away(offline_s=1)
+    say(state, 90_000)
+    assert events(gate) == []
+
+
+def test_who_is_away_as_oddframe_stops_is_so_no_more(camera, away):
+    gate, say = away(offline_s=1)
+    say(State.DOWN, 60)
+    gate.end("stopped")
+    (event,) = events(gate)
+    assert (event.state, event.ended) == ("end", "stopped")
+
+
+def test_an_absence_that_a_full_disk_kept_back_is_written_later(camera, away, monkeypatch):
+    gate, say = away(offline_s=1)
+    store = gate.desk._office.store
+
+    def full(*_, **__):
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "put", full)
+        say(State.DOWN, 60)
+        assert gate.desk.waiting == 1
+    gate.desk.tend()
+    assert [event.away for event in events(gate)] == [True]

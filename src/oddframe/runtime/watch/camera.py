@@ -29,6 +29,7 @@ from oddframe.runtime.alarms import spread_of
 from oddframe.runtime.detector import Detector
 from oddframe.runtime.familiar import Familiar
 from oddframe.runtime.looks import Rhythm
+from oddframe.runtime.watch.absence import Absence
 from oddframe.runtime.watch.desk import FAILED, ZONES, Desk, Look
 from oddframe.runtime.watch.feed import Break, LiveFrame
 from oddframe.runtime.watch.intake import size_of
@@ -100,6 +101,7 @@ class Camera:
         self._size = (0, 0)
         self._lag: Lag[tuple[LiveFrame, Score, Spots]] = Lag(0)
         self._place = Familiar.of(None if detector is None else detector.scorer.usual)
+        self._absence = Absence(self.name, config.detect.offline_s)
         self._left_out = reader.feed.left_out
         """Frames that were not looked at, up to the look before."""
         self._rated(reader.fps)
@@ -128,7 +130,7 @@ class Camera:
     def follow(self, before: Camera) -> None:
         """Be what another was until now, of the same reader: with its last picture and scores."""
         self.view, self.recent, self.up = before.view, before.recent, before.up
-        self._heard = before._heard
+        self._heard, self._absence = before._heard, before._absence
 
     def shown(self, frame: LiveFrame) -> None:
         """A frame that is not scored."""
@@ -236,11 +238,23 @@ class Camera:
         """The score of the alarm in the light that it was last seen in."""
         return self.threshold.now
 
+    def tend(self) -> None:
+        """Now and then: what a full disk kept back, and whether it is away."""
+        self.desk.tend()
+        threshold = self.threshold_now if self.fitted else math.nan
+        known = threshold if math.isfinite(threshold) else 0.0
+        event = self._absence.look(self.reader.status(), known, self._size)
+        if event is not None:
+            self.desk.absent(event)
+
     def end(self, why: Ended, words: str = "") -> None:
         """Nothing more comes: what waits is told, what is open is closed.
 
         words: why there is no score from now on, where `why` does not say it.
         """
+        event = self._absence.end(why)
+        if event is not None:
+            self.desk.absent(event)
         self._silent(why, words or why, time.time())
 
     def let_go(self, why: Ended, words: str = "") -> None:

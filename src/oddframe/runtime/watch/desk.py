@@ -163,6 +163,10 @@ class Desk:
         for event in self.tracker.armed(on):
             self._tell(event, self._last)
 
+    def absent(self, event: Event) -> None:
+        """Tell that the camera is away, or back: an event without a picture."""
+        self._written(event)
+
     def tend(self) -> None:
         """Try again what could not be written; take in what was said of events since."""
         self._note(self.pardons.tend)
@@ -195,13 +199,17 @@ class Desk:
             self._best = None
         else:
             self._count(event)
+        self._written(event)
+        self._album.told(event)
+
+    def _written(self, event: Event) -> None:
+        """Onto the disk, and to whoever listens."""
         try:
             if self._waiting:  # in their order
                 raise StoreError("others wait before it")
             self._put(event)
         except StoreError as error:
             self._keep(event, error)
-        self._album.told(event)
         log.log(
             logging.WARNING if event.severity == "alert" else logging.INFO, "%s", told(event),
             extra={"camera": self.camera, "event": event.id, "state": event.state},
@@ -215,7 +223,7 @@ class Desk:
 
     def _put(self, event: Event) -> None:
         sinks = [s.name for s in self._office.sinks if event.severity in s.severities]
-        self._office.store.put(event, sinks, film=True)
+        self._office.store.put(event, sinks, film=not event.away)
         if self._said is not None:
             self._said(event)
 
@@ -303,4 +311,6 @@ def told(event: Event) -> str:
     what = {"start": "begins", "update": "goes on", "end": f"is over ({event.ended})"}[event.state]
     where = f" in {', '.join(event.zones)}" if event.zones else ""
     why = f": {event.reasons[0]}" if event.reasons and event.state != "end" else ""
-    return f"{event.camera}: {event.severity} {what}{where}, level {event.peak_level:.2f}{why}"
+    level = "" if event.away else f", level {event.peak_level:.2f}"
+    kind = "absence" if event.away else event.severity
+    return f"{event.camera}: {kind} {what}{where}{level}{why}"

@@ -244,7 +244,7 @@ class Engine:
 
     def _tended(self) -> None:
         for camera in self.cameras.values():
-            self.tried(camera, camera.desk.tend, anew=False)
+            self.tried(camera, camera.tend, anew=False)
         if self._tend is not None:
             self._tend()
 

@@ -115,6 +115,9 @@ class DetectConfig(Rules):
     alarms_per_day: float | None = Field(None, gt=0)
     """False alarms to accept in 24 hours, where that is another number than the RUN was calibrated
     for: the threshold is found anew from the peaks that it keeps."""
+    offline_s: float = Field(600.0, ge=0, le=86400)
+    """A camera that gives no picture for so long is told of as an event, until it does; 0: never.
+    Shorter absences are gaps in the record alone."""
     goes_on: bool = True
     """Let live footage without alarms join what the threshold rests on, within bounds, for each
     camera by itself; every change is logged and can be undone."""

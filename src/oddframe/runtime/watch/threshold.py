@@ -108,7 +108,7 @@ class Threshold:
 
     def told(self, event: Event) -> None:
         """Of every event as it is told: one that is over, and that nobody has looked at, counts."""
-        if self.running is not None and event.state == "end":
+        if self.running is not None and event.state == "end" and not event.away:
             self.running.alarm(event.id, self._mode, event.peak_level)
 
     def judged(self, running: Running) -> None:

@@ -26,7 +26,7 @@ export class Card {
       el("span", { class: "text" },
         el("span", { class: "row" }, el("b", null, event.camera), time(event.start), el("span", { class: "soft" }, event.end === null ? "open" : span(seconds(event.end) - seconds(event.start)))),
         el("span", { class: "why" }, event.reasons[0] ?? "not normal", event.zones.length ? ` · ${event.zones.join(", ")}` : ""),
-        el("span", { class: "row" }, severityTag(event), el("span", { class: "level", title: "highest level: score / threshold" }, `${number(event.peak_level, 2)} ×`), verdictTag(event))));
+        el("span", { class: "row" }, severityTag(event), el("span", { class: "level", title: "highest level: score / threshold" }, event.peak_level > 0 ? `${number(event.peak_level, 2)} ×` : "no picture"), verdictTag(event))));
     this.node = el("li", null, this.button);
     for (const kind of ["pointerenter", "focus"]) this.button.addEventListener(kind, () => this.soon());
     for (const kind of ["pointerleave", "blur"]) this.button.addEventListener(kind, () => this.stop());

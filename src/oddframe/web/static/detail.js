@@ -50,7 +50,7 @@ export class Detail {
     this.event = event;
     const long = event.end === null ? "open" : `for ${span(seconds(event.end) - seconds(event.start))}`;
     fill(this.state, severityTag(event), el("span", null, long),
-      el("span", null, `highest level ${number(event.peak_level, 3)} at ${when(event.peak)}`),
+      event.peak_level > 0 && el("span", null, `highest level ${number(event.peak_level, 3)} at ${when(event.peak)}`),
       event.zones.length > 0 && el("span", null, `in ${event.zones.join(", ")}`),
       event.ended && event.ended !== "calm" && el("span", null, `ended: ${ENDED[event.ended] ?? event.ended}`), verdictTag(event));
     // The picture is of the peak so far, and the clip comes when all is over.

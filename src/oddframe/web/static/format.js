@@ -127,6 +127,7 @@ export const lost = (dropped) => Object.entries(dropped ?? {}).filter(([, n]) =>
 export const ENDED = {
   calm: "it became calm again", long: "another one began elsewhere", lost: "the source was lost", changed: "the picture became another one",
   disarmed: "alarms were switched off", stopped: "oddframe was stopped", killed: "oddframe was killed",
+  back: "the camera is there again",
 };
 
 // A cell that begins like a formula would be run by spreadsheets: names and notes come from people.
