@@ -272,6 +272,14 @@ def test_zones_are_collected_in_their_order_and_a_new_one_is_told():
     assert found[-1][1].boxes == (Box(500, 67, 80, 61),)  # still those of the peak
 
 
+def test_what_an_event_touched_it_has_touched_whatever_is_drawn_meanwhile():
+    camera = tracker(Rules(update_s=5), (LEFT, RIGHT))
+    camera.take(moment(0, 1.2, spot(9, 50)))
+    camera.zones = (LEFT,)  # the other one is taken away while it is open
+    camera.take(moment(1, 1.2, spot(9, 4)))
+    assert camera.close("stopped")[0].zones == ("right", "left")
+
+
 def test_with_zones_an_alert_is_what_touches_one():
     yard = LEFT.model_copy(update={"severity": "detection"})
     gate = RIGHT.model_copy(update={"alert_level": 2.0})

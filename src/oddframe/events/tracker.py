@@ -226,8 +226,9 @@ class Tracker:
         if level > event.peak_level:
             event = self._peak(case, moment, largest(found))
         if here.keys() - set(event.zones):
-            names = (z.name for z in self.zones if z.name in here or z.name in event.zones)
-            event = replace(event, zones=tuple(names))
+            names = [z.name for z in self.zones if z.name in here or z.name in event.zones]
+            # Zones may be drawn anew while it is open: what it touched it has touched.
+            event = replace(event, zones=(*(n for n in event.zones if n not in names), *names))
         if event.severity == "detection" and not case.quiet:
             made = severity(level, self.rules, self.zones, here)
             loud = made == "alert" and (self.schedule is None or self.schedule.armed(moment.t_utc))
