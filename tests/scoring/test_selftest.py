@@ -176,3 +176,22 @@ def test_too_short_footage_is_said(pieces):
         selftest(scorer, [pieces[0][:29]], cut_out(pieces))
     assert frames_of_a_clip() > FRAMES * len(KINDS)
     assert torch.is_grad_enabled()
+
+
+def test_each_clip_is_held_against_what_the_others_say(monkeypatch):
+    """Of three pieces the first is too short: the others keep theirs."""
+    pieces = [people(20), people(60), people(60, seed=1)]
+    told = [object(), object(), object()]
+    seen = []
+
+    def shown(scorer, images, warm, plans):
+        seen.append(scorer.usual)
+        return np.zeros((1 + len(plans), FRAMES))
+
+    monkeypatch.setattr("oddframe.scoring.selftest._shown", shown)
+    scorer = Scorer(Still(), ScoreConfig(flow=False), {}, 1.0, usual=None)
+    selftest(scorer, pieces, cut_out(pieces), clips=4, others=told)
+    assert seen == [told[1], told[1], told[2], told[2]]
+    seen.clear()
+    selftest(scorer, pieces, cut_out(pieces), clips=2)
+    assert seen == [None, None]

@@ -75,6 +75,12 @@ class Scorer:
         self.scene, self.threshold = scene, threshold
         self.device, self.precision = torch.device(device), precision
 
+    def knowing(self, usual: Usual) -> Scorer:
+        """The same, but for what is usual in the scene."""
+        return Scorer(
+            self.model, self.config, self.scene, self.threshold, self.device, self.precision, usual
+        )
+
     def init_state(self) -> ScorerState:
         """State of a stream that has seen no frame."""
         return ScorerState(self.model.init_state())

@@ -27,6 +27,7 @@ from oddframe.metrics.frame import frame_auc
 from oddframe.pictures import Image
 from oddframe.scoring.scorer import Scorer
 from oddframe.scoring.seen import ScorerState
+from oddframe.scoring.usual import Usual
 
 CLIPS = 24
 """Clips that each kind is put into: a third of them far, in the middle and near."""
@@ -151,6 +152,7 @@ def selftest(
     seed: int = 0,
     tick: Tick | None = None,
     threshold: Callable[[Image], float | None] | None = None,
+    others: Sequence[Usual] | None = None,
 ) -> SelfTest:
     """Show a detector made anomalies.
 
@@ -162,12 +164,15 @@ def selftest(
         clips: how many clips, each with every kind.
         tick: called with frames done and frames in all.
         threshold: of the alarm, in the light of a picture; None: the scorer's.
+        others: per piece what the rest of the footage says is usual; None: what the scorer knows,
+            the piece itself among it.
 
     Raises:
         RunError: no piece is long enough.
     """
     warm = scorer.model.history + 2
-    long = [p for p in pieces if len(p) >= warm + FRAMES]
+    enough = [i for i, p in enumerate(pieces) if len(p) >= warm + FRAMES]
+    long = [pieces[i] for i in enough]
     if not long:
         raise RunError(
             f"The self-test needs stretches of {warm + FRAMES} frames of normal footage without a "
@@ -185,7 +190,8 @@ def selftest(
             Planting(kind, clip % 3, cuts, LEAD + FRAMES, np.random.default_rng([seed, clip, j]))
             for j, kind in enumerate(KINDS)
         ]
-        scores = _shown(scorer, images, warm, plans)
+        told = scorer if others is None else scorer.knowing(others[enough[i]])
+        scores = _shown(told, images, warm, plans)
         least = scorer.threshold if threshold is None else threshold(images[0])
         alarms = scores >= (math.inf if least is None else least)
         for j, kind in enumerate(KINDS, 1):

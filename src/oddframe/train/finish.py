@@ -283,9 +283,11 @@ class _Look:
         scorer = Scorer(self.net, self.config, scene, threshold, self.device, usual=usual)
         spans = self._clips(self.held, clips)
         pieces = [_images(self.footage.store, span) for span in spans]
+        whole = [next(s for s in self.held if s.start <= x.start < s.stop) for x in spans]
+        others = None if fitted is None else [self._others(span, fitted) for span in whole]
         with self._bar("trying made anomalies") as tick:
             try:
-                return selftest(scorer, pieces, cuts, clips=clips, tick=tick)
+                return selftest(scorer, pieces, cuts, clips=clips, tick=tick, others=others)
             except RunError:
                 return None
 
