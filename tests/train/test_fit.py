@@ -396,7 +396,7 @@ def test_settings_reach_their_group_and_strangers_get_the_nearest_name():
 
 def test_minutes_stops_on_time(normal, tmp_path):
     started = time.monotonic()
-    tiny_fit(normal, tmp_path / "run", epochs=None, minutes=0.05)
+    tiny_fit(normal, tmp_path / "run", epochs=None, minutes=0.1)
     assert time.monotonic() - started < 30
     assert len(curve(tmp_path / "run")) > 2
 
