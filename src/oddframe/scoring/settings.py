@@ -32,7 +32,7 @@ class ScoreConfig(Config):
     Scaled with the working size: what a window covers stays the same."""
     flow: bool = True
     """Use streams that need no network beside the model's own: the speed of optical flow (`flow`),
-    which ways are gone at a place (`way`), what stays there (`stay`); about 6 ms of one core.
+    which ways are gone at a place (`way`), what stays there (`stay`); about 7 ms of one core.
 
     Always seen at 256 px, as the floor `flowspeed` sees it."""
     body_sizes: bool = True
