@@ -1,6 +1,6 @@
 """A calibration for another number of alarms a day, from the peaks that it was made of.
 
-aimed(calibration, 2)       # as if it had been calibrated for two a day
+What a site asks for (`detect.alarms_per_day`) need not be what the RUN was calibrated for.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ def share(level: float) -> float:
 
 def title(event: Event) -> str:
     """One line: what, and where."""
+    if event.away:
+        return f"No picture: {event.camera}"
     what = "Alert" if event.severity == "alert" else "Something unusual"
-    what = "No picture" if event.away else what
     return f"{what}: {event.camera}"
 
 

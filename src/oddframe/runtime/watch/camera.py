@@ -245,7 +245,7 @@ class Camera:
         known = threshold if math.isfinite(threshold) else 0.0
         event = self._absence.look(self.reader.status(), known, self._size)
         if event is not None:
-            self.desk.absent(event)
+            self.desk.write(event)
 
     def end(self, why: Ended, words: str = "") -> None:
         """Nothing more comes: what waits is told, what is open is closed.
@@ -254,7 +254,7 @@ class Camera:
         """
         event = self._absence.end(why)
         if event is not None:
-            self.desk.absent(event)
+            self.desk.write(event)
         self._silent(why, words or why, time.time())
 
     def let_go(self, why: Ended, words: str = "") -> None:

@@ -163,9 +163,19 @@ class Desk:
         for event in self.tracker.armed(on):
             self._tell(event, self._last)
 
-    def absent(self, event: Event) -> None:
-        """Tell that the camera is away, or back: an event without a picture."""
-        self._written(event)
+    def write(self, event: Event) -> None:
+        """An event as it is, onto the disk and to whoever listens: of a camera that is away, or
+        one that was told by the tracker and has its picture."""
+        try:
+            if self._waiting:  # in their order
+                raise StoreError("others wait before it")
+            self._put(event)
+        except StoreError as error:
+            self._keep(event, error)
+        log.log(
+            logging.WARNING if event.severity == "alert" else logging.INFO, "%s", told(event),
+            extra={"camera": self.camera, "event": event.id, "state": event.state},
+        )  # fmt: skip
 
     def tend(self) -> None:
         """Try again what could not be written; take in what was said of events since."""
@@ -199,21 +209,8 @@ class Desk:
             self._best = None
         else:
             self._count(event)
-        self._written(event)
+        self.write(event)
         self._album.told(event)
-
-    def _written(self, event: Event) -> None:
-        """Onto the disk, and to whoever listens."""
-        try:
-            if self._waiting:  # in their order
-                raise StoreError("others wait before it")
-            self._put(event)
-        except StoreError as error:
-            self._keep(event, error)
-        log.log(
-            logging.WARNING if event.severity == "alert" else logging.INFO, "%s", told(event),
-            extra={"camera": self.camera, "event": event.id, "state": event.state},
-        )  # fmt: skip
 
     def _count(self, event: Event) -> None:
         """Each event once, and once more where it becomes an alert."""
