@@ -194,6 +194,18 @@ def test_what_is_new_is_told_although_another_cannot_be(store, run, monkeypatch)
     until(lambda: len(sink.taken) == 3)
 
 
+def test_trouble_after_a_pause_that_was_cut_short_is_trouble_again(store, run, monkeypatch):
+    monkeypatch.setattr(courier_module, "FIRST_S", 30.0)
+    sink = Stub(Later("away"), None, Later("away again"))
+    courier = run(sink)
+    store.put(event(), ["s"])
+    until(lambda: courier.stats.error == "away")
+    store.put(event(1), ["s"])
+    until(lambda: sink.taken and not courier.stats.error)
+    store.put(event(2), ["s"])
+    until(lambda: courier.stats.error == "away again")
+
+
 def test_nobody_new_disturbs_a_sink_that_asked_to_be_left_alone(store, run):
     sink = Stub(Later("too many requests", after_s=60))
     courier = run(sink)

@@ -230,7 +230,7 @@ class Courier:
             return False  # the pause that it came in is that of the others
         self._tried.add(waiting.id)
         self._trouble(why, after_s)
-        return False
+        return True  # look once more, for what is new
 
     def _put_aside(self, waiting: Waiting, why: str) -> bool:
         with self._lock:
@@ -265,6 +265,7 @@ class Courier:
             self._store.hurry(self.name)
         self._tried.clear()
         self._error, self._in_a_row = "", 0
+        self._rest_until = self._asked_until = 0.0
 
     def _rest(self) -> None:
         """Wait for news; in trouble for the pause, else for a message to come due."""

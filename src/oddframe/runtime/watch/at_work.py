@@ -181,8 +181,11 @@ class AtWork(Changes):
     def _courier(self, name: str, config: SinkConfig) -> Courier:
         def make() -> Sink:
             cameras = tuple(self.meters.cameras)
-            spoken = {*self.store.recall("", SPOKEN, []), *cameras}
-            self.store.remember("", SPOKEN, sorted(spoken))
+            known = set(self.store.recall("", SPOKEN, []))
+            spoken = known | set(cameras)
+            if spoken != known:
+                # A full disk holds no sink up.
+                self._learned(lambda: self.store.remember("", SPOKEN, sorted(spoken)))
             gone = tuple(sorted(spoken - set(cameras)))
             return make_sink(config, Around(cameras, self.arm, self.armed, gone))
 
